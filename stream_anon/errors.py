@@ -1,0 +1,76 @@
+"""Every error this package raises on purpose.
+
+    StreamAnonError
+    |-- UsageError            the caller asked for something that makes no sense (exit code 2)
+    |   `-- ConfigError       a configuration value or key is wrong
+    |-- InputError            a file cannot be opened, is no video, or breaks while it is read
+    |-- OutputError           the result cannot be written: no space, no permission, no such codec
+    |-- ModelError            network weights are missing, or are not the ones that were pinned
+    |-- Fault                 a part of the pipeline failed while pictures were flowing
+    |   |-- DetectorFault     the detector raised, or answered with something that is no face
+    |   |-- TrackerFault      the tracker raised
+    |   |-- MethodFault       a method raised, or answered in the wrong shape
+    |   |-- PictureFault      a picture is corrupt, or changed size or pixel format mid-stream
+    |   `-- StallFault        a part gave no answer within its time limit
+    |-- GateError             something tried to pass the gate without being cleared
+    `-- Cancelled             the run was stopped from outside (Ctrl-C, SIGTERM)
+
+A message is one line that names the file or option and the cause; it never
+carries a picture, an identity code, a key or a credential.
+"""
+
+
+class StreamAnonError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class UsageError(StreamAnonError):
+    """The request itself is wrong: nothing was read or written."""
+
+
+class ConfigError(UsageError):
+    """A configuration key is unknown or its value is out of range."""
+
+
+class InputError(StreamAnonError):
+    """The input cannot be opened, holds no video, or breaks while it is read."""
+
+
+class OutputError(StreamAnonError):
+    """The output cannot be written."""
+
+
+class ModelError(StreamAnonError):
+    """Network weights are missing or do not match their pinned hash."""
+
+
+class Fault(StreamAnonError):
+    """A part of the pipeline failed; the pictures concerned were not released."""
+
+
+class DetectorFault(Fault):
+    """The detector raised or gave an answer that describes no face."""
+
+
+class TrackerFault(Fault):
+    """The tracker raised."""
+
+
+class MethodFault(Fault):
+    """A method raised or answered with the wrong shape or type."""
+
+
+class PictureFault(Fault):
+    """A picture is corrupt, or its size or pixel format changed mid-stream."""
+
+
+class StallFault(Fault):
+    """A part of the pipeline gave no answer within its time limit."""
+
+
+class GateError(StreamAnonError):
+    """A picture that was not cleared was about to reach an encoder."""
+
+
+class Cancelled(StreamAnonError):
+    """The run was stopped from outside before it was whole."""

@@ -1,0 +1,74 @@
+"""The one shape that every way to anonymize a face has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """What a method may know of the face it is given.
+
+    Attributes:
+        track: number of the track; whatever is random is drawn once for it and kept.
+        landmarks: (5, 2) float64 in face-frame units, or None where they are not known.
+        size: geometric mean of the face box's sides in the picture, in pixels.
+        score: confidence, 0 to 1.
+    """
+
+    track: int
+    landmarks: NDArray[np.float64] | None
+    size: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendered:
+    """New faces.
+
+    Attributes:
+        crops: (n, s, s, 3) uint8 RGB over the whole face frame; ``s`` is free.
+        masks: (n, m, m) uint8 over the face frame, 255 where the crop replaces the picture.
+            The compositor takes the maximum with the minimum mask. None: the minimum mask.
+        declined: (n,) bool; True hands the face to the next step of the ladder (too small, too
+            far in profile). None: no face is declined.
+    """
+
+    crops: Pixels
+    masks: Pixels | None = None
+    declined: NDArray[np.bool_] | None = None
+
+
+class Method(ABC):
+    """(aligned crops, subjects) -> (new crops, masks)."""
+
+    name: ClassVar[str]
+    crop_size: int
+    """Side in pixels of the crops that ``render`` is given."""
+
+    @abstractmethod
+    def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
+        """Rebuild faces of one picture.
+
+        Args:
+            crops: (n, crop_size, crop_size, 3) uint8 RGB in the face frame, n >= 1.
+            subjects: n of them.
+        """
+
+    def forget(self, track: int) -> None:  # noqa: B027 - most methods keep nothing
+        """The track has ended: drop what was kept for it (codes, keys)."""
+
+    def ledger(self) -> list[dict[str, object]]:
+        """Releases made so far, for the report: mechanism, epsilon, track; never a code or key."""
+        return []
+
+    def close(self) -> None:  # noqa: B027 - most methods hold nothing
+        """The run has ended: drop keys and networks."""
