@@ -1,0 +1,187 @@
+"""The configuration: one validated tree, the same for the command line, YAML files and the API.
+
+Unknown keys are refused with the nearest known name. Every option stands, with a comment and
+at its default, in ``configs/redact.yaml``; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stream_anon.errors import ConfigError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A frozen group of options that knows no others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DetectorConfig(Section):
+    """Where the faces are."""
+
+    name: Literal["centerface", "yunet"] = "centerface"
+    """Network: `centerface` (default) or `yunet` (from a local file)."""
+    threshold: Share = 0.2
+    """Score from which a detection starts a track."""
+    keep_threshold: Share = 0.08
+    """Score from which a detection continues a track that exists."""
+    smallest_face: Positive = 20.0
+    """Side in pixels of the smallest face that must be found; sets the network's input size."""
+    precision: Literal["auto", "f32", "bf16"] = "auto"
+    """Arithmetic; `auto` takes bf16 where the processor has it."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """Threads of the network; 0 lets the pipeline choose."""
+
+
+class TrackerConfig(Section):
+    """How faces are followed; every span is in seconds of the video."""
+
+    interval: Positive = 0.2
+    """A picture at least this often is looked at by the detector."""
+    look_back: Annotated[float, Field(ge=0, le=10)] = 0.6
+    """A track is painted this long before its first detection."""
+    hold: Annotated[float, Field(ge=0, le=10)] = 0.6
+    """A track is painted this long after its last detection."""
+    bridge: Annotated[float, Field(ge=0, le=10)] = 1.4
+    """Gaps up to this long within a track are filled."""
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.12
+    """Boxes are grown by this share of their size."""
+    window_megabytes: Annotated[int, Field(ge=16)] = 320
+    """Memory for decoded pictures that wait for the tracker; short memory shortens its look-ahead."""
+
+
+class MethodConfig(Section):
+    """What happens to a face."""
+
+    name: str = "pixelate"
+    """`pixelate`, `blur` or `fill`."""
+    cells: Annotated[int, Field(ge=2, le=32)] = 8
+    """`pixelate`: cells across the face frame."""
+    blur: Annotated[float, Field(gt=0, le=1)] = 0.22
+    """`blur`: standard deviation as a share of the face frame's side."""
+    colour: tuple[int, int, int] | None = None
+    """`fill`: RGB colour; none takes the mean colour of what is covered."""
+
+
+class VideoConfig(Section):
+    """How the result is encoded and what is kept."""
+
+    codec: Literal["auto", "h264", "hevc", "av1", "vp9", "gif"] = "auto"
+    """`auto` is h264 where the container can hold it."""
+    crf: Annotated[float, Field(ge=0, le=63)] | None = None
+    """Quality, lower is better; none takes the codec's default (18 for h264)."""
+    encoder_preset: str | None = None
+    """Speed of the encoder; none takes the codec's default (veryfast for h264)."""
+    audio: Literal["copy", "drop"] = "copy"
+    """Sound tracks: copied bit for bit, or left out."""
+    keep_metadata: bool = False
+    """Keep what may tell place, time or device: off drops it and the report names it."""
+    start: Annotated[float, Field(ge=0)] | None = None
+    """Seconds into the input at which to begin."""
+    end: Annotated[float, Field(gt=0)] | None = None
+    """Seconds into the input at which to end."""
+
+
+class FaultConfig(Section):
+    """What happens when a part fails. Raw pictures leave in no case."""
+
+    policy: Literal["stop", "step-down"] = "stop"
+    """`stop` ends the run with an error and leaves no output; `step-down` covers the pictures
+    concerned whole, goes on and counts them."""
+    stall_seconds: Positive = 60.0
+    """A part that gives no answer for this long has failed."""
+
+
+class Config(Section):
+    """Everything that `redact` can be told."""
+
+    detector: DetectorConfig = DetectorConfig()
+    tracker: TrackerConfig = TrackerConfig()
+    method: MethodConfig = MethodConfig()
+    video: VideoConfig = VideoConfig()
+    fault: FaultConfig = FaultConfig()
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where pictures are decoded and networks run."""
+    models_dir: Path | None = None
+    """Folder with network weights; none takes STREAM_ANON_MODELS or the user's cache."""
+    draw_boxes: bool = False
+    """Draw boxes and track numbers on the result, to see what was tracked."""
+
+
+def load(path: str | Path) -> Config:
+    """Read a YAML configuration.
+
+    Raises:
+        ConfigError: the file cannot be read, a key is unknown or a value is out of range.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        data = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
+    return parse(data or {}, origin=str(path))
+
+
+def parse(data: Any, origin: str = "configuration") -> Config:
+    """Validate a mapping.
+
+    Raises:
+        ConfigError: with one line for all that is wrong.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{origin}: must be a mapping of options, is {type(data).__name__}")
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {_explain(error)}") from error
+
+
+def override(config: Config, **changes: Any) -> Config:
+    """A copy with dotted options changed: ``override(c, **{"video.crf": 20})``; None is skipped.
+
+    Raises:
+        ConfigError: as from ``parse``.
+    """
+    data = config.model_dump()
+    for dotted, value in changes.items():
+        if value is None:
+            continue
+        *parents, last = dotted.split(".")
+        node = data
+        for parent in parents:
+            node = node[parent]
+        node[last] = value
+    return parse(data)
+
+
+def _known(location: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for name in location[:-1]:
+        field = model.model_fields.get(str(name))
+        if field is None or not isinstance(field.annotation, type):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), _known(item["loc"]), n=1, cutoff=0.5)
+            lines.append(f"unknown option '{name}'" + (f", did you mean '{near[0]}'?" if near else ""))
+        else:
+            lines.append(f"option '{name}': {item['msg'][0].lower()}{item['msg'][1:]}")
+    return "; ".join(lines)
