@@ -99,5 +99,9 @@ class Picture(ABC):
         """Replace the whole picture by black."""
 
     @abstractmethod
+    def outline(self, box: NDArray[np.float64]) -> None:
+        """Draw the border of a box (4,), x0 y0 x1 y1 pixels, for looking at what was tracked."""
+
+    @abstractmethod
     def frame(self) -> Any:
         """The picture as the encoder takes it (``av.VideoFrame``)."""

@@ -1,0 +1,270 @@
+"""The gate: the only place where a picture is cleared for an encoder.
+
+What a picture needs before it may leave is decided here and nowhere else. The compositor is
+handed a picture together with the faces that are known to be in it; it paints them, looks at
+what it painted, and steps down the ladder where that is not good enough:
+
+    the chosen method -> solid cover of the grown face -> whole picture pixelated -> black
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.config import FaultConfig
+from stream_anon.errors import Fault, MethodFault, PictureFault
+from stream_anon.faces.face import TrackedFace
+from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, apply
+from stream_anon.methods.base import Method, Pixels, Rendered, Subject
+from stream_anon.methods.fill import Fill
+from stream_anon.methods.masks import at_least_minimum, minimum_interior
+from stream_anon.video.cleared import Cleared, Rung, claim_seal
+from stream_anon.video.picture import Picture
+
+log = logging.getLogger(__name__)
+
+UNCHANGED_LEVELS = 3.0
+"""A new face that differs from the old one by less than this, on the mean over the minimum
+ellipse of a 5x5 average, shows the old one."""
+
+COVER_GROWTH = 1.25
+"""The solid cover is larger than the method's mask by this factor."""
+
+PIXELATED_BLOCKS = 24
+"""Blocks along the longer side of a picture that is pixelated whole."""
+
+_SEAL = claim_seal()
+
+
+@dataclass(slots=True)
+class Steps:
+    """How often, and why, the ladder was taken.
+
+    Attributes:
+        pictures: pictures that left on each rung below the method.
+        faces: faces that took the solid cover instead of the method.
+        reasons: one line each, with how often it was the reason.
+    """
+
+    pictures: dict[Rung, int] = field(default_factory=dict)
+    faces: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def count(self, rung: Rung, reason: str) -> None:
+        """A whole picture took a step."""
+        self.pictures[rung] = self.pictures.get(rung, 0) + 1
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    def count_faces(self, faces: int, reason: str) -> None:
+        """Faces within a picture took a step."""
+        self.faces += faces
+        self.reasons[reason] = self.reasons.get(reason, 0) + faces
+
+
+class Compositor:
+    """Paints faces and clears pictures.
+
+    Args:
+        method: what happens to a face.
+        fault: whether a fault ends the run or steps down.
+        draw_boxes: outline what was painted, to see what was tracked.
+    """
+
+    def __init__(self, method: Method, fault: FaultConfig, draw_boxes: bool = False) -> None:
+        self.method = method
+        self.steps = Steps()
+        self._fault = fault
+        self._draw_boxes = draw_boxes
+        self._cover = Fill()
+
+    def clear(
+        self, picture: Picture, faces: Sequence[TrackedFace], doubt: Fault | None = None
+    ) -> Cleared:
+        """Make a picture safe to show.
+
+        Args:
+            picture: as decoded; it is changed in place and must not be used afterwards.
+            faces: every face that is known or feared to be in it.
+            doubt: why the faces of this picture are not known, if they are not.
+
+        Raises:
+            Fault: a part failed and the policy is to stop.
+        """
+        if picture.corrupt and doubt is None:
+            doubt = PictureFault(f"the picture at {picture.seconds:.3f} s is damaged")
+        if doubt is not None:
+            self._stop_or_log(doubt)
+            return self._whole(picture, faces, str(doubt))
+        try:
+            self._paint(picture, faces)
+        except Fault as fault:
+            self._stop_or_log(fault)
+            return self._covered(picture, faces, str(fault))
+        return self._pass(picture, faces, Rung.METHOD)
+
+    def end(self, tracks: Sequence[int]) -> None:
+        """Tracks have ended: the method drops what it kept for them."""
+        for track in tracks:
+            self.method.forget(track)
+
+    def _pass(self, picture: Picture, faces: Sequence[TrackedFace], rung: Rung) -> Cleared:
+        if self._draw_boxes:
+            for face in faces:
+                picture.outline(face.box)
+        return Cleared(picture, tuple(face.track for face in faces), rung, _SEAL)
+
+    def _stop_or_log(self, fault: Fault) -> None:
+        if self._fault.policy == "stop":
+            raise fault
+        log.warning("%s; stepping down", fault)
+
+    def _paint(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
+        if not faces:
+            return
+        transforms = np.stack([face.transform for face in faces])
+        size = self.method.crop_size
+        crops = picture.crops(transforms, size, FACE_FRAME)
+        subjects = [subject_of(face) for face in faces]
+        rendered = self._render(crops, subjects)
+        masks = at_least_minimum(rendered.masks, len(faces), rendered.crops.shape[1])
+        rejected = unchanged(crops, rendered.crops)
+        if rejected.any():
+            self.steps.count_faces(int(rejected.sum()), "the new face was not told from the old one")
+        if rendered.declined is not None:
+            declined = rendered.declined & ~rejected
+            if declined.any():
+                self.steps.count_faces(int(declined.sum()), f"not fit for {self.method.name}")
+            rejected = rejected | declined
+        good = np.flatnonzero(~rejected)
+        if len(good):
+            picture.paste(rendered.crops[good], masks[good], transforms[good], FACE_FRAME)
+        if rejected.any():
+            # After the others: a cover must not be painted over by its neighbour's soft edge.
+            self._fill(picture, [face for face, bad in zip(faces, rejected, strict=True) if bad])
+
+    def _render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
+        try:
+            rendered = self.method.render(crops, subjects)
+        except Fault:
+            raise
+        except Exception as error:
+            raise MethodFault(f"method {self.method.name} failed: {_cause(error)}") from error
+        check_rendered(rendered, len(subjects), self.method.name)
+        return rendered
+
+    def _fill(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
+        transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
+        crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
+        rendered = self._cover.render(crops, [subject_of(face) for face in faces])
+        masks = at_least_minimum(None, len(faces), 64)
+        picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
+
+    def _covered(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:
+        return self._step(
+            picture, faces, reason, Rung.FILL, lambda: self._fill(picture, faces), self._whole
+        )
+
+    def _whole(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:
+        return self._step(
+            picture,
+            faces,
+            reason,
+            Rung.PIXELATED,
+            lambda: picture.pixelate(PIXELATED_BLOCKS),
+            self._black,
+        )
+
+    def _black(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:
+        picture.blacken()
+        self.steps.count(Rung.BLACK, reason)
+        return self._pass(picture, (), Rung.BLACK)
+
+    def _step(
+        self,
+        picture: Picture,
+        faces: Sequence[TrackedFace],
+        reason: str,
+        rung: Rung,
+        action: Callable[[], None],
+        below: Callable[[Picture, Sequence[TrackedFace], str], Cleared],
+    ) -> Cleared:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - a step of the ladder that fails is left by the next
+            log.warning("step %s failed: %s", rung.name.lower(), _cause(error))
+            return below(picture, faces, reason)
+        self.steps.count(rung, reason)
+        return self._pass(picture, faces, rung)
+
+
+def subject_of(face: TrackedFace) -> Subject:
+    """What a method may know of a tracked face."""
+    landmarks = None if face.landmarks is None else apply(face.transform, face.landmarks)
+    return Subject(face.track, landmarks, face.size, face.score)
+
+
+def grown(transform: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """A (2, 3) transform whose mask is larger in the picture by ``factor``, about its centre."""
+    centre = np.array(MASK_CENTRE)
+    result = transform / factor
+    result[:, 2] += centre * (1.0 - 1.0 / factor)
+    return result
+
+
+def check_rendered(rendered: object, count: int, name: str) -> None:
+    """Hold a method's answer against its contract.
+
+    Raises:
+        MethodFault: a shape, type or number does not fit.
+    """
+    if not isinstance(rendered, Rendered):
+        raise MethodFault(f"method {name} answered with {type(rendered).__name__}")
+    crops, masks, declined = rendered.crops, rendered.masks, rendered.declined
+    square = crops.ndim == 4 and crops.shape[0] == count and crops.shape[1] == crops.shape[2]
+    if not square or crops.shape[3] != 3 or crops.dtype != np.uint8 or crops.shape[1] == 0:
+        raise MethodFault(f"method {name} answered with crops {crops.shape} {crops.dtype}")
+    if masks is not None and (
+        masks.ndim != 3
+        or masks.shape[0] != count
+        or masks.shape[1] != masks.shape[2]
+        or masks.shape[1] == 0
+        or masks.dtype != np.uint8
+    ):
+        raise MethodFault(f"method {name} answered with masks {masks.shape} {masks.dtype}")
+    if declined is not None and (declined.shape != (count,) or declined.dtype != np.bool_):
+        raise MethodFault(f"method {name} answered with declined {declined.shape} {declined.dtype}")
+
+
+def unchanged(before: Pixels, after: Pixels) -> NDArray[np.bool_]:
+    """Which new faces still show the old one.
+
+    Args:
+        before: (n, s, s, 3) uint8.
+        after: (n, t, t, 3) uint8, any other side.
+
+    Returns:
+        (n,) bool: the mean absolute change inside the minimum ellipse, of 5x5 averages at a
+        side of 64 px, is below ``UNCHANGED_LEVELS``. A flat face that a mosaic hardly changes
+        is reported as well; the solid cover it then gets costs nothing.
+    """
+    side = 64
+    inside = minimum_interior(side)
+    result = np.empty(len(before), np.bool_)
+    for i, (old, new) in enumerate(zip(before, after, strict=True)):
+        a, b = (
+            cv2.blur(cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA), (5, 5))
+            for x in (old, new)
+        )
+        result[i] = float(cv2.absdiff(a, b)[inside].mean()) < UNCHANGED_LEVELS
+    return result
+
+
+def _cause(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
