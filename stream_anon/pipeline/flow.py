@@ -1,0 +1,225 @@
+"""Threads joined by bounded queues, stopped together: the plumbing under a pipeline.
+
+Three things go wrong with hand-made stages, and all three leave a program that waits for
+ever: an exception in one worker that the others never hear of, a full queue whose reader has
+died, and a call into a library that does not return. Here the first error stops every worker,
+no wait on a queue outlasts a stop, and a worker that is busy with one item for too long is
+reported as stalled.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+
+from stream_anon.errors import Cancelled, StallFault
+
+T = TypeVar("T")
+
+POLL_SECONDS: Final = 0.05
+JOIN_SECONDS: Final = 5.0
+
+
+class _Stopped(Exception):
+    """Unwinds a worker after a stop; never leaves this module."""
+
+
+class Channel(Generic[T]):
+    """A bounded first-in first-out queue that can be closed and that a stop wakes.
+
+    Args:
+        capacity: items it holds before ``put`` waits.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._items: deque[T] = deque()
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._closed = False
+        self._stopped = False
+
+    def put(self, item: T) -> None:
+        """Append, waiting for room."""
+        with self._changed:
+            while len(self._items) >= self._capacity and not self._stopped:
+                self._changed.wait()
+            if self._stopped:
+                raise _Stopped
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Drop what is held and wake everybody."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        """Items in order until the channel is closed and empty."""
+        while True:
+            with self._changed:
+                while not self._items and not self._closed and not self._stopped:
+                    self._changed.wait()
+                if self._stopped:
+                    raise _Stopped
+                if not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+
+class Flow:
+    """Workers that run together and stop together.
+
+    Args:
+        stall_seconds: how long a worker may be busy with one item.
+        cancel: set from outside to stop the run.
+    """
+
+    def __init__(self, stall_seconds: float, cancel: threading.Event | None = None) -> None:
+        self._stall_seconds = stall_seconds
+        self._cancel = cancel or threading.Event()
+        self._channels: list[Channel[object]] = []
+        self._workers: list[Worker] = []
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    def channel(self, capacity: int) -> Channel[T]:
+        """A queue that this flow stops."""
+        made: Channel[T] = Channel(capacity)
+        self._channels.append(made)  # type: ignore[arg-type]
+        return made
+
+    def worker(self, name: str, body: Callable[[Worker], None]) -> None:
+        """Add a thread; ``body`` calls ``Worker.busy`` around every piece of work."""
+        self._workers.append(Worker(name, body, self._fail, self._ended.set))
+
+    def run(self, tick: Callable[[], None]) -> None:
+        """Start all workers, call ``tick`` now and then, and return when all have ended.
+
+        Raises:
+            StallFault: a worker was busy with one item for too long.
+            Cancelled: ``cancel`` was set.
+            BaseException: the first error of a worker, or of ``tick`` itself.
+        """
+        for worker in self._workers:
+            worker.start()
+        try:
+            while any(worker.is_alive() for worker in self._workers) and self._error is None:
+                self._ended.wait(POLL_SECONDS)
+                self._ended.clear()
+                self._watch()
+                tick()
+        except BaseException as error:  # noqa: BLE001 - KeyboardInterrupt must stop the workers too
+            self._fail(error)
+        self._stop()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def stuck(self) -> tuple[str, ...]:
+        """Names of workers that did not end after a stop; their threads are daemons."""
+        return tuple(worker.name for worker in self._workers if worker.is_alive())
+
+    def _watch(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled("stopped before it was whole")
+        for worker in self._workers:
+            doing = worker.doing
+            if doing is not None and time.monotonic() - doing[1] > self._stall_seconds:
+                raise StallFault(f"{doing[0]} gave no answer for {self._stall_seconds:g} s")
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            if self._error is None:
+                self._error = error
+        for channel in self._channels:
+            channel.stop()
+        self._ended.set()
+
+    def _stop(self) -> None:
+        if self._error is not None:
+            for channel in self._channels:
+                channel.stop()
+        stalled = isinstance(self._error, StallFault)
+        deadline = time.monotonic() + (0.5 if stalled else JOIN_SECONDS)
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+
+class Worker(threading.Thread):
+    """One thread of a flow, with a note of what it is doing and how long everything took."""
+
+    def __init__(
+        self,
+        name: str,
+        body: Callable[[Worker], None],
+        failed: Callable[[BaseException], None],
+        ended: Callable[[], None],
+    ) -> None:
+        super().__init__(name=f"stream-anon-{name}", daemon=True)
+        self.doing: tuple[str, float] | None = None
+        self._body = body
+        self._failed = failed
+        self._notify = ended
+
+    def run(self) -> None:
+        """Run the body; its error becomes the flow's."""
+        try:
+            self._body(self)
+        except _Stopped:
+            pass
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self._failed(error)
+        finally:
+            self.doing = None
+            self._notify()
+
+    def busy(self, what: str, clock: Clock) -> _Busy:
+        """A context in which the worker is watched and its time is counted under ``what``."""
+        return _Busy(self, what, clock)
+
+
+class Clock:
+    """Seconds spent by stage, wall and processor time of the stage's own thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.wall: dict[str, float] = {}
+        self.cpu: dict[str, float] = {}
+
+    def add(self, what: str, wall: float, cpu: float) -> None:
+        """Count time under a stage."""
+        with self._lock:
+            self.wall[what] = self.wall.get(what, 0.0) + wall
+            self.cpu[what] = self.cpu.get(what, 0.0) + cpu
+
+
+class _Busy:
+    __slots__ = ("_clock", "_cpu", "_outer", "_wall", "_what", "_worker")
+
+    def __init__(self, worker: Worker, what: str, clock: Clock) -> None:
+        self._worker, self._what, self._clock = worker, what, clock
+
+    def __enter__(self) -> None:
+        self._outer = self._worker.doing
+        self._wall, self._cpu = time.monotonic(), time.thread_time()
+        self._worker.doing = (self._what, self._wall)
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.doing = self._outer
+        self._clock.add(
+            self._what, time.monotonic() - self._wall, time.thread_time() - self._cpu
+        )

@@ -1,0 +1,184 @@
+"""The run manifest: what was done, to which file, with what, and how well.
+
+It names nobody and holds no picture, code or key. Its JSON schema is committed as
+``docs/report.schema.json``; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stream_anon._version import __version__
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class ToolPart(_Part):
+    """What ran."""
+
+    name: Literal["stream-anon"] = "stream-anon"
+    version: str = __version__
+    python: str = Field(default_factory=platform.python_version)
+    platform: str = Field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
+    libraries: dict[str, str] = Field(default_factory=dict)
+    """Versions of the libraries that decode, encode and run the networks."""
+
+
+class ModelPart(_Part):
+    """A network that ran."""
+
+    name: str
+    sha256: str
+    licence: str
+
+
+class FilePart(_Part):
+    """An input or output file."""
+
+    name: str
+    """File name without its folder."""
+    bytes: int
+    sha256: str
+
+
+class StreamPart(_Part):
+    """What was done to one stream of the input."""
+
+    index: int
+    kind: str
+    codec: str
+    action: Literal["redact", "copy", "drop"]
+    reason: str
+    output_codec: str | None = None
+    packets: int | None = None
+    """Packets copied, for a copied stream."""
+
+
+class PicturesPart(_Part):
+    """Counts of pictures over all redacted streams."""
+
+    input: int = 0
+    output: int = 0
+    covered: int = 0
+    """Pictures in which at least one face was painted, or which were covered whole."""
+    looked_at: int = 0
+    """Pictures that the detector saw; the tracker fills the others."""
+    stepped_down: dict[str, int] = Field(default_factory=dict)
+    """Pictures that left below the chosen method: on 'fill', 'pixelated' or 'black'."""
+    faces_stepped_down: int = 0
+    """Faces that took the solid cover instead of the chosen method."""
+    reasons: dict[str, int] = Field(default_factory=dict)
+
+
+class TrackPart(_Part):
+    """One face followed through one stream. No place, no picture, no code."""
+
+    track: int
+    stream: int
+    first_pts: int
+    last_pts: int
+    first_seconds: float
+    last_seconds: float
+    pictures: int
+
+
+class TimePart(_Part):
+    """Seconds spent."""
+
+    total: float = 0.0
+    wall: dict[str, float] = Field(default_factory=dict)
+    """By stage; stages run side by side, so the sum may exceed the total."""
+    processor: dict[str, float] = Field(default_factory=dict)
+    """Processor time of each stage's own thread; the encoder's and decoder's threads are not in it."""
+
+
+class Report(_Part):
+    """The manifest of one run over one file."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    tool: ToolPart = Field(default_factory=ToolPart)
+    started: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """UTC, ISO 8601."""
+    input: FilePart
+    output: FilePart
+    config: dict[str, Any]
+    """The configuration that ran; folders of this machine are left out."""
+    device: str
+    method: str
+    detector: str
+    models: list[ModelPart]
+    streams: list[StreamPart]
+    dropped: list[str]
+    """Metadata and side data that were left out, by name, never by value."""
+    notes: list[str] = Field(default_factory=list)
+    """What was converted or shortened, in words."""
+    pictures: PicturesPart
+    tracks: list[TrackPart]
+    privacy: dict[str, Any] = Field(default_factory=dict)
+    """The ledger of randomised releases, for methods that make any."""
+    time: TimePart
+
+    @property
+    def frames_in(self) -> int:
+        """Pictures read."""
+        return self.pictures.input
+
+    @property
+    def frames_out(self) -> int:
+        """Pictures written."""
+        return self.pictures.output
+
+    @property
+    def frames_covered(self) -> int:
+        """Pictures in which something was painted."""
+        return self.pictures.covered
+
+    @property
+    def stepped_down(self) -> int:
+        """Pictures and faces that left below the chosen method."""
+        return sum(self.pictures.stepped_down.values()) + self.pictures.faces_stepped_down
+
+    def to_json(self) -> str:
+        """The manifest as it is written by ``--report``."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+    def summary(self) -> str:
+        """One line for a person."""
+        pictures = self.pictures
+        rate = pictures.output / self.time.total if self.time.total else 0.0
+        text = (
+            f"{pictures.output} pictures, {pictures.covered} with faces, "
+            f"{len(self.tracks)} tracks, {rate:.1f} pictures/s"
+        )
+        if self.stepped_down:
+            text += f"; stepped down: {self.stepped_down}"
+        return text
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of the manifest."""
+    made = Report.model_json_schema()
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return made
+
+
+def file_part(path: Path) -> FilePart:
+    """Name, size and SHA-256 of a file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return FilePart(name=path.name, bytes=path.stat().st_size, sha256=digest)

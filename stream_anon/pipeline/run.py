@@ -1,0 +1,221 @@
+"""A pipeline: a source, a lane for each video stream, the gate, a sink.
+
+    reader            analyst                       painter
+    source --queue--> lane: detect, track --queue--> gate --> sink
+
+Each of the three has a thread; decoder, networks and encoder bring more of their own and
+release the interpreter while they work. What is copied (sound, subtitles) travels the same
+way, so that it reaches the muxer near the pictures it belongs to.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stream_anon.config import Config
+from stream_anon.errors import GateError
+from stream_anon.faces.detector import Detector
+from stream_anon.faces.tracker import Tracker
+from stream_anon.pipeline.flow import Channel, Clock, Flow, Worker
+from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.lane import Judged, Lane
+from stream_anon.pipeline.report import PicturesPart, TrackPart
+from stream_anon.video.picture import Picture
+from stream_anon.video.sink import Sink
+from stream_anon.video.source import Copied, Source
+
+QUEUE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        frames: pictures written.
+        total: pictures expected over all streams, None when nobody knows.
+        faces: faces painted.
+        seconds: media time reached.
+    """
+
+    frames: int
+    total: int | None
+    faces: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did: the part of the report that the pipeline itself can tell."""
+
+    pictures: PicturesPart = field(default_factory=PicturesPart)
+    tracks: dict[int, TrackPart] = field(default_factory=dict)
+    copied: dict[int, int] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+
+
+class Pipeline:
+    """Runs one input through the gate into one output.
+
+    Args:
+        source: pictures and packets in demux order.
+        detector: finds faces; used by one thread only.
+        compositor: the gate.
+        sink: takes cleared pictures only.
+        config: tracker settings, fault policy, memory.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        detector: Detector,
+        compositor: Compositor,
+        sink: Sink,
+        config: Config,
+    ) -> None:
+        self._source = source
+        self._detector = detector
+        self._compositor = compositor
+        self._sink = sink
+        self._config = config
+        self._lanes: dict[int, Lane] = {}
+        self._numbers = itertools.count(1)
+        self._outcome = Outcome()
+        self._faces = 0
+        self._seconds = 0.0
+
+    def run(
+        self,
+        progress: Callable[[Progress], None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Outcome:
+        """Do everything, or nothing: an error leaves no file under the target's name.
+
+        Raises:
+            StreamAnonError: as the parts raise it.
+            KeyboardInterrupt: from the calling thread; everything is stopped first.
+        """
+        flow = Flow(self._config.fault.stall_seconds, cancel)
+        decoded: Channel[Picture | Copied] = flow.channel(QUEUE)
+        judged: Channel[Judged | Copied] = flow.channel(QUEUE)
+        flow.worker("reader", lambda worker: self._read(worker, decoded))
+        flow.worker("analyst", lambda worker: self._analyse(worker, decoded, judged))
+        flow.worker("painter", lambda worker: self._clear(worker, judged))
+
+        def tick() -> None:
+            if progress is not None:
+                progress(self._progress())
+
+        try:
+            flow.run(tick)
+        except BaseException:
+            self._sink.abort(hard="stream-anon-painter" in flow.stuck)
+            raise
+        finally:
+            if "stream-anon-reader" not in flow.stuck:
+                self._source.close()
+            self._compositor.method.close()
+        tick()
+        return self._finish()
+
+    def _progress(self) -> Progress:
+        return Progress(
+            self._outcome.pictures.output, self._source.info.pictures, self._faces, self._seconds
+        )
+
+    def _read(self, worker: Worker, decoded: Channel[Picture | Copied]) -> None:
+        items = iter(self._source)
+        clock = self._outcome.clock
+        while True:
+            with worker.busy("decode", clock):
+                item = next(items, None)
+            if item is None:
+                break
+            decoded.put(item)
+        decoded.close()
+
+    def _analyse(
+        self,
+        worker: Worker,
+        decoded: Channel[Picture | Copied],
+        judged: Channel[Judged | Copied],
+    ) -> None:
+        clock = self._outcome.clock
+        for item in decoded:
+            if isinstance(item, Copied):
+                judged.put(item)
+                continue
+            self._outcome.pictures.input += 1
+            lane = self._lane(item)
+            with worker.busy("detect and track", clock):
+                ready = list(lane.push(item))
+            for one in ready:
+                judged.put(one)
+        for lane in self._lanes.values():
+            with worker.busy("detect and track", clock):
+                ready = list(lane.flush())
+            for one in ready:
+                judged.put(one)
+        judged.close()
+
+    def _lane(self, picture: Picture) -> Lane:
+        lane = self._lanes.get(picture.stream)
+        if lane is None:
+            rate = self._source.info.rate(picture.stream)
+            tracker = Tracker(
+                self._config.tracker, picture.width, picture.height, rate, self._numbers
+            )
+            lane = self._lanes[picture.stream] = Lane(self._detector, tracker, self._config)
+        return lane
+
+    def _clear(self, worker: Worker, judged: Channel[Judged | Copied]) -> None:
+        clock = self._outcome.clock
+        for item in judged:
+            if isinstance(item, Copied):
+                with worker.busy("mux", clock):
+                    self._sink.copy(item)
+                self._outcome.copied[item.stream] = self._outcome.copied.get(item.stream, 0) + 1
+                continue
+            with worker.busy("paint", clock):
+                cleared = self._compositor.clear(item.picture, item.faces, item.doubt)
+                self._compositor.end(item.ended)
+            with worker.busy("encode", clock):
+                self._sink.write(cleared)
+            self._count(item, cleared.rung > 0)
+        pictures = self._outcome.pictures
+        if pictures.input != pictures.output:
+            raise GateError(f"{pictures.input} pictures were read, {pictures.output} written")
+        with worker.busy("finish", clock):
+            self._sink.finish()
+
+    def _count(self, item: Judged, stepped_down: bool) -> None:
+        picture, pictures = item.picture, self._outcome.pictures
+        pictures.output += 1
+        pictures.covered += bool(item.faces) or stepped_down
+        self._faces += len(item.faces)
+        self._seconds = picture.seconds
+        for face in item.faces:
+            track = self._outcome.tracks.get(face.track)
+            if track is None:
+                track = self._outcome.tracks[face.track] = TrackPart(
+                    track=face.track,
+                    stream=picture.stream,
+                    first_pts=picture.pts,
+                    last_pts=picture.pts,
+                    first_seconds=picture.seconds,
+                    last_seconds=picture.seconds,
+                    pictures=0,
+                )
+            track.last_pts, track.last_seconds = picture.pts, picture.seconds
+            track.pictures += 1
+
+    def _finish(self) -> Outcome:
+        outcome, steps = self._outcome, self._compositor.steps
+        outcome.pictures.looked_at = sum(lane.looked_at for lane in self._lanes.values())
+        outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
+        outcome.pictures.faces_stepped_down = steps.faces
+        outcome.pictures.reasons = dict(steps.reasons)
+        return outcome
