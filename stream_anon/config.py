@@ -7,11 +7,12 @@ at its default, in ``configs/redact.yaml``; a test holds the two together.
 from __future__ import annotations
 
 import difflib
+import textwrap
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream_anon.errors import ConfigError
 
@@ -90,6 +91,12 @@ class VideoConfig(Section):
     end: Annotated[float, Field(gt=0)] | None = None
     """Seconds into the input at which to end."""
 
+    @model_validator(mode="after")
+    def _span(self) -> Self:
+        if self.end is not None and self.end <= (self.start or 0.0):
+            raise ValueError(f"'end' ({self.end:g} s) must lie after 'start' ({self.start or 0:g} s)")
+        return self
+
 
 class FaultConfig(Section):
     """What happens when a part fails. Raw pictures leave in no case."""
@@ -160,9 +167,48 @@ def override(config: Config, **changes: Any) -> Config:
         *parents, last = dotted.split(".")
         node = data
         for parent in parents:
-            node = node[parent]
+            node = node.setdefault(parent, {})
         node[last] = value
-    return parse(data)
+    return parse(data, origin="options")
+
+
+def document(config: Config) -> str:
+    """The configuration as YAML, every option under the comment that explains it."""
+    head = "Every option of `stream-anon redact`, at its default. Copy, change, pass by --config."
+    if config != Config():
+        head = "Options of `stream-anon redact`. Pass by --config."
+    return "\n".join([f"# {head}", *_lines(config, 0)]) + "\n"
+
+
+def _lines(section: BaseModel, depth: int) -> list[str]:
+    pad = "  " * depth
+    lines: list[str] = []
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            comment = (type(value).__doc__ or "").strip()
+            lines += ["", *_comment(comment, pad), f"{pad}{name}:", *_lines(value, depth + 1)]
+            continue
+        if depth == 0:
+            lines.append("")
+        words = field.description or ""
+        if get_origin(field.annotation) is Literal:
+            words += f" One of: {', '.join(get_args(field.annotation))}."
+        lines += [*_comment(words, pad), f"{pad}{name}: {_plain(value)}"]
+    return lines
+
+
+def _comment(words: str, pad: str) -> list[str]:
+    text = " ".join(words.split())
+    return textwrap.wrap(text, 96, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}# ")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(value, Path):
+        value = str(value)
+    return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
 
 
 def _known(location: tuple[Any, ...]) -> list[str]:
@@ -183,5 +229,6 @@ def _explain(error: ValidationError) -> str:
             near = difflib.get_close_matches(str(item["loc"][-1]), _known(item["loc"]), n=1, cutoff=0.5)
             lines.append(f"unknown option '{name}'" + (f", did you mean '{near[0]}'?" if near else ""))
         else:
-            lines.append(f"option '{name}': {item['msg'][0].lower()}{item['msg'][1:]}")
+            words = item["msg"].removeprefix("Value error, ")
+            lines.append(f"option '{name}': {words[0].lower()}{words[1:]}")
     return "; ".join(lines)

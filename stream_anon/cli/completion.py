@@ -1,0 +1,24 @@
+"""``stream-anon completion``: the script that completes commands and options in a shell."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell.
+
+    \b
+    bash:  stream-anon completion bash > ~/.local/share/bash-completion/completions/stream-anon
+    zsh:   stream-anon completion zsh > "${fpath[1]}/_stream-anon"
+    fish:  stream-anon completion fish > ~/.config/fish/completions/stream-anon.fish
+    """
+    from stream_anon.cli.main import cli
+
+    maker = get_completion_class(shell)
+    if maker is None:
+        raise click.UsageError(f"no completion for {shell}")
+    click.echo(maker(cli, {}, "stream-anon", "_STREAM_ANON_COMPLETE").source())

@@ -1,0 +1,84 @@
+"""``stream-anon models``: the networks' weights, each pinned by its SHA-256."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stream_anon.cli.boundary import FAILED, Exit, explain, say
+from stream_anon.errors import ModelError
+
+_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+_folder = click.option(
+    "--models-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder with network weights, searched first and stored to.",
+)
+
+
+@click.group(context_settings=_NAMES)
+def models() -> None:
+    """List, fetch and check network weights.
+
+    They are looked for in --models-dir, then in the folder that STREAM_ANON_MODELS
+    names, then in the user's cache; what does not match its hash is never used.
+    """
+
+
+@models.command("list")
+@_folder
+def list_(models_dir: Path | None) -> None:
+    """Name, licence, size and state of every file that the registry knows."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from stream_anon.networks import registry
+
+    table = Table("name", "kind", "state", "size", "licence", "what", box=box.SIMPLE)
+    for name in registry.names():
+        entry = registry.describe(name)
+        state = registry.verify(name, models_dir)
+        table.add_row(
+            name, entry.kind, state, f"{entry.size / 1e6:.1f} MB", entry.licence, entry.what
+        )
+    Console().print(table)
+    click.echo("searched: " + ", ".join(str(path) for path in registry.folders(models_dir)))
+
+
+@models.command()
+@_folder
+@click.argument("names", nargs=-1)
+def pull(models_dir: Path | None, names: tuple[str, ...]) -> None:
+    """Fetch NAMES, or where none is given the default detector."""
+    from stream_anon.networks import registry
+
+    failed = False
+    for name in names or ("centerface",):
+        try:
+            entry = registry.describe(name)
+            path = registry.pull(name, models_dir)
+            click.echo(f"{name}: {path} (licence: {entry.licence})")
+        except ModelError as error:
+            explain(error)
+            failed = True
+    if failed:
+        raise Exit(FAILED)
+
+
+@models.command()
+@_folder
+@click.argument("names", nargs=-1)
+def verify(models_dir: Path | None, names: tuple[str, ...]) -> None:
+    """Hash what is there: NAMES, or everything. A missing file fails only if it was named."""
+    from stream_anon.networks import registry
+
+    failed = False
+    for name in names or registry.names():
+        state = registry.verify(name, models_dir)
+        bad = state == "wrong" or (state == "missing" and name in names)
+        failed |= bad
+        (say if bad else click.echo)(f"{name}: {state}")
+    if failed:
+        raise Exit(FAILED)

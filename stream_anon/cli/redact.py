@@ -1,0 +1,251 @@
+"""``stream-anon redact``: videos in, the same videos with every face covered out."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stream_anon.cli import inputs
+from stream_anon.cli.boundary import (
+    FAILED,
+    USAGE,
+    Exit,
+    attempt,
+    describe,
+    explain,
+    fail_usage,
+    say,
+)
+from stream_anon.cli.rows import Command, Option
+from stream_anon.cli.times import Time
+from stream_anon.errors import UsageError
+
+if TYPE_CHECKING:
+    from stream_anon.config import Config
+
+_PATH = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def _presets(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    from stream_anon import recipes
+
+    return [name for name in recipes.presets() if name.startswith(incomplete)]
+
+
+def _option(*names: str, group: str, **rest: Any) -> Any:
+    return click.option(*names, cls=Option, group=group, **rest)
+
+
+@click.command(
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    options_metavar="[OPTIONS]",
+)
+@click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True, type=_PATH)
+@_option("-o", "--output", group="Result", metavar="PATH", type=_PATH,
+         help="file or folder [beside it: NAME_anonymized.EXT]")
+@_option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
+         help="what exists: replace | keep")
+@_option("-n", "--skip", group="Result", row="existing", is_flag=True)
+@_option("--report", group="Result", metavar="FILE", type=_PATH,
+         help="write what was done, as JSON")
+@_option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
+@_option("--method", group="Faces", metavar="NAME", help="pixelate (default), blur or fill")
+@_option("--on-fault", group="Faces", metavar="stop|step-down",
+         type=click.Choice(["stop", "step-down"]), help="part fails: end | cover whole picture")
+@_option("--draw-boxes", group="Faces", is_flag=True, help="show what was tracked")
+@_option("--codec", group="Video", metavar="NAME",
+         type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
+         help="auto (default), h264, hevc, av1, vp9, gif")
+@_option("--crf", group="Video", row="quality", metavar="N", type=float,
+         help="quality, speed of the encoder")
+@_option("--encoder-preset", group="Video", row="quality", metavar="NAME")
+@_option("--start", group="Video", row="span", metavar="TIME", type=Time(),
+         help="only this part: 12.5 or h:mm:ss")
+@_option("--end", group="Video", row="span", metavar="TIME", type=Time())
+@_option("--audio", group="Video", metavar="copy|drop", type=click.Choice(["copy", "drop"]),
+         help="sound: bit for bit (default), or none")
+@_option("--keep-metadata", group="Video", is_flag=True, help="keep place, time and device")
+@_option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
+         help="options from a preset | a YAML file")
+@_option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
+@_option("--pipeline", group="Options", metavar="FILE", help="your own pipeline, a .py file")
+@_option("--device", group="Machine", metavar="auto|cpu|cuda",
+         type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: stream-anon doctor")
+@_option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
+         help="folder with network weights")
+@_option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
+@_option("-v", "--verbose", group="Words", row="words", count=True)
+@click.version_option(package_name="stream-anon", prog_name="stream-anon")
+def redact(
+    inputs_: tuple[Path, ...],
+    output: Path | None,
+    overwrite: bool,
+    skip: bool,
+    report: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    verbose: int,
+    pipeline: str | None,
+    **options: Any,
+) -> None:
+    """Cover every face in INPUT: files, or folders of videos.
+
+    Exit code: 0 all done, 1 some not, 2 bad usage, 130 stopped.
+    """
+    if overwrite and skip:
+        fail_usage("-y and -n exclude each other")
+    if quiet and verbose:
+        fail_usage("-q and -v exclude each other")
+    planned = inputs.jobs(inputs_, output, report)
+    config = settings(options)
+    _log(verbose)
+    if dry_run:
+        _show_plans(planned, config)
+        return
+    todo, skipped = inputs.settle(planned, _asker(overwrite, skip))
+    failures = _do(todo, config, pipeline, quiet, verbose)
+    for job in skipped:
+        if not quiet:
+            say(f"not done: {job.source} ({job.target} exists)")
+    if failures and len(planned) > 1:
+        say(f"{len(failures)} of {len(planned)} inputs failed:")
+        for job, error in failures:
+            say(f"  {job.source}: {_without(job.source, describe(error))}")
+    if failures or skipped:
+        wrong = not skipped and len(failures) == len(planned) and all(
+            isinstance(error, UsageError) for _, error in failures
+        )
+        raise Exit(USAGE if wrong else FAILED)
+
+
+def settings(options: dict[str, Any]) -> Config:
+    """Defaults, then the preset or file, then what stands on the command line.
+
+    Raises:
+        UsageError: an option is wrong, or both a preset and a file are named.
+    """
+    from stream_anon import recipes
+    from stream_anon.config import Config, load, override
+
+    if options["preset"] and options["config_file"]:
+        fail_usage("--preset and --config exclude each other")
+    config = Config()
+    if options["preset"]:
+        config = load(recipes.preset(options["preset"]))
+    elif options["config_file"]:
+        config = load(options["config_file"])
+    changes = {
+        "method.name": options["method"],
+        "fault.policy": options["on_fault"],
+        "draw_boxes": options["draw_boxes"] or None,
+        "video.codec": options["codec"],
+        "video.crf": options["crf"],
+        "video.encoder_preset": options["encoder_preset"],
+        "video.start": options["start"],
+        "video.end": options["end"],
+        "video.audio": options["audio"],
+        "video.keep_metadata": options["keep_metadata"] or None,
+        "device": options["device"],
+        "models_dir": options["models_dir"],
+    }
+    return override(config, **changes)
+
+
+def _do(
+    todo: Sequence[inputs.Job], config: Config, pipeline: str | None, quiet: bool, verbose: int
+) -> list[tuple[inputs.Job, Exception]]:
+    """Redact one input after the other; a failure of one is kept and the next is done."""
+    from stream_anon.cli.signals import stoppable
+
+    failures: list[tuple[inputs.Job, Exception]] = []
+    with stoppable() as stop:
+        for job in todo:
+            error = attempt(lambda job=job: _one(job, config, pipeline, quiet, stop))  # type: ignore[misc]
+            if error is not None:
+                prefix = f"{job.source}: " if str(job.source) not in describe(error) else ""
+                explain(error, verbose, prefix=f"error: {prefix}")
+                failures.append((job, error))
+    return failures
+
+
+def _one(
+    job: inputs.Job, config: Config, pipeline: str | None, quiet: bool, stop: threading.Event
+) -> None:
+    import stream_anon
+    from stream_anon import recipes
+    from stream_anon.cli.progress import bar
+
+    run = stream_anon.redact if pipeline is None else recipes.pipeline(pipeline).redact
+    for written in (job.target, job.report):
+        if written is not None:
+            written.parent.mkdir(parents=True, exist_ok=True)
+    with bar(job.source.name, wanted=not quiet) as progress:
+        done = run(
+            job.source,
+            job.target,
+            config=config,
+            report=job.report,
+            # Whether an existing file may go was settled before anything began.
+            overwrite=True,
+            progress=progress,
+            cancel=stop,
+        )
+    if not quiet:
+        click.echo(f"{job.target}: {done.summary()}")
+
+
+def _show_plans(planned: Sequence[inputs.Job], config: Config) -> None:
+    import stream_anon
+
+    failed = False
+    for job in planned:
+
+        def show(job: inputs.Job = job) -> None:
+            click.echo(str(stream_anon.plan(job.source, job.target, config)))
+            if job.target.exists():
+                click.echo(f"  {job.target} exists")
+
+        if (error := attempt(show)) is not None:
+            explain(error)
+            failed = True
+    if failed:
+        raise Exit(FAILED)
+
+
+def _asker(overwrite: bool, skip: bool) -> Any:
+    """What decides whether an existing output is replaced."""
+
+    def may_replace(target: Path) -> bool:
+        if target.is_dir():
+            raise UsageError(f"{target}: is a folder")
+        if overwrite or skip:
+            return overwrite
+        if not sys.stdin.isatty():
+            raise UsageError(f"{target}: exists; -y replaces it, -n keeps it")
+        return click.confirm(f"{target} exists. Replace it?", default=False, err=True)
+
+    return may_replace
+
+
+def _log(verbose: int) -> None:
+    """Show what the package logs: choices under ``-v``, everything under ``-vv``."""
+    import logging
+
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("stream_anon").setLevel(level)
+
+
+def _without(source: Path, words: str) -> str:
+    """The message without the file name that already stands before it."""
+    return words.removeprefix(f"{source}: ")

@@ -1,0 +1,44 @@
+"""What all tests share: who is skipped for want of something, and where things lie."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from stream_anon.device import gpus
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip, with the reason, what this machine cannot run."""
+    absent = {}
+    if not (SHARED / "media").is_dir():
+        absent["shared"] = "the clips beside a developer's checkout are not here"
+    if importlib.util.find_spec("torch") is None:
+        absent["train"] = "the [train] extra is not installed"
+    if not gpus():
+        absent["gpu"] = "there is no NVIDIA GPU"
+    if "slow" not in str(config.getoption("markexpr")):
+        absent["slow"] = "slow: run by `make test-slow`"
+    for item in items:
+        for marker, reason in absent.items():
+            if item.get_closest_marker(marker) is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of clips and networks beside a developer's checkout."""
+    if not (SHARED / "media").is_dir():
+        pytest.skip("the clips beside a developer's checkout are not here")
+    return SHARED
