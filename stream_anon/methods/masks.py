@@ -16,6 +16,10 @@ EDGE = 3.0
 """Width in face-frame units of the soft edge; it lies wholly outside the minimum ellipse."""
 
 
+MASK_SIZE = 96
+"""Side in pixels of a mask that no method made finer."""
+
+
 @lru_cache(maxsize=16)
 def minimum_mask(size: int) -> Pixels:
     """The minimum mask with its soft edge.
@@ -55,19 +59,19 @@ def minimum_interior(size: int) -> NDArray[np.bool_]:
     return interior
 
 
-def at_least_minimum(masks: Pixels | None, count: int, size: int) -> Pixels:
+def at_least_minimum(masks: Pixels | None, count: int) -> Pixels:
     """Raise masks to the minimum mask.
 
     Args:
-        masks: (n, m, m) uint8 or None.
-        count: number of masks wanted when there are none.
-        size: side in pixels when there are none.
+        masks: (n, m, m) uint8, or None for the minimum mask itself.
+        count: n.
 
     Returns:
-        (n, m, m) uint8, nowhere below the minimum mask.
+        (n, m, m) uint8, nowhere below the minimum mask; ``m`` is ``MASK_SIZE`` where there
+        were none.
     """
     if masks is None:
-        return np.broadcast_to(minimum_mask(size), (count, size, size)).copy()
+        return np.broadcast_to(minimum_mask(MASK_SIZE), (count, MASK_SIZE, MASK_SIZE))
     return np.maximum(masks, minimum_mask(masks.shape[1]))
 
 

@@ -132,7 +132,7 @@ class Compositor:
         crops = picture.crops(transforms, size, FACE_FRAME)
         subjects = [subject_of(face) for face in faces]
         rendered = self._render(crops, subjects)
-        masks = at_least_minimum(rendered.masks, len(faces), rendered.crops.shape[1])
+        masks = at_least_minimum(rendered.masks, len(faces))
         rejected = unchanged(crops, rendered.crops)
         if rejected.any():
             self.steps.count_faces(int(rejected.sum()), "the new face was not told from the old one")
@@ -162,7 +162,7 @@ class Compositor:
         transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
         crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
         rendered = self._cover.render(crops, [subject_of(face) for face in faces])
-        masks = at_least_minimum(None, len(faces), 64)
+        masks = at_least_minimum(None, len(faces))
         picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
 
     def _covered(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:

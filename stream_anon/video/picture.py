@@ -70,7 +70,8 @@ class Picture(ABC):
         Args:
             transforms: (n, 2, 3) float64, picture pixels to units of a square frame.
             size: side of the crops in pixels.
-            extent: side of the square frame in units (0 to ``extent``).
+            extent: side of the square frame in units. Pixel ``i`` of a crop has its centre at
+                ``(i + 0.5) * extent / size - 0.5`` units.
 
         Returns:
             (n, size, size, 3) uint8 RGB; area outside the picture repeats its border.

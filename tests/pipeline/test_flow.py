@@ -1,0 +1,156 @@
+"""Threads that stop together."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from stream_anon.errors import Cancelled, StallFault
+from stream_anon.pipeline.flow import Clock, Flow, Worker
+
+
+def _count_to(channel, n):
+    def body(worker: Worker) -> None:
+        for i in range(n):
+            channel.put(i)
+        channel.close()
+
+    return body
+
+
+def test_items_arrive_in_order_and_the_flow_ends():
+    flow = Flow(5.0)
+    a, b = flow.channel(2), flow.channel(1)
+    got: list[int] = []
+
+    def double(worker: Worker) -> None:
+        for item in a:
+            b.put(2 * item)
+        b.close()
+
+    flow.worker("source", _count_to(a, 100))
+    flow.worker("double", double)
+    flow.worker("sink", lambda worker: got.extend(b))
+    flow.run(lambda: None)
+    assert got == [2 * i for i in range(100)]
+    assert flow.stuck == ()
+
+
+@pytest.mark.parametrize("broken", ["source", "middle", "sink"])
+def test_an_error_anywhere_ends_everybody(broken):
+    flow = Flow(5.0)
+    a, b = flow.channel(1), flow.channel(1)
+
+    def source(worker: Worker) -> None:
+        for i in range(1000):
+            if broken == "source" and i == 5:
+                raise ValueError("source")
+            a.put(i)
+        a.close()
+
+    def middle(worker: Worker) -> None:
+        for i in a:
+            if broken == "middle" and i == 5:
+                raise ValueError("middle")
+            b.put(i)
+        b.close()
+
+    def sink(worker: Worker) -> None:
+        for i in b:
+            if broken == "sink" and i == 5:
+                raise ValueError("sink")
+
+    for name, body in (("source", source), ("middle", middle), ("sink", sink)):
+        flow.worker(name, body)
+    before = time.monotonic()
+    with pytest.raises(ValueError, match=broken):
+        flow.run(lambda: None)
+    assert time.monotonic() - before < 3.0
+    assert flow.stuck == ()
+
+
+def test_an_error_in_the_tick_ends_everybody():
+    flow = Flow(5.0)
+    a = flow.channel(1)
+
+    def endless(worker: Worker) -> None:
+        while True:
+            a.put(0)
+
+    flow.worker("source", endless)
+
+    def tick() -> None:
+        raise RuntimeError("tick")
+
+    with pytest.raises(RuntimeError, match="tick"):
+        flow.run(tick)
+    assert flow.stuck == ()
+
+
+def test_cancel_ends_everybody():
+    cancel = threading.Event()
+    flow = Flow(5.0, cancel)
+    a = flow.channel(1)
+
+    def endless(worker: Worker) -> None:
+        while True:
+            a.put(0)
+
+    flow.worker("source", endless)
+    flow.worker("sink", lambda worker: [None for _ in a] and None)
+    with pytest.raises(Cancelled):
+        flow.run(cancel.set)
+    assert flow.stuck == ()
+
+
+def test_a_worker_that_hangs_is_reported_and_does_not_hold_the_caller():
+    flow = Flow(0.3)
+    release = threading.Event()
+
+    def hang(worker: Worker) -> None:
+        with worker.busy("detection", Clock()):
+            release.wait(30.0)
+
+    flow.worker("analyst", hang)
+    before = time.monotonic()
+    with pytest.raises(StallFault, match=r"detection gave no answer for 0\.3 s"):
+        flow.run(lambda: None)
+    assert time.monotonic() - before < 3.0
+    assert flow.stuck == ("stream-anon-analyst",)
+    release.set()
+
+
+def test_waiting_on_a_queue_is_not_a_stall():
+    flow = Flow(0.2)
+    a = flow.channel(1)
+
+    def slow(worker: Worker) -> None:
+        time.sleep(0.6)  # not marked as busy: it waits for its turn
+        a.put(1)
+        a.close()
+
+    got: list[int] = []
+    flow.worker("source", slow)
+    flow.worker("sink", lambda worker: got.extend(a))
+    flow.run(lambda: None)
+    assert got == [1]
+
+
+def test_the_clock_counts_wall_and_processor_time():
+    flow = Flow(5.0)
+    clock = Clock()
+
+    def body(worker: Worker) -> None:
+        with worker.busy("sleep", clock):
+            time.sleep(0.05)
+        with worker.busy("work", clock):
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+
+    flow.worker("one", body)
+    flow.run(lambda: None)
+    assert clock.wall["sleep"] >= 0.05 > clock.cpu["sleep"]
+    assert clock.cpu["work"] >= 0.05

@@ -1,0 +1,200 @@
+"""What the compositor paints, and how it steps down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream_anon.config import FaultConfig
+from stream_anon.errors import DetectorFault, MethodFault, PictureFault
+from stream_anon.geometry import apply, mask_radius
+from stream_anon.methods import Blur, Fill, Pixelate, Rendered
+from stream_anon.methods.base import Method
+from stream_anon.pipeline.gate import Compositor, grown, unchanged
+from stream_anon.video.cleared import Rung
+from tests.fakes import MemoryPicture, noise, tracked
+
+STOP, STEP = FaultConfig(policy="stop"), FaultConfig(policy="step-down")
+
+
+class Broken(Method):
+    """A method that does one wrong thing."""
+
+    name = "broken"
+    crop_size = 64
+
+    def __init__(self, act):
+        self._act = act
+
+    def render(self, crops, subjects):
+        return self._act(crops)
+
+
+def _raise(_):
+    raise RuntimeError("no such tensor")
+
+
+WRONG = {
+    "raises": _raise,
+    "none": lambda crops: None,
+    "wrong count": lambda crops: Rendered(crops[:0]),
+    "wrong type": lambda crops: Rendered(crops.astype(np.float32)),
+    "not square": lambda crops: Rendered(crops[:, :32]),
+    "grey": lambda crops: Rendered(crops[..., 0]),
+    "wrong mask": lambda crops: Rendered(255 - crops, masks=np.zeros((9, 8, 8), np.uint8)),
+    "wrong declined": lambda crops: Rendered(255 - crops, declined=np.zeros(9, np.bool_)),
+}
+
+
+def inside(picture, face, slack=0.97):
+    y, x = np.mgrid[: picture.height, : picture.width]
+    points = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float64)
+    return (mask_radius(apply(face.transform, points)) < slack).reshape(y.shape)
+
+
+@pytest.mark.parametrize("method", [Pixelate(), Blur(), Fill()], ids=lambda m: m.name)
+def test_a_face_is_painted_and_the_rest_is_untouched(method):
+    raw = noise()
+    picture = MemoryPicture(raw.copy())
+    face = tracked()
+    cleared = Compositor(method, STOP).clear(picture, [face])
+    assert cleared.rung is Rung.METHOD
+    assert cleared.covered == (1,)
+    area = inside(picture, face)
+    change = np.abs(picture.rgb.astype(int) - raw)[area].mean()
+    assert change > 15
+    outside = ~inside(picture, face, slack=1.3)
+    assert (picture.rgb[outside] == raw[outside]).all()
+
+
+def test_the_solid_cover_leaves_nothing_of_the_face():
+    raw = noise()
+    picture = MemoryPicture(raw.copy())
+    face = tracked()
+    Compositor(Fill((10, 200, 30)), STOP).clear(picture, [face])
+    assert (picture.rgb[inside(picture, face)] == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_broken_method_stops_the_run(name):
+    compositor = Compositor(Broken(WRONG[name]), STOP)
+    with pytest.raises(MethodFault, match="broken"):
+        compositor.clear(MemoryPicture(noise()), [tracked()])
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_broken_method_steps_down_to_the_solid_cover(name):
+    raw = noise()
+    picture = MemoryPicture(raw.copy())
+    compositor = Compositor(Broken(WRONG[name]), STEP)
+    cleared = compositor.clear(picture, [tracked()])
+    assert cleared.rung is Rung.FILL
+    area = inside(picture, tracked())
+    assert picture.rgb[area].std(axis=0).max() < 1.0
+    assert compositor.steps.pictures == {Rung.FILL: 1}
+
+
+def test_the_input_itself_is_no_answer():
+    raw = noise()
+    picture = MemoryPicture(raw.copy())
+    compositor = Compositor(Broken(lambda crops: Rendered(crops.copy())), STOP)
+    cleared = compositor.clear(picture, [tracked()])
+    assert cleared.covered == (1,)
+    assert compositor.steps.faces == 1
+    assert picture.rgb[inside(picture, tracked())].std(axis=0).max() < 1.0
+
+
+def test_a_mask_smaller_than_the_minimum_is_raised_to_it():
+    raw = noise()
+    picture = MemoryPicture(raw.copy())
+
+    def nothing_to_see(crops):
+        return Rendered(np.full_like(crops, 7), masks=np.zeros(crops.shape[:3], np.uint8))
+
+    Compositor(Broken(nothing_to_see), STOP).clear(picture, [tracked()])
+    assert (picture.rgb[inside(picture, tracked())] == 7).all()
+
+
+def test_a_declined_face_is_covered_and_the_others_keep_the_method():
+    picture = MemoryPicture(noise())
+
+    def second_only(crops):
+        return Rendered(np.full_like(crops, 9), declined=np.array([True, False]))
+
+    faces = [tracked(20, 20, 60, 1), tracked(180, 100, 60, 2)]
+    compositor = Compositor(Broken(second_only), STOP)
+    cleared = compositor.clear(picture, faces)
+    assert cleared.covered == (1, 2)
+    assert compositor.steps.faces == 1
+    assert (picture.rgb[inside(picture, faces[1])] == 9).all()
+    assert not (picture.rgb[inside(picture, faces[0])] == 9).any()
+    assert picture.rgb[inside(picture, faces[0])].std(axis=0).max() < 1.0
+
+
+def test_a_damaged_picture_stops_or_is_pixelated_whole():
+    with pytest.raises(PictureFault):
+        Compositor(Pixelate(), STOP).clear(MemoryPicture(noise(), corrupt=True), [])
+    raw = noise()
+    picture = MemoryPicture(raw.copy(), corrupt=True)
+    cleared = Compositor(Pixelate(), STEP).clear(picture, [])
+    assert cleared.rung is Rung.PIXELATED
+    assert np.abs(picture.rgb.astype(int) - raw).mean() > 10
+
+
+def test_doubt_about_the_faces_covers_the_whole_picture():
+    doubt = DetectorFault("the detector failed")
+    with pytest.raises(DetectorFault):
+        Compositor(Pixelate(), STOP).clear(MemoryPicture(noise()), [], doubt)
+    compositor = Compositor(Pixelate(), STEP)
+    assert compositor.clear(MemoryPicture(noise()), [], doubt).rung is Rung.PIXELATED
+    assert compositor.steps.reasons == {"the detector failed": 1}
+
+
+def test_every_step_that_fails_is_left_by_the_next():
+    class Stubborn(MemoryPicture):
+        def paste(self, *_):
+            raise RuntimeError("no memory")
+
+        def pixelate(self, blocks):
+            raise RuntimeError("no memory")
+
+    picture = Stubborn(noise())
+    compositor = Compositor(Broken(_raise), STEP)
+    cleared = compositor.clear(picture, [tracked()])
+    assert cleared.rung is Rung.BLACK
+    assert not picture.rgb.any()
+
+
+def test_growing_keeps_the_centre():
+    face = tracked()
+    large = grown(face.transform, 1.25)
+    centre = np.array([[64.0, 70.0]])
+    inverse = np.linalg.inv(np.vstack([face.transform, [0, 0, 1]]))[:2]
+    point = apply(inverse, centre)
+    assert np.allclose(apply(large, point), centre)
+    edge = apply(inverse, np.array([[64.0 + 44.0, 70.0]]))
+    assert np.allclose(mask_radius(apply(large, edge)), 1 / 1.25)
+
+
+def test_unchanged_tells_the_same_face_at_another_size():
+    crops = np.stack([noise(64, 64, seed) for seed in range(2)])
+    larger = np.repeat(np.repeat(crops, 2, axis=1), 2, axis=2)
+    assert unchanged(crops, larger).tolist() == [True, True]
+    assert unchanged(crops, crops[::-1]).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("cells", [2, 8, 16])
+def test_a_mosaic_keeps_only_its_averages(cells):
+    crops = noise(cells * 8, cells * 8)[None]
+    rendered = Pixelate(cells).render(crops, [None])
+    blocks = rendered.crops[0].reshape(cells, 8, cells, 8, 3)
+    assert (blocks == blocks[:, :1, :, :1]).all()
+    means = crops[0].reshape(cells, 8, cells, 8, 3).mean(axis=(1, 3))
+    assert np.abs(blocks[:, 0, :, 0] - means).max() <= 1
+
+
+def test_a_blur_leaves_only_slow_changes():
+    checks = np.indices((32, 32)).sum(axis=0) // 4 % 2 * 255
+    crops = np.repeat(checks[None, ..., None], 3, axis=3).astype(np.uint8)
+    blurred = Blur().render(crops, [None]).crops[0].astype(int)
+    assert np.ptp(blurred[10:-10, 10:-10]) < 12
