@@ -1,0 +1,157 @@
+"""OpenVINO behind a small contract: a network file, fixed shapes, arrays in, arrays out."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.errors import ModelError
+
+Array = NDArray[Any]
+Precision = Literal["auto", "f32", "bf16"]
+Colours = Literal["RGB", "BGR"]
+
+
+@lru_cache(maxsize=1)
+def runtime() -> Any:
+    """The module ``openvino``, imported on first use and without its telemetry.
+
+    Its plain import writes a client id to ``~/intel`` and reports to Google Analytics
+    (openvino/tools/ovc/__init__.py, 2026.4). Where the telemetry package is absent it uses a
+    stub of its own, so absent it is while the import runs. All code here imports OpenVINO
+    through this function.
+    """
+    kept = {name: sys.modules[name] for name in ("openvino_telemetry",) if name in sys.modules}
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # what import makes of None
+    try:
+        import openvino
+    finally:
+        del sys.modules["openvino_telemetry"]
+        sys.modules.update(kept)
+    return openvino
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    return runtime().Core()
+
+
+def version() -> str:
+    """Version of the engine, as ``2026.4.1``."""
+    return str(runtime().__version__).split("-")[0]
+
+
+def choose_precision(wanted: Precision = "auto") -> Literal["f32", "bf16"]:
+    """What ``wanted`` means on this processor.
+
+    ``auto`` is bf16 where the processor computes in it (AVX512-BF16 or AMX). Where it
+    does not, bf16 would be emulated: slower than f32 and no better.
+    """
+    if wanted != "auto":
+        return wanted
+    can = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in can else "f32"
+
+
+class Engine:
+    """One network at one set of input shapes. Calls may come from any thread, one runs at a time.
+
+    Attributes:
+        inputs: names of the inputs, in order.
+        outputs: names of the outputs, in order.
+        precision: the arithmetic in use.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        shapes: Mapping[str, Sequence[int]] | None = None,
+        precision: Precision = "auto",
+        threads: int = 1,
+        images: Colours | None = None,
+    ) -> None:
+        """Read and compile.
+
+        Args:
+            path: an ONNX or OpenVINO file.
+            shapes: input name -> shape, in the network's own layout; whatever the file has
+                frozen is replaced. None keeps the file's shapes.
+            precision: arithmetic inside; inputs and outputs are float32 in any case.
+            threads: of this network; 0 leaves it to OpenVINO.
+            images: the first input takes (n, height, width, 3) uint8 BGR pictures, and the
+                network wants them as float32 planes in this order: the graph converts.
+
+        Raises:
+            ModelError: the file cannot be read, or not at these shapes.
+        """
+        self.precision = choose_precision(precision)
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": self.precision,
+            # Pinned, the threads would fight the encoder's for the very same core.
+            "ENABLE_CPU_PINNING": False,
+        }
+        if threads > 0:
+            options["INFERENCE_NUM_THREADS"] = threads
+        try:
+            model = _core().read_model(str(path))
+            if shapes is not None:
+                model.reshape({name: list(shape) for name, shape in shapes.items()})
+            self.inputs = tuple(str(port.get_any_name()) for port in model.inputs)
+            self.outputs = tuple(str(port.get_any_name()) for port in model.outputs)
+            if images is not None:
+                model = _take_images(model, images)
+            compiled = _core().compile_model(model, "CPU", options)
+            self._request = compiled.create_infer_request()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[-200:]
+            raise ModelError(f"{path}: no network that can be run at {shapes}: {reason}") from error
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs: Sequence[Array]) -> list[NDArray[np.float32]]:
+        """Run once.
+
+        Args:
+            inputs: one array for each of ``self.inputs``, in order.
+
+        Returns:
+            One float32 array for each of ``self.outputs``, owned by the caller. They may hold
+            NaN if the input or the weights make them so: whoever reads them checks.
+
+        Raises:
+            ValueError: the number, shape or type of the inputs does not fit.
+        """
+        if len(inputs) != len(self.inputs):
+            raise ValueError(f"{len(self.inputs)} inputs are wanted, {len(inputs)} were given")
+        with self._lock:
+            try:
+                answer = self._request.infer(
+                    {i: np.ascontiguousarray(array) for i, array in enumerate(inputs)}
+                )
+            except RuntimeError as error:
+                raise ValueError(" ".join(str(error).split())[-200:]) from error
+            # A copy: the request's own memory is overwritten by the next call.
+            return [np.array(answer[i], np.float32) for i in range(len(self.outputs))]
+
+
+def _take_images(model: Any, colours: Colours) -> Any:
+    from openvino import Layout, Type
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    first = steps.input(0)
+    given = ColorFormat.BGR
+    first.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_color_format(given)
+    first.model().set_layout(Layout("NCHW"))
+    first.preprocess().convert_element_type(Type.f32)
+    if colours == "RGB":
+        first.preprocess().convert_color(ColorFormat.RGB)
+    return steps.build()
