@@ -1,0 +1,1 @@
+"""Where the faces are: detect, align, track. Knows nothing of video or privacy."""
