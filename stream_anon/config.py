@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
@@ -57,7 +58,7 @@ class TrackerConfig(Section):
     margin: Annotated[float, Field(ge=0, le=2)] = 0.12
     """Boxes are grown by this share of their size."""
     window_megabytes: Annotated[int, Field(ge=16)] = 320
-    """Memory for decoded pictures that wait for the tracker; short memory shortens its look-ahead."""
+    """Memory for pictures that wait for the tracker; short memory shortens its look-ahead."""
 
 
 class MethodConfig(Section):
@@ -94,7 +95,7 @@ class VideoConfig(Section):
     @model_validator(mode="after")
     def _span(self) -> Self:
         if self.end is not None and self.end <= (self.start or 0.0):
-            raise ValueError(f"'end' ({self.end:g} s) must lie after 'start' ({self.start or 0:g} s)")
+            raise ValueError(f"'end' ({self.end:g} s) must be after 'start' ({self.start or 0:g} s)")
         return self
 
 
@@ -122,6 +123,24 @@ class Config(Section):
     """Folder with network weights; none takes STREAM_ANON_MODELS or the user's cache."""
     draw_boxes: bool = False
     """Draw boxes and track numbers on the result, to see what was tracked."""
+
+
+OPTIONS = {
+    "method": "method.name",
+    "on_fault": "fault.policy",
+    "codec": "video.codec",
+    "crf": "video.crf",
+    "encoder_preset": "video.encoder_preset",
+    "start": "video.start",
+    "end": "video.end",
+    "audio": "video.audio",
+    "keep_metadata": "video.keep_metadata",
+    "device": "device",
+    "models_dir": "models_dir",
+    "draw_boxes": "draw_boxes",
+}
+"""Options with a short name, on the command line and as keywords of ``stream_anon.redact``,
+and where in the tree they stand."""
 
 
 def load(path: str | Path) -> Config:
@@ -170,6 +189,20 @@ def override(config: Config, **changes: Any) -> Config:
             node = node.setdefault(parent, {})
         node[last] = value
     return parse(data, origin="options")
+
+
+def options_to_config(config: Config, options: Mapping[str, Any]) -> Config:
+    """A copy with options changed by their short names (``OPTIONS``); None is skipped.
+
+    Raises:
+        ConfigError: a name is unknown or a value is out of range.
+    """
+    for name in options:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.5)
+            hint = f", did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"unknown option '{name}'{hint}")
+    return override(config, **{OPTIONS[name]: value for name, value in options.items()})
 
 
 def document(config: Config) -> str:
@@ -226,8 +259,10 @@ def _explain(error: ValidationError) -> str:
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(item["loc"][-1]), _known(item["loc"]), n=1, cutoff=0.5)
-            lines.append(f"unknown option '{name}'" + (f", did you mean '{near[0]}'?" if near else ""))
+            last = str(item["loc"][-1])
+            near = difflib.get_close_matches(last, _known(item["loc"]), n=1, cutoff=0.5)
+            hint = f", did you mean '{near[0]}'?" if near else ""
+            lines.append(f"unknown option '{name}'{hint}")
         else:
             words = item["msg"].removeprefix("Value error, ")
             lines.append(f"option '{name}': {words[0].lower()}{words[1:]}")

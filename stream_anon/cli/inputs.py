@@ -11,8 +11,9 @@ from stream_anon.errors import InputError, UsageError
 SUFFIX = "_anonymized"
 
 EXTENSIONS = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .m2ts .mts .mpg .mpeg .gif .h264 .264 .h265 .265 .hevc "
-    ".3gp .flv .wmv .mjpeg .mjpg .ogv .y4m".split()
+    {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".ogv", ".gif"}
+    | {".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".mjpeg", ".mjpg", ".y4m"}
+    | {".h264", ".264", ".h265", ".265", ".hevc"}
 )
 """What is looked for in a folder. A file that is named by itself may end in anything."""
 

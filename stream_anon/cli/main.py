@@ -34,15 +34,15 @@ class Lazy:
 
 COMMANDS = {
     "redact": Lazy("stream_anon.cli.redact:redact", "Cover every face in videos."),
-    "doctor": Lazy("stream_anon.cli.doctor:doctor", "Say what this machine can do and what is used."),
+    "doctor": Lazy("stream_anon.cli.doctor:doctor", "Say what this machine can do."),
     "models": Lazy("stream_anon.cli.models:models", "List, fetch and check network weights."),
     "config": Lazy("stream_anon.cli.config:config", "Print every option, commented, as YAML."),
     "bench": Lazy("stream_anon.cli.bench:bench", "Compare the speed with a bare transcode."),
     "budget": Lazy("stream_anon.cli.budget:budget", "Say what a privacy budget means."),
     "mix": Lazy("stream_anon.cli.mix:mix", "Try VisualMixer on pictures."),
-    "train": Lazy("stream_anon.cli.train:train", "Train the networks (needs the [train] extra)."),
-    "evaluate": Lazy("stream_anon.cli.evaluate:evaluate", "Measure recall, leaks and re-identification."),
-    "completion": Lazy("stream_anon.cli.completion:completion", "Print the shell completion script."),
+    "train": Lazy("stream_anon.cli.train:train", "Train the networks (needs [train])."),
+    "evaluate": Lazy("stream_anon.cli.evaluate:evaluate", "Measure recall, leaks, re-identification."),
+    "completion": Lazy("stream_anon.cli.completion:completion", "Print a shell completion script."),
 }
 
 

@@ -30,20 +30,13 @@ def models() -> None:
 @_folder
 def list_(models_dir: Path | None) -> None:
     """Name, licence, size and state of every file that the registry knows."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from stream_anon.networks import registry
 
-    table = Table("name", "kind", "state", "size", "licence", "what", box=box.SIMPLE)
     for name in registry.names():
         entry = registry.describe(name)
         state = registry.verify(name, models_dir)
-        table.add_row(
-            name, entry.kind, state, f"{entry.size / 1e6:.1f} MB", entry.licence, entry.what
-        )
-    Console().print(table)
+        click.echo(f"{name:<14} {state:<8} {entry.kind:<9} {entry.size / 1e6:6.1f} MB  {entry.what}")
+        click.echo(f"{'':<24}licence: {entry.licence}")
     click.echo("searched: " + ", ".join(str(path) for path in registry.folders(models_dir)))
 
 

@@ -78,7 +78,8 @@ def _option(*names: str, group: str, **rest: Any) -> Any:
 @_option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
          help="options from a preset | a YAML file")
 @_option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
-@_option("--pipeline", group="Options", metavar="FILE", help="your own pipeline, a .py file")
+@_option("--pipeline", group="Options", metavar="FILE", default="redact",
+         help="your own pipeline, a .py file")
 @_option("--device", group="Machine", metavar="auto|cpu|cuda",
          type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: stream-anon doctor")
 @_option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
@@ -95,7 +96,7 @@ def redact(
     dry_run: bool,
     quiet: bool,
     verbose: int,
-    pipeline: str | None,
+    pipeline: str,
     **options: Any,
 ) -> None:
     """Cover every face in INPUT: files, or folders of videos.
@@ -135,7 +136,7 @@ def settings(options: dict[str, Any]) -> Config:
         UsageError: an option is wrong, or both a preset and a file are named.
     """
     from stream_anon import recipes
-    from stream_anon.config import Config, load, override
+    from stream_anon.config import OPTIONS, Config, load, options_to_config
 
     if options["preset"] and options["config_file"]:
         fail_usage("--preset and --config exclude each other")
@@ -144,25 +145,13 @@ def settings(options: dict[str, Any]) -> Config:
         config = load(recipes.preset(options["preset"]))
     elif options["config_file"]:
         config = load(options["config_file"])
-    changes = {
-        "method.name": options["method"],
-        "fault.policy": options["on_fault"],
-        "draw_boxes": options["draw_boxes"] or None,
-        "video.codec": options["codec"],
-        "video.crf": options["crf"],
-        "video.encoder_preset": options["encoder_preset"],
-        "video.start": options["start"],
-        "video.end": options["end"],
-        "video.audio": options["audio"],
-        "video.keep_metadata": options["keep_metadata"] or None,
-        "device": options["device"],
-        "models_dir": options["models_dir"],
-    }
-    return override(config, **changes)
+    changed = {name: options[name] or None for name in ("draw_boxes", "keep_metadata")}
+    values = {name: options[name] for name in OPTIONS if name not in changed}
+    return options_to_config(config, {**values, **changed})
 
 
 def _do(
-    todo: Sequence[inputs.Job], config: Config, pipeline: str | None, quiet: bool, verbose: int
+    todo: Sequence[inputs.Job], config: Config, pipeline: str, quiet: bool, verbose: int
 ) -> list[tuple[inputs.Job, Exception]]:
     """Redact one input after the other; a failure of one is kept and the next is done."""
     from stream_anon.cli.signals import stoppable
@@ -179,18 +168,16 @@ def _do(
 
 
 def _one(
-    job: inputs.Job, config: Config, pipeline: str | None, quiet: bool, stop: threading.Event
+    job: inputs.Job, config: Config, pipeline: str, quiet: bool, stop: threading.Event
 ) -> None:
     import stream_anon
-    from stream_anon import recipes
     from stream_anon.cli.progress import bar
 
-    run = stream_anon.redact if pipeline is None else recipes.pipeline(pipeline).redact
     for written in (job.target, job.report):
         if written is not None:
             written.parent.mkdir(parents=True, exist_ok=True)
     with bar(job.source.name, wanted=not quiet) as progress:
-        done = run(
+        done = stream_anon.redact(
             job.source,
             job.target,
             config=config,
@@ -199,6 +186,7 @@ def _one(
             overwrite=True,
             progress=progress,
             cancel=stop,
+            pipeline=pipeline,
         )
     if not quiet:
         click.echo(f"{job.target}: {done.summary()}")

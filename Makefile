@@ -1,0 +1,58 @@
+# Few verbs; `make help` lists them. Everything happens in .venv, nothing outside the checkout
+# is changed. A step that is done leaves a stamp and is not repeated.
+
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+INPUT  ?=
+PYTEST ?=
+# The first of these that is there; any Python from 3.11 will do: make PYTHON=/path/to/python
+PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3))
+# torch comes with TRAIN=1, and in CI: elsewhere than on Linux's CPU-only indexes it is gigabytes.
+comma  := ,
+EXTRAS := test$(if $(filter 1 true,$(TRAIN) $(CI)),$(comma)train)
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint bench size clean
+
+help:
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.run ## redact a short clip (or INPUT=my.mp4) into demo/out.mp4, .png, .report.json
+	$(BIN)/python -m stream_anon.demo $(if $(INPUT),"$(INPUT)")
+
+test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what needs torch)
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+
+test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)
+
+lint: $(VENV)/.dev ## ruff and mypy
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m mypy
+
+bench: $(VENV)/.run demo/in.mp4 ## speed against a bare transcode, on the demo clip or INPUT=my.mp4
+	$(BIN)/stream-anon bench "$(or $(INPUT),demo/in.mp4)"
+
+demo/in.mp4: $(VENV)/.run
+	$(BIN)/python -m stream_anon.demo --only-clip
+
+size: ## what a user's CPU install weighs, measured in a fresh environment
+	@PYTHON="$(PYTHON)" sh docs/results/install_size.sh
+
+clean: ## remove .venv, the demo's files and caches
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make: Python 3.11 or later is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) \
+		|| { rm -rf $(VENV); echo "make: venv is missing: apt install python3-venv"; exit 1; }
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[$*]"
+	@touch $@
