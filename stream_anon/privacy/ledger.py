@@ -1,0 +1,179 @@
+"""The ledger: what was released about whom, for the run's manifest. Never a code, never a key."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypedDict, cast
+
+from stream_anon.errors import InputError
+from stream_anon.privacy.composition import ComposedRow, composition_table
+from stream_anon.privacy.contract import MechanismRecord
+
+LEDGER_VERSION = 1
+
+LIMITS = (
+    "Per track, the identity code given to the generator is a draw from an epsilon-local-DP "
+    "mechanism with respect to replacing that person's embedding by any other unit vector. "
+    "This is not a guarantee about the output video. Attributes fed to the generator (pose, "
+    "expression, coarse colour and shape), hair, body, clothing, gait, voice, place, time, "
+    "detector misses and cross-track linkage are outside it. Epsilon above about 10 is a "
+    "resemblance knob, not strong privacy. Embedding networks differ: privacy against a "
+    "recogniser other than the one randomised is empirical. The visual-mixer method has no "
+    "formal guarantee."
+)
+"""What may be said about the numbers, and what not."""
+
+NO_GUARANTEE = (
+    "At least one mechanism of this run gives no differential-privacy guarantee: its epsilon is "
+    "nominal, and none is claimed."
+)
+UNSAFE_SEED = (
+    "unsafe_seed was set: whoever knows it can undo the noise. No guarantee holds for this run."
+)
+
+
+class TrackRecord(TypedDict):
+    """One track of the ledger; times in seconds of the video, None where not known."""
+
+    track: int
+    mechanism: str
+    dimension: int
+    sensitivity: float
+    norm: str
+    epsilon: float | None
+    delta: float
+    first: float | None
+    last: float | None
+
+
+class Composition(TypedDict):
+    """Cost of k tracks of one person through one mechanism."""
+
+    mechanism: str
+    rows: list[ComposedRow]
+
+
+class PrivacyReport(TypedDict):
+    """What stands under ``"privacy"`` in the manifest of a run."""
+
+    ledger_version: int
+    unsafe_seed: bool
+    mechanisms: list[MechanismRecord]
+    tracks: list[TrackRecord]
+    composition: list[Composition]
+    limits: list[str]
+
+
+@dataclass(slots=True)
+class _Entry:
+    mechanism: int
+    first: float | None = None
+    last: float | None = None
+
+
+class Ledger:
+    """Grows by a few numbers per track; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._mechanisms: list[MechanismRecord] = []
+        self._entries: dict[int, _Entry] = {}
+        self._unsafe = False
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def has(self, track: int) -> bool:
+        """Whether a release was made for ``track``."""
+        return track in self._entries
+
+    def add(self, track: int, record: MechanismRecord, *, unsafe: bool = False) -> None:
+        """Note the one release of ``track``."""
+        with self._lock:
+            if track in self._entries:
+                raise ValueError(f"track {track} stands in the ledger already")
+            if record not in self._mechanisms:
+                self._mechanisms.append(record)
+            self._entries[track] = _Entry(self._mechanisms.index(record))
+            self._unsafe |= unsafe
+
+    def seen(self, track: int, time: float | None) -> None:
+        """The release of ``track`` was shown at ``time`` seconds."""
+        if time is None:
+            return
+        with self._lock:
+            entry = self._entries[track]
+            entry.first = time if entry.first is None else min(entry.first, time)
+            entry.last = time if entry.last is None else max(entry.last, time)
+
+    def to_json(self) -> PrivacyReport:
+        """What the manifest holds under ``"privacy"``."""
+        with self._lock:
+            entries = list(self._entries.items())
+            mechanisms = list(self._mechanisms)
+        limits = [LIMITS]
+        if any(record["kind"] == "none" for record in mechanisms):
+            limits.insert(0, NO_GUARANTEE)
+        if self._unsafe:
+            limits.insert(0, UNSAFE_SEED)
+        return PrivacyReport(
+            ledger_version=LEDGER_VERSION,
+            unsafe_seed=self._unsafe,
+            mechanisms=mechanisms,
+            tracks=[_line(track, entry, mechanisms[entry.mechanism]) for track, entry in entries],
+            composition=[
+                Composition(
+                    mechanism=record["name"],
+                    rows=[row.to_json() for row in composition_table(record)],
+                )
+                for record in mechanisms
+            ],
+            limits=limits,
+        )
+
+
+def _line(track: int, entry: _Entry, record: MechanismRecord) -> TrackRecord:
+    return TrackRecord(
+        track=track,
+        mechanism=record["name"],
+        dimension=record["dimension"],
+        sensitivity=record["sensitivity"],
+        norm=record["norm"],
+        epsilon=record["epsilon"],
+        delta=record["delta"],
+        first=entry.first,
+        last=entry.last,
+    )
+
+
+def read_report(manifest: Mapping[str, Any]) -> PrivacyReport | None:
+    """The ledger of a manifest that was read as JSON; None where nothing was randomised.
+
+    Raises:
+        InputError: it is there and has not the shape of a ledger.
+    """
+    part = manifest.get("privacy")
+    if not part:
+        return None
+    keys = PrivacyReport.__required_keys__
+    if not isinstance(part, Mapping) or not keys <= part.keys():
+        raise InputError(f"the manifest's ledger lacks: {', '.join(_lacking(part, keys))}")
+    if part["ledger_version"] != LEDGER_VERSION:
+        raise InputError(f"the ledger has version {part['ledger_version']}, not {LEDGER_VERSION}")
+    for name, shape in (("mechanisms", MechanismRecord), ("tracks", TrackRecord)):
+        rows = part[name]
+        if not isinstance(rows, list):
+            raise InputError(f"the ledger's {name} are no list")
+        for row in rows:
+            missing = _lacking(row, frozenset(shape.__annotations__))
+            if missing:
+                raise InputError(f"an entry of the ledger's {name} lacks: {', '.join(missing)}")
+    return cast(PrivacyReport, json.loads(json.dumps(part)))
+
+
+def _lacking(row: object, keys: frozenset[str]) -> list[str]:
+    present = row.keys() if isinstance(row, Mapping) else frozenset()
+    return sorted(keys - present)

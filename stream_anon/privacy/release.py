@@ -1,0 +1,120 @@
+"""One release per track, drawn once and frozen.
+
+What is frozen is the noisy *code*. Freezing the noise and adding it to the fresh code of
+each frame would publish the differences of the codes exactly; drawing again for each frame
+would let a viewer average the noise away. Both are tested against in
+``tests/privacy/test_attacks.py``.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from stream_anon.errors import MethodFault
+from stream_anon.privacy.contract import Code, Mechanism
+from stream_anon.privacy.ledger import Ledger
+from stream_anon.privacy.randomness import SecureRandom
+
+
+class ReleaseError(MethodFault):
+    """A second release was asked for where only one may be made."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Release:
+    """What is released about one track: a code and what is promised about it.
+
+    Holds neither the true code nor the noise nor a key; what is here may be seen by anybody.
+
+    Attributes:
+        mechanism: name of the mechanism.
+        parameters: that fix its distribution.
+        dimension: d.
+        epsilon: of this release; None where the mechanism promises nothing.
+        delta: of this release.
+        code: (d,) float64 of norm 1, read-only.
+    """
+
+    mechanism: str
+    parameters: MappingProxyType[str, float]
+    dimension: int
+    epsilon: float | None
+    delta: float
+    code: Code = field(repr=False)
+
+    @classmethod
+    def draw(cls, mechanism: Mechanism, code: Code | None, rng: SecureRandom) -> Release:
+        """Spend the budget of ``mechanism`` once."""
+        promised = mechanism.guarantee()
+        return cls(
+            mechanism=mechanism.name,
+            parameters=MappingProxyType(mechanism.parameters()),
+            dimension=mechanism.dimension,
+            epsilon=promised.epsilon,
+            delta=promised.delta,
+            code=mechanism.release(code, rng),
+        )
+
+
+class Releases:
+    """The releases of a run: one for each track, written into the ledger.
+
+    Safe to share between threads. A track that has been forgotten is never released again:
+    the same number with a second draw would be a second release under the name of the first.
+
+    Args:
+        mechanism: used for every track.
+        rng: where the randomness comes from; the operating system by default. Closed with this.
+        ledger: to write to; a new one by default.
+    """
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        *,
+        rng: SecureRandom | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.mechanism = mechanism
+        self._record = mechanism.record()
+        self.ledger = ledger if ledger is not None else Ledger()
+        self._rng = rng if rng is not None else SecureRandom()
+        self._held: dict[int, Release] = {}
+        self._lock = threading.Lock()
+
+    def get(self, track: int) -> Release | None:
+        """The release of ``track``, or None while there is none. Spares the encoder's work."""
+        with self._lock:
+            return self._held.get(track)
+
+    def of(self, track: int, code: Code | None = None, *, time: float | None = None) -> Release:
+        """The release of ``track``: drawn from ``code`` the first time, the same one ever after.
+
+        Args:
+            track: number of the track.
+            code: (d,) true code; read only the first time. None for ``independent``.
+            time: of the picture in seconds, for the ledger's first and last time.
+        """
+        with self._lock:
+            held = self._held.get(track)
+            if held is None:
+                if self.ledger.has(track):
+                    raise ReleaseError(f"track {track} has ended: it is not released a second time")
+                held = Release.draw(self.mechanism, code, self._rng)
+                self.ledger.add(track, self._record, unsafe=self._rng.unsafe)
+                self._held[track] = held
+            self.ledger.seen(track, time)
+            return held
+
+    def forget(self, track: int) -> None:
+        """The track has ended: drop its code. The ledger keeps its line."""
+        with self._lock:
+            self._held.pop(track, None)
+
+    def close(self) -> None:
+        """The run has ended: drop every code and the key. The ledger stays readable."""
+        with self._lock:
+            self._held.clear()
+            self._rng.close()
