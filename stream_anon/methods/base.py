@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,14 @@ class Subject:
         landmarks: (5, 2) float64 in face-frame units, or None where they are not known.
         size: geometric mean of the face box's sides in the picture, in pixels.
         score: confidence, 0 to 1.
+        seconds: presentation time of the picture, for the ledger; None where there is none.
     """
 
     track: int
     landmarks: NDArray[np.float64] | None
     size: float
     score: float
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,9 +68,17 @@ class Method(ABC):
     def forget(self, track: int) -> None:  # noqa: B027 - most methods keep nothing
         """The track has ended: drop what was kept for it (codes, keys)."""
 
-    def ledger(self) -> list[dict[str, object]]:
-        """Releases made so far, for the report: mechanism, epsilon, track; never a code or key."""
-        return []
+    def privacy(self) -> Mapping[str, Any]:
+        """The ledger of randomised releases, for the report; never a code or a key."""
+        return {}
+
+    def networks(self) -> Sequence[str]:
+        """Names in the model registry of the networks that run."""
+        return ()
+
+    def warning(self) -> str | None:
+        """What a user should be told before the run, in one line."""
+        return None
 
     def close(self) -> None:  # noqa: B027 - most methods hold nothing
         """The run has ended: drop keys and networks."""

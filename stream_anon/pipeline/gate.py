@@ -130,7 +130,7 @@ class Compositor:
         transforms = np.stack([face.transform for face in faces])
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
-        subjects = [subject_of(face) for face in faces]
+        subjects = [subject_of(face, picture.seconds) for face in faces]
         rendered = self._render(crops, subjects)
         masks = at_least_minimum(rendered.masks, len(faces))
         rejected = unchanged(crops, rendered.crops)
@@ -161,7 +161,7 @@ class Compositor:
     def _fill(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
         crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
-        rendered = self._cover.render(crops, [subject_of(face) for face in faces])
+        rendered = self._cover.render(crops, [subject_of(face, picture.seconds) for face in faces])
         masks = at_least_minimum(None, len(faces))
         picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
 
@@ -203,10 +203,10 @@ class Compositor:
         return self._pass(picture, faces, rung)
 
 
-def subject_of(face: TrackedFace) -> Subject:
-    """What a method may know of a tracked face."""
+def subject_of(face: TrackedFace, seconds: float) -> Subject:
+    """What a method may know of a face tracked at ``seconds``."""
     landmarks = None if face.landmarks is None else apply(face.transform, face.landmarks)
-    return Subject(face.track, landmarks, face.size, face.score)
+    return Subject(face.track, landmarks, face.size, face.score, seconds)
 
 
 def grown(transform: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
