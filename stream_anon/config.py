@@ -65,13 +65,28 @@ class MethodConfig(Section):
     """What happens to a face."""
 
     name: str = "pixelate"
-    """`pixelate`, `blur` or `fill`."""
+    """`identity`, `dp-image`, `visual-mixer`, `pixelate`, `blur` or `fill`."""
     cells: Annotated[int, Field(ge=2, le=32)] = 8
     """`pixelate`: cells across the face frame."""
     blur: Annotated[float, Field(gt=0, le=1)] = 0.22
     """`blur`: standard deviation as a share of the face frame's side."""
     colour: tuple[int, int, int] | None = None
     """`fill`: RGB colour; none takes the mean colour of what is covered."""
+    mechanism: str | None = None
+    """`identity`, `dp-image`: `independent`, `krr`, `laplace`, `l2-laplace`, `gaussian`, `vmf` or
+    `privunit`; none takes the method's own (`independent`, `l2-laplace`)."""
+    epsilon: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    """`identity`, `dp-image`: privacy budget of one track; above about 10 it is a resemblance
+    knob, no strong privacy. 0 takes `independent`."""
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+    """`identity`, `dp-image`: delta of the `gaussian` mechanism."""
+    smallest: Annotated[float, Field(ge=8, le=512)] = 24.0
+    """`identity`, `dp-image`: faces smaller than this many pixels get the solid cover."""
+    pseudonyms: bool = False
+    """`identity`: a person who comes back within the run gets the same new face. Links tracks;
+    no epsilon is claimed."""
+    vfe: Annotated[float, Field(gt=0, le=500)] | None = None
+    """`visual-mixer`: Visual Feature Entropy that is aimed at; none takes the default."""
 
 
 class VideoConfig(Section):
@@ -95,7 +110,7 @@ class VideoConfig(Section):
     @model_validator(mode="after")
     def _span(self) -> Self:
         if self.end is not None and self.end <= (self.start or 0.0):
-            raise ValueError(f"'end' ({self.end:g} s) must be after 'start' ({self.start or 0:g} s)")
+            raise ValueError(f"'end' ({self.end:g}) must be after 'start' ({self.start or 0:g})")
         return self
 
 

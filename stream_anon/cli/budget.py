@@ -107,8 +107,8 @@ def _composition(record: MechanismRecord, rows: list[Composed]) -> Table:
     from rich.table import Table
 
     table = Table(
-        *("tracks of one person", "sum of epsilons", "epsilon", "at delta", "by"),
-        title=f"What several tracks of one person cost together: {record['name']}",
+        *("tracks", "sum of epsilons", "epsilon", "at delta", "by"),
+        title=f"Several tracks of one person, together: {record['name']}",
         box=box.SIMPLE,
     )
     for row in rows:

@@ -41,7 +41,7 @@ COMMANDS = {
     "budget": Lazy("stream_anon.cli.budget:budget", "Say what a privacy budget means."),
     "mix": Lazy("stream_anon.cli.mix:mix", "Try VisualMixer on pictures."),
     "train": Lazy("stream_anon.cli.train:train", "Train the networks (needs [train])."),
-    "evaluate": Lazy("stream_anon.cli.evaluate:evaluate", "Measure recall, leaks, re-identification."),
+    "evaluate": Lazy("stream_anon.cli.evaluate:evaluate", "Measure recall, leaks and likeness."),
     "completion": Lazy("stream_anon.cli.completion:completion", "Print a shell completion script."),
 }
 

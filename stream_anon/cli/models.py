@@ -35,8 +35,9 @@ def list_(models_dir: Path | None) -> None:
     for name in registry.names():
         entry = registry.describe(name)
         state = registry.verify(name, models_dir)
-        click.echo(f"{name:<14} {state:<8} {entry.kind:<9} {entry.size / 1e6:6.1f} MB  {entry.what}")
-        click.echo(f"{'':<24}licence: {entry.licence}")
+        size = f"{entry.size / 1e6:.1f} MB"
+        click.echo(f"{name:<12} {state:<8} {entry.kind:<9} {size:>8}  {entry.licence}")
+        click.echo(f"{'':<13}{entry.what}")
     click.echo("searched: " + ", ".join(str(path) for path in registry.folders(models_dir)))
 
 

@@ -1,0 +1,115 @@
+"""Methods applied to still face-frame pictures, by the arithmetic that ships.
+
+A picture that already lies in the face frame has the identity transform, so cutting and pasting
+come down to scaling and one alpha blend. Masks are raised to the minimum mask, answers are held
+against the method contract, and what the gate would reject or the method declines gets the
+grown solid cover, as in a video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.geometry import FACE_FRAME, TEMPLATE
+from stream_anon.methods import Fill, Method, Subject
+from stream_anon.methods.masks import at_least_minimum
+from stream_anon.pipeline.gate import COVER_GROWTH, check_rendered, grown, unchanged
+
+Pixels = NDArray[np.uint8]
+Landmarks = NDArray[np.float64]
+
+IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stills:
+    """Anonymised pictures.
+
+    Attributes:
+        pictures: (n, 128, 128, 3) uint8 RGB.
+        covered: (n,) bool; the method declined or was rejected, and the cover was painted.
+    """
+
+    pictures: Pixels
+    covered: NDArray[np.bool_]
+
+
+def anonymise(
+    method: Method,
+    pictures: Pixels,
+    landmarks: Landmarks | None = None,
+    first_track: int = 1,
+    same_track: bool = False,
+) -> Stills:
+    """Apply a method to face-frame pictures.
+
+    Args:
+        method: under test.
+        pictures: (n, 128, 128, 3) uint8 RGB.
+        landmarks: (n, 5, 2) face-frame units; None takes the template's.
+        first_track: track number of the first picture.
+        same_track: all pictures are of one track (one draw); else each has its own.
+
+    Raises:
+        Fault: the method answered with something that breaks its contract.
+    """
+    n = len(pictures)
+    points = np.broadcast_to(TEMPLATE, (n, 5, 2)) if landmarks is None else landmarks
+    out = pictures.copy()
+    covered = np.zeros(n, np.bool_)
+    for i in range(n):
+        track = first_track if same_track else first_track + i
+        # The face box fills about 92 of the frame's 128 units (YuNet's median on LFW).
+        subject = Subject(track, np.asarray(points[i], np.float64), 92.0, 0.9)
+        crop = scaled(pictures[i], method.crop_size)[None]
+        rendered = method.render(crop, [subject])
+        check_rendered(rendered, 1, method.name)
+        declined = rendered.declined is not None and bool(rendered.declined[0])
+        covered[i] = declined or bool(unchanged(crop, rendered.crops)[0])
+        if covered[i]:
+            out[i] = cover(pictures[i], subject)
+        else:
+            mask = at_least_minimum(rendered.masks, 1, rendered.crops.shape[1])
+            out[i] = blend(pictures[i], rendered.crops[0], mask[0])
+        if not same_track:
+            method.forget(track)
+    return Stills(out, covered)
+
+
+def cover(picture: Pixels, subject: Subject) -> Pixels:
+    """The ladder's solid cover on one face-frame picture."""
+    fill = Fill()
+    matrix = grown(IDENTITY.copy(), COVER_GROWTH)
+    side = FACE_FRAME
+    crop = cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    painted = fill.render(scaled(crop, fill.crop_size)[None], [subject]).crops[0]
+    mask = at_least_minimum(None, 1, side)[0]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    back = cv2.warpAffine(mask, matrix, (side, side), flags=flags)
+    return blend(picture, painted, np.asarray(back, np.uint8))
+
+
+def blend(picture: Pixels, crop: Pixels, mask: Pixels) -> Pixels:
+    """Alpha blend of a crop over the whole face frame; 255 in the mask replaces."""
+    side = picture.shape[0]
+    new = scaled(crop, side).astype(np.float32)
+    alpha = scaled(mask, side).astype(np.float32)[..., None] / 255.0
+    return np.asarray(np.rint(picture * (1.0 - alpha) + new * alpha), np.uint8)
+
+
+def scaled(picture: Pixels, side: int) -> Pixels:
+    """A square picture or mask at another side, both over the same extent."""
+    if picture.shape[0] == side:
+        return picture
+    how = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=how), np.uint8)
+
+
+def in_batches(count: int, size: int) -> Sequence[slice]:
+    """Slices that cover 0..count."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
