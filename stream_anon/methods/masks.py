@@ -59,19 +59,19 @@ def minimum_interior(size: int) -> NDArray[np.bool_]:
     return interior
 
 
-def at_least_minimum(masks: Pixels | None, count: int) -> Pixels:
+def at_least_minimum(masks: Pixels | None, count: int, size: int = MASK_SIZE) -> Pixels:
     """Raise masks to the minimum mask.
 
     Args:
         masks: (n, m, m) uint8, or None for the minimum mask itself.
         count: n.
+        size: m, where there are no masks.
 
     Returns:
-        (n, m, m) uint8, nowhere below the minimum mask; ``m`` is ``MASK_SIZE`` where there
-        were none.
+        (n, m, m) uint8, nowhere below the minimum mask.
     """
     if masks is None:
-        return np.broadcast_to(minimum_mask(MASK_SIZE), (count, MASK_SIZE, MASK_SIZE))
+        return np.broadcast_to(minimum_mask(size), (count, size, size))
     return np.maximum(masks, minimum_mask(masks.shape[1]))
 
 

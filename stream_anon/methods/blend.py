@@ -1,0 +1,94 @@
+"""Make a new face belong to its surroundings: colour and light, then grain.
+
+Both look only at what stays visible around the minimum ellipse. What is under it must not
+shape the result in any other way than through the generator.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.methods.base import Pixels
+from stream_anon.methods.masks import minimum_interior
+
+Floats = NDArray[np.float32]
+
+COARSE = 32
+"""Side at which differences of colour are carried inwards."""
+
+LARGEST_GRAIN = 6.0
+"""Standard deviation in levels that grain is limited to."""
+
+
+def match_light(faces: Pixels, crops: Pixels, masks: Pixels) -> Pixels:
+    """Carry the difference of colour along the mask's edge smoothly over the new face.
+
+    A membrane in the manner of seamless cloning (Perez et al., SIGGRAPH 2003; the weights of
+    Farbman et al., SIGGRAPH 2009, approximated by normalised convolution on three scales).
+
+    Args:
+        faces: (n, s, s, 3) uint8 RGB, new.
+        crops: (n, s, s, 3) uint8 RGB, old.
+        masks: (n, s, s) uint8, 255 where the new face will stand.
+
+    Returns:
+        (n, s, s, 3) uint8.
+    """
+    result = np.empty_like(faces)
+    side = faces.shape[1]
+    visible = (~minimum_interior(side)).astype(np.float32)
+    for i, (face, crop, mask) in enumerate(zip(faces, crops, masks, strict=True)):
+        # The band in which both are seen: outside the ellipse, where the new face still shows.
+        band = visible * (mask > 16)
+        weight = cv2.resize(band, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
+        if float(weight.sum()) < 1.0:
+            result[i] = face
+            continue
+        difference = (crop.astype(np.float32) - face.astype(np.float32)) * band[..., None]
+        coarse = cv2.resize(difference, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
+        membrane = _membrane(coarse, weight)
+        full = cv2.resize(membrane, (side, side), interpolation=cv2.INTER_LINEAR)
+        result[i] = np.clip(np.rint(face + full), 0, 255).astype(np.uint8)
+    return result
+
+
+def _membrane(weighted: Floats, weight: Floats) -> Floats:
+    """Near the edge the nearest difference, further in the mean of ever more of the edge."""
+    total, mass = np.zeros_like(weighted), np.zeros_like(weight)
+    for sigma, share in ((1.5, 1.0), (4.0, 0.05), (10.0, 0.002)):
+        total += share * cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        mass += share * cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(total / np.maximum(mass, 1e-6)[..., None], np.float32)
+
+
+def grain_of(crops: Pixels) -> Floats:
+    """Standard deviation of the fine noise around the ellipse, in levels; (n,) float32.
+
+    The median absolute deviation of the Laplacian (Immerkaer, CVIU 1996), which edges and
+    texture hardly move.
+    """
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    outside = ~minimum_interior(crops.shape[1])
+    found = np.empty(len(crops), np.float32)
+    for i, crop in enumerate(crops):
+        grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        found[i] = np.median(np.abs(cv2.filter2D(grey, -1, kernel)[outside])) / (0.6745 * 6.0)
+    return found
+
+
+def add_grain(faces: Pixels, crops: Pixels, tile: Floats) -> Pixels:
+    """Give new faces the grain that their surroundings have and they lack.
+
+    Args:
+        faces: (n, s, s, 3) uint8.
+        crops: (n, s, s, 3) uint8, old.
+        tile: (s, s) float32 of unit variance, from a cryptographic generator.
+    """
+    wanted, given = grain_of(crops), grain_of(faces)
+    lacking = np.sqrt(np.clip(wanted**2 - given**2, 0.0, LARGEST_GRAIN**2))
+    if not lacking.any():
+        return faces
+    noisy = faces + lacking[:, None, None, None] * tile[None, :, :, None]
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

@@ -1,0 +1,114 @@
+"""What `identity` and `dp-image` share: a code per track, released once, and a network that
+draws a face from it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.errors import MethodFault
+from stream_anon.geometry import FACE_FRAME
+from stream_anon.methods.base import Method, Pixels, Rendered, Subject
+from stream_anon.methods.blend import add_grain, match_light
+from stream_anon.methods.fitness import Fitness, is_face
+from stream_anon.methods.masks import at_least_minimum
+from stream_anon.privacy import Mechanism, Releases, SecureRandom
+
+Codes = NDArray[np.float32]
+
+GRAIN_TILES = 8
+
+
+class CodedMethod(Method):
+    """Encode once, release once, draw every picture.
+
+    Args:
+        mechanism: how the code of a track is released.
+        smallest: faces smaller than this many pixels are declined.
+        random: where the randomness comes from; None makes one from the operating system.
+    """
+
+    crop_size = FACE_FRAME
+
+    def __init__(
+        self, mechanism: Mechanism, smallest: float, random: SecureRandom | None = None
+    ) -> None:
+        self._random = random if random is not None else SecureRandom()
+        self._releases = Releases(mechanism, rng=self._random.spawn("releases"))
+        self._fitness = Fitness(smallest)
+        grain = self._random.spawn("grain").normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
+        self._grain = grain.reshape(GRAIN_TILES, FACE_FRAME, FACE_FRAME).astype(np.float32)
+        self._drawn = 0
+
+    @abstractmethod
+    def encode(self, crops: Pixels) -> NDArray[np.float64]:
+        """The code that is to be protected: (n, 128, 128, 3) uint8 to (n, d) of unit norm."""
+
+    @abstractmethod
+    def draw(
+        self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes
+    ) -> tuple[Pixels, Pixels | None]:
+        """New faces and their masks.
+
+        Args:
+            crops: (n, 128, 128, 3) uint8; of the inside of the minimum ellipse no more than
+                the network's bottleneck lets through may shape the result.
+            landmarks: (n, 5, 2) float32, face-frame units.
+            codes: (n, d) float32 of unit norm.
+
+        Returns:
+            (n, 128, 128, 3) uint8 and (n, 128, 128) uint8 or None.
+        """
+
+    def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
+        """See ``Method.render``."""
+        declined = self._fitness.declined(list(subjects))
+        result = np.zeros_like(crops)
+        masks = at_least_minimum(None, len(crops), FACE_FRAME).copy()
+        fit = np.flatnonzero(~declined)
+        if not len(fit):
+            return Rendered(result, masks, declined)
+        chosen = [subjects[i] for i in fit]
+        codes = self._codes(crops[fit], chosen)
+        landmarks = np.stack([s.landmarks for s in chosen if s.landmarks is not None])
+        faces, own = self.draw(crops[fit], landmarks.astype(np.float32), codes)
+        if own is not None:
+            masks[fit] = np.maximum(masks[fit], own)
+        declined[fit] |= ~is_face(faces)
+        faces = match_light(faces, crops[fit], masks[fit])
+        tile = self._grain[self._drawn % GRAIN_TILES]
+        self._drawn += 1
+        result[fit] = add_grain(faces, crops[fit], tile)
+        return Rendered(result, masks, declined)
+
+    def forget(self, track: int) -> None:
+        """See ``Method.forget``."""
+        self._releases.forget(track)
+        self._fitness.forget(track)
+
+    def privacy(self) -> Mapping[str, Any]:
+        """See ``Method.privacy``."""
+        return self._releases.ledger.to_json()
+
+    def close(self) -> None:
+        """See ``Method.close``."""
+        self._releases.close()
+        self._random.close()
+
+    def _codes(self, crops: Pixels, subjects: Sequence[Subject]) -> Codes:
+        new = [i for i, s in enumerate(subjects) if self._releases.get(s.track) is None]
+        true: dict[int, NDArray[np.float64]] = {}
+        if new and self._releases.mechanism.reads_code:
+            encoded = self.encode(crops[new])
+            if encoded.shape[0] != len(new) or not np.isfinite(encoded).all():
+                raise MethodFault(f"the encoder of {self.name} answered with no codes")
+            true = dict(zip(new, encoded, strict=True))
+        rows = [
+            self._releases.of(s.track, true.get(i), time=s.seconds).code
+            for i, s in enumerate(subjects)
+        ]
+        return np.stack(rows).astype(np.float32)

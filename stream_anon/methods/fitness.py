@@ -1,0 +1,81 @@
+"""Which faces a generator may be trusted with, and which of its answers are faces."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.geometry import TEMPLATE
+from stream_anon.methods.base import Pixels, Subject
+from stream_anon.methods.masks import minimum_interior
+
+WIDEST_TURN = 0.75
+"""Nose off the middle of the eyes, in interocular distances, beyond which a face is in profile."""
+
+SMALLEST_SPAN = 0.45
+"""Distance of the eyes relative to the template, below which landmarks tell no frontal face."""
+
+LARGEST_MISFIT = 16.0
+"""Mean distance in face-frame units between landmarks and template."""
+
+SLACK = 1.15
+"""A track that was declined must be better than the limits by this factor to come back, so
+that it does not flicker between a new face and a cover."""
+
+FLATTEST = 6.0
+"""Standard deviation in levels inside the minimum ellipse, below which a picture shows no face."""
+
+
+class Fitness:
+    """Decides face by face, and remembers per track.
+
+    Args:
+        smallest: side of the face box in pixels.
+    """
+
+    def __init__(self, smallest: float) -> None:
+        self._smallest = smallest
+        self._declined: set[int] = set()
+
+    def declined(self, subjects: list[Subject]) -> NDArray[np.bool_]:
+        """Which of the faces go to the next step of the ladder; (n,) bool."""
+        return np.array([not self._fit(subject) for subject in subjects], np.bool_)
+
+    def forget(self, track: int) -> None:
+        """The track has ended."""
+        self._declined.discard(track)
+
+    def _fit(self, subject: Subject) -> bool:
+        slack = SLACK if subject.track in self._declined else 1.0
+        fit = subject.size >= self._smallest * slack and (
+            subject.landmarks is not None and posed(subject.landmarks, slack)
+        )
+        if fit:
+            self._declined.discard(subject.track)
+        else:
+            self._declined.add(subject.track)
+        return fit
+
+
+def posed(landmarks: NDArray[np.float64], slack: float = 1.0) -> bool:
+    """Whether five landmarks in face-frame units show a face that is turned no further than
+    the generator was taught, by a margin of ``slack``."""
+    eyes = landmarks[1] - landmarks[0]
+    span = float(np.hypot(*eyes))
+    template = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
+    if span < SMALLEST_SPAN * slack * template:
+        return False
+    along = eyes / span
+    nose = landmarks[2] - 0.5 * (landmarks[0] + landmarks[1])
+    if abs(float(nose @ along)) / span > WIDEST_TURN / slack:
+        return False
+    misfit = float(np.hypot(*(landmarks - TEMPLATE).T).mean())
+    return misfit <= LARGEST_MISFIT / slack
+
+
+def is_face(crops: Pixels) -> NDArray[np.bool_]:
+    """Which crops show anything at all: (n, s, s, 3) uint8 to (n,) bool; black and flat do not."""
+    inside = crops[:, minimum_interior(crops.shape[1])].astype(np.float32).mean(axis=2)
+    found: NDArray[np.bool_] = inside.std(axis=1) >= FLATTEST
+    return found
+

@@ -1,0 +1,189 @@
+"""What identity and dp-image do around their networks, with networks that do as told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream_anon.config import FaultConfig
+from stream_anon.errors import MethodFault
+from stream_anon.geometry import TEMPLATE
+from stream_anon.methods.base import Subject
+from stream_anon.methods.blend import LARGEST_GRAIN, add_grain, grain_of, match_light
+from stream_anon.methods.coded import CodedMethod
+from stream_anon.methods.fitness import Fitness, is_face, posed
+from stream_anon.methods.masks import minimum_interior, minimum_mask
+from stream_anon.pipeline.gate import Compositor
+from stream_anon.privacy import ReleaseError, mechanism
+from stream_anon.video.cleared import Rung
+from tests.fakes import MemoryPicture, noise, tracked
+
+
+class Drawn(CodedMethod):
+    """Codes are the crop's mean colours; faces are a pattern of the code."""
+
+    name = "drawn"
+
+    def __init__(self, kind="independent", paint=None, **options):
+        super().__init__(mechanism(kind, dimension=3, **options), smallest=24.0)
+        self.encoded = 0
+        self.codes = []
+        self._paint = paint
+
+    def encode(self, crops):
+        self.encoded += len(crops)
+        codes = crops.reshape(len(crops), -1, 3).mean(axis=1) + 1.0
+        return codes / np.linalg.norm(codes, axis=1, keepdims=True)
+
+    def draw(self, crops, landmarks, codes):
+        self.codes.append(codes.copy())
+        if self._paint is not None:
+            return self._paint(crops), None
+        x = np.linspace(0, 6.0, 128)
+        wave = np.sin(x[None, :, None] + 4 * codes[:, None, None, :]) * np.cos(x[:, None, None])
+        return np.rint(127 + 100 * wave).astype(np.uint8), None
+
+
+def subject(track=1, landmarks=TEMPLATE, size=80.0, seconds=0.0):
+    return Subject(track, landmarks, size, 0.9, seconds)
+
+
+def crop(seed=0):
+    return noise(128, 128, seed)[None]
+
+
+def test_one_code_per_track_whatever_the_crop():
+    method = Drawn()
+    for seed in range(5):
+        method.render(crop(seed), [subject(track=1)])
+    method.render(crop(0), [subject(track=2)])
+    first = method.codes[0]
+    assert all((codes == first).all() for codes in method.codes[:5])
+    assert not np.allclose(method.codes[5], first)
+    assert method.encoded == 0, "an independent identity never looks at the face"
+
+
+def test_the_encoder_runs_once_per_track_and_the_noisy_code_is_frozen():
+    method = Drawn("privunit", epsilon=8.0)
+    for seed in range(4):
+        method.render(crop(seed), [subject()])
+    assert method.encoded == 1
+    assert all((codes == method.codes[0]).all() for codes in method.codes)
+
+
+def test_a_track_that_ended_gets_no_second_release():
+    method = Drawn()
+    method.render(crop(), [subject()])
+    method.forget(1)
+    with pytest.raises(ReleaseError):
+        method.render(crop(), [subject()])
+
+
+def test_two_runs_differ():
+    codes = []
+    for _ in range(2):
+        method = Drawn()
+        method.render(crop(), [subject()])
+        codes.append(method.codes[0])
+    assert not np.allclose(*codes)
+
+
+def test_the_ledger_tells_the_track_and_no_code():
+    method = Drawn("gaussian", epsilon=4.0, delta=1e-6)
+    method.render(crop(), [subject(seconds=1.0)])
+    method.render(crop(), [subject(seconds=3.0)])
+    ledger = method.privacy()
+    (line,) = ledger["tracks"]
+    assert (line["track"], line["epsilon"], line["first"], line["last"]) == (1, 4.0, 1.0, 3.0)
+    flat = str(ledger)
+    assert not any(f"{value:.6f}"[:7] in flat for value in method.codes[0].ravel() if abs(value) > 0.1)
+
+
+@pytest.mark.parametrize(
+    ("why", "unfit"),
+    [
+        ("too small", {"size": 20.0}),
+        ("no landmarks", {"landmarks": None}),
+        ("in profile", {"landmarks": TEMPLATE + np.array([[0, 0], [0, 0], [30, 0], [0, 0], [0, 0]])}),
+        ("eyes together", {"landmarks": (TEMPLATE - 64) * (0.3, 1.0) + 64}),
+        ("off the template", {"landmarks": TEMPLATE + 25.0}),
+    ],
+)
+def test_unfit_faces_go_down_the_ladder(why, unfit):
+    rendered = Drawn().render(np.concatenate([crop(), crop(1)]), [subject(1, **unfit), subject(2)])
+    assert rendered.declined.tolist() == [True, False], why
+
+
+def test_a_track_does_not_flicker_between_a_face_and_a_cover():
+    fitness = Fitness(24.0)
+    sizes = [26, 23, 24.5, 25.5, 27, 29, 26, 24.5]
+    declined = [bool(fitness.declined([subject(size=s)])[0]) for s in sizes]
+    assert declined == [False, True, True, True, True, False, False, False]
+
+
+def test_frontal_and_moderately_turned_faces_are_fit():
+    assert posed(TEMPLATE)
+    turned = TEMPLATE + np.array([[4, 0], [-2, 0], [12, 0], [4, 0], [0, 0]])
+    assert posed(turned)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_black_and_flat_answers_are_no_faces(level):
+    flat = np.full((1, 128, 128, 3), level, np.uint8)
+    assert not is_face(flat)[0]
+    rendered = Drawn(paint=lambda crops: flat).render(crop(), [subject()])
+    assert rendered.declined.tolist() == [True]
+
+
+def test_an_encoder_that_answers_nan_is_a_fault():
+    class Sick(Drawn):
+        def encode(self, crops):
+            return np.full((len(crops), 3), np.nan)
+
+    with pytest.raises(MethodFault, match="no codes"):
+        Sick("privunit", epsilon=8.0).render(crop(), [subject()])
+
+
+@pytest.mark.parametrize("paint", [lambda crops: crops.copy(), lambda crops: crops * 0])
+def test_through_the_gate_the_input_itself_and_black_are_covered(paint):
+    picture = MemoryPicture(noise())
+    compositor = Compositor(Drawn(paint=paint), FaultConfig(policy="stop"))
+    face = tracked(60, 40, 120)
+    cleared = compositor.clear(picture, [face])
+    assert cleared.rung is Rung.METHOD
+    assert compositor.steps.faces == 1
+    centre = picture.rgb[90:110, 110:130].reshape(-1, 3)
+    assert centre.std(axis=0).max() < 1.0
+
+
+def test_light_is_carried_inwards_from_what_stays_visible():
+    old = crop()
+    masks = np.full((1, 128, 128), 255, np.uint8)
+    new = np.full_like(old, 90)
+    dark = np.clip(old.astype(int) // 3, 0, 255).astype(np.uint8)
+    bright, dim = (match_light(new, c, masks).astype(float)[0] for c in (old, dark))
+    inside = minimum_interior(128)
+    assert bright[inside].mean() > dim[inside].mean() + 40
+
+
+def test_nothing_under_the_ellipse_shapes_the_light():
+    old = crop(0)
+    other = old.copy()
+    other[0][minimum_interior(128)] = 255 - old[0][minimum_interior(128)]
+    new = crop(5)
+    masks = minimum_mask(128)[None]
+    assert (match_light(new, old, masks) == match_light(new, other, masks)).all()
+    tile = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
+    assert (add_grain(new, old, tile) == add_grain(new, other, tile)).all()
+
+
+def test_grain_is_matched_and_limited():
+    rng = np.random.default_rng(0)
+    smooth = np.full((1, 128, 128, 3), 120, np.uint8)
+    tile = rng.normal(size=(128, 128)).astype(np.float32)
+    for sigma in (3.0, 30.0):
+        grainy = np.clip(120 + sigma * rng.normal(size=(1, 128, 128, 1)), 0, 255)
+        grainy = np.repeat(grainy, 3, axis=3).astype(np.uint8)
+        assert grain_of(grainy)[0] == pytest.approx(sigma, rel=0.15)
+        got = add_grain(smooth, grainy, tile).astype(float).std()
+        assert got == pytest.approx(min(sigma, LARGEST_GRAIN), rel=0.2)
