@@ -1,0 +1,239 @@
+"""Where pictures come from.
+
+Every source keeps one contract, held by one suite of tests: pictures of a stream come in
+presentation order with times that grow, what is copied comes between them in the order of
+the container, and iterating twice gives the same twice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+
+from stream_anon.errors import InputError, UsageError
+from stream_anon.video.decoder import StreamDecoder
+from stream_anon.video.info import MediaInfo
+from stream_anon.video.picture import Picture
+from stream_anon.video.probe import has_timestamps, open_input, probe, reason
+
+_COPYABLE = ("audio", "subtitle")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copied:
+    """A packet that goes to the output as it is.
+
+    Attributes:
+        stream: index of its stream in the input.
+        packet: ``av.Packet``, with times on the output's time line.
+    """
+
+    stream: int
+    packet: Any
+
+
+class Source(ABC):
+    """Pictures and packets of one input, in demux order.
+
+    Attributes:
+        info: what the input is.
+    """
+
+    info: MediaInfo
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Picture | Copied]:
+        """Read from the beginning.
+
+        Raises:
+            InputError: the input breaks while it is read.
+            PictureFault: the size or pixel format of the pictures changed.
+        """
+
+    @abstractmethod
+    def select(self, copied: Collection[int]) -> None:
+        """Choose the streams whose packets are yielded, from the next iteration on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the input; safe to call twice."""
+
+    def pictures(self) -> Iterator[Picture]:
+        """The pictures alone."""
+        for item in self:
+            if isinstance(item, Picture):
+                yield item
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class FileSource(Source):
+    """A file, decoded on the CPU by PyAV.
+
+    Args:
+        path: of the file.
+        start: seconds from the beginning of the file; the first picture at or after it
+            becomes time 0 of the result, as players expect of a cut. None keeps the time line.
+        end: seconds from the beginning of the file; pictures from there on are left out.
+        motion: export the decoder's motion vectors, for ``Picture.motion``.
+        copied: streams whose packets are yielded; None for all audio and subtitles.
+        tolerant: damage at the very end, after which no picture comes to carry the mark,
+            is counted in ``lost`` instead of raised.
+
+    Raises:
+        InputError: the file cannot be opened or holds no video.
+        UsageError: ``start`` and ``end`` leave nothing.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        motion: bool = False,
+        copied: Collection[int] | None = None,
+        tolerant: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        if end is not None and end <= (start or 0.0):
+            raise UsageError(f"{self.path}: the end ({end} s) is not after the start ({start} s)")
+        self.info = replace(probe(self.path), begin=start, end=end)
+        length = self.info.duration
+        if start is not None and length is not None and start >= length:
+            raise UsageError(f"{self.path}: starts after its end ({start} s of {length:.3f} s)")
+        self._motion = motion
+        self._tolerant = tolerant
+        self._copied = frozenset(
+            copied
+            if copied is not None
+            else (s.index for s in self.info.streams if s.kind in _COPYABLE)
+        )
+        self._open: Any = None
+        self.lost = 0
+        """Packets that could not be decoded, in the last iteration."""
+        self.repaired = 0
+        """Pictures whose time was missing or did not grow, in the last iteration."""
+
+    def select(self, copied: Collection[int]) -> None:
+        """Choose the streams whose packets are yielded, from the next iteration on."""
+        self._copied = frozenset(copied)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def __iter__(self) -> Iterator[Picture | Copied]:
+        """Read from the beginning; see ``Source.__iter__``."""
+        self.close()
+        self.lost = self.repaired = 0
+        container = self._open = open_input(self.path)
+        try:
+            if self.info.begin is None and self.info.end is None:
+                yield from self._read(container)
+            else:
+                yield from self._cut(container)
+        finally:
+            container.close()
+
+    def _read(self, container: Any) -> Iterator[Picture | Copied]:
+        decoders = {
+            s.index: StreamDecoder(
+                container.streams[s.index],
+                s,
+                str(self.path),
+                counted=not has_timestamps(self.info),
+                motion=self._motion,
+            )
+            for s in self.info.video
+        }
+        streams = [s for s in container.streams if s.index in decoders or s.index in self._copied]
+        try:
+            for packet in container.demux(streams):
+                # An empty packet would drain a decoder for good.
+                if not packet.size:
+                    continue
+                decoder = decoders.get(packet.stream_index)
+                if decoder is None:
+                    yield Copied(packet.stream_index, packet)
+                else:
+                    yield from decoder.feed(packet)
+        except av.FFmpegError as error:
+            if not self._tolerant:
+                raise InputError(f"{self.path}: breaks off while it is read ({reason(error)})") from error
+            self.lost += 1
+        for decoder in decoders.values():
+            yield from decoder.feed(None)
+            self.lost += decoder.lost
+            self.repaired += decoder.repaired
+            if decoder.broken and not self._tolerant:
+                raise InputError(f"{self.path}: the last pictures cannot be decoded")
+
+    def _cut(self, container: Any) -> Iterator[Picture | Copied]:
+        begin = Fraction(self.info.begin or 0.0) + Fraction(self.info.start)
+        end = None if self.info.end is None else Fraction(self.info.end) + Fraction(self.info.start)
+        main = self.info.video[0].index
+        counts: dict[int, int] = {}
+        waiting: list[Picture | Copied] = []
+        shift: Fraction | None = Fraction(0) if self.info.begin is None else None
+        for item in self._read(container):
+            time = _time(item)
+            if time is None or time < begin or (end is not None and time >= end):
+                continue
+            if shift is None:
+                waiting.append(item)
+                if not isinstance(item, Picture) or item.stream != main:
+                    continue
+                shift = time
+                for held in waiting:
+                    yield from self._shifted(held, shift, counts)
+                waiting.clear()
+            else:
+                yield from self._shifted(item, shift, counts)
+        if shift is None:
+            raise InputError(f"{self.path}: has no picture between its start and end times")
+
+    def _shifted(
+        self, item: Picture | Copied, shift: Fraction, counts: dict[int, int]
+    ) -> Iterator[Picture | Copied]:
+        time = _time(item)
+        if time is None or time < shift:
+            return
+        units = round(shift / self.info.streams[item.stream].time_base)
+        if isinstance(item, Picture):
+            item.pts -= units
+            item.index = counts.get(item.stream, 0)
+            counts[item.stream] = item.index + 1
+        else:
+            packet = item.packet
+            if packet.pts is not None:
+                packet.pts -= units
+            if packet.dts is not None:
+                packet.dts -= units
+        yield item
+
+
+def _time(item: Picture | Copied) -> Fraction | None:
+    """Presentation time in seconds."""
+    if isinstance(item, Picture):
+        return item.pts * item.time_base
+    stamp = item.packet.pts if item.packet.pts is not None else item.packet.dts
+    return None if stamp is None else stamp * Fraction(item.packet.time_base)
