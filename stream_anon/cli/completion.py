@@ -12,9 +12,9 @@ def completion(shell: str) -> None:
     """Print the completion script for a shell.
 
     \b
-    bash:  stream-anon completion bash > ~/.local/share/bash-completion/completions/stream-anon
-    zsh:   stream-anon completion zsh > "${fpath[1]}/_stream-anon"
-    fish:  stream-anon completion fish > ~/.config/fish/completions/stream-anon.fish
+    bash:  eval "$(stream-anon completion bash)"     in ~/.bashrc
+    zsh:   eval "$(stream-anon completion zsh)"      in ~/.zshrc
+    fish:  stream-anon completion fish | source      in config.fish
     """
     from stream_anon.cli.main import cli
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stream_anon._version import __version__
 from stream_anon.cli import inputs
 from stream_anon.cli.boundary import (
     FAILED,
@@ -23,6 +24,7 @@ from stream_anon.cli.boundary import (
 )
 from stream_anon.cli.rows import Command, Option
 from stream_anon.cli.times import Time
+from stream_anon.device import choose
 from stream_anon.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,28 +54,28 @@ def _option(*names: str, group: str, **rest: Any) -> Any:
 )
 @click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True, type=_PATH)
 @_option("-o", "--output", group="Result", metavar="PATH", type=_PATH,
-         help="file or folder [beside it: NAME_anonymized.EXT]")
+         help="file or folder [NAME_anonymized.EXT]")
 @_option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
          help="what exists: replace | keep")
 @_option("-n", "--skip", group="Result", row="existing", is_flag=True)
 @_option("--report", group="Result", metavar="FILE", type=_PATH,
          help="write what was done, as JSON")
 @_option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
-@_option("--method", group="Faces", metavar="NAME", help="pixelate (default), blur or fill")
+@_option("--method", group="Faces", metavar="NAME", help="pixelate (default), blur, fill")
 @_option("--on-fault", group="Faces", metavar="stop|step-down",
-         type=click.Choice(["stop", "step-down"]), help="part fails: end | cover whole picture")
+         type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
 @_option("--draw-boxes", group="Faces", is_flag=True, help="show what was tracked")
 @_option("--codec", group="Video", metavar="NAME",
          type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
-         help="auto (default), h264, hevc, av1, vp9, gif")
+         help="auto, h264, hevc, av1, vp9, gif")
 @_option("--crf", group="Video", row="quality", metavar="N", type=float,
          help="quality, speed of the encoder")
 @_option("--encoder-preset", group="Video", row="quality", metavar="NAME")
 @_option("--start", group="Video", row="span", metavar="TIME", type=Time(),
-         help="only this part: 12.5 or h:mm:ss")
+         help="this part only: 12.5 or h:mm:ss")
 @_option("--end", group="Video", row="span", metavar="TIME", type=Time())
 @_option("--audio", group="Video", metavar="copy|drop", type=click.Choice(["copy", "drop"]),
-         help="sound: bit for bit (default), or none")
+         help="sound: bit for bit, or none")
 @_option("--keep-metadata", group="Video", is_flag=True, help="keep place, time and device")
 @_option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
          help="options from a preset | a YAML file")
@@ -81,12 +83,12 @@ def _option(*names: str, group: str, **rest: Any) -> Any:
 @_option("--pipeline", group="Options", metavar="FILE", default="redact",
          help="your own pipeline, a .py file")
 @_option("--device", group="Machine", metavar="auto|cpu|cuda",
-         type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: stream-anon doctor")
+         type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: doctor")
 @_option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
          help="folder with network weights")
 @_option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
 @_option("-v", "--verbose", group="Words", row="words", count=True)
-@click.version_option(package_name="stream-anon", prog_name="stream-anon")
+@click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def redact(
     inputs_: tuple[Path, ...],
     output: Path | None,
@@ -110,6 +112,9 @@ def redact(
     planned = inputs.jobs(inputs_, output, report)
     config = settings(options)
     _log(verbose)
+    device = choose(config.device)
+    if verbose:
+        say(f"device {device.name}: {device.why}")
     if dry_run:
         _show_plans(planned, config)
         return

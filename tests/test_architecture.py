@@ -1,0 +1,100 @@
+"""Imports run one way; the picture in docs/architecture.md is held here."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+GROUND = {"errors", "geometry", "config", "recipes", "device", "_version"}
+"""What everything may import."""
+
+MAY_IMPORT = {
+    "errors": set(),
+    "geometry": set(),
+    "_version": set(),
+    "config": {"errors"},
+    "recipes": {"errors"},
+    "device": {"errors"},
+    "video": set(),
+    "faces": {"networks"},
+    "privacy": set(),
+    "kernels": set(),
+    "networks": {"kernels"},
+    "methods": {"networks", "privacy", "kernels"},
+    "pipeline": {"video", "faces", "methods"},
+    "pipelines": {"pipeline", "video", "faces", "methods", "networks"},
+    "api": {"pipeline"},
+    "training": {"networks", "privacy", "kernels", "methods", "faces", "evaluation"},
+    "evaluation": {"pipeline", "video", "faces", "methods", "networks", "privacy", "api", ""},
+    "demo": {"cli", "evaluation", "networks"},
+    "__main__": {"cli"},
+}
+"""Beside the ground. ``""`` is the public API. The command line may import everything."""
+
+
+
+def modules() -> list[Path]:
+    return sorted([*(ROOT / "stream_anon").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")])
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    if relative.parts[0] == "pipelines":
+        return "pipelines"
+    inner = relative.parts[1]
+    return inner.removesuffix(".py") if inner.endswith(".py") else inner
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Parts of the package that a module imports, anywhere in it; ``""`` is the package itself."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module]
+            if node.module == "stream_anon":
+                names = [f"stream_anon.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "stream_anon":
+                inner = parts[1] if len(parts) > 1 else ""
+                known = (ROOT / "stream_anon" / inner).is_dir() or (
+                    ROOT / "stream_anon" / f"{inner}.py"
+                ).is_file()
+                yield inner if known else ""
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path):
+    part = part_of(path)
+    if part in ("cli", "__init__"):
+        return
+    allowed = MAY_IMPORT[part] | {part}
+    if part not in GROUND:
+        allowed |= GROUND
+    wrong = set(imported(path)) - allowed
+    assert not wrong, f"{path.relative_to(ROOT)} may not import {sorted(wrong)}"
+
+
+def test_the_command_line_is_imported_by_nobody():
+    for path in modules():
+        if part_of(path) not in ("cli", "demo", "__main__"):
+            assert "cli" not in set(imported(path)), path
+
+
+def test_video_faces_and_privacy_know_nothing_of_each_other():
+    three = {"video", "faces", "privacy"}
+    for path in modules():
+        if part_of(path) in three:
+            assert not set(imported(path)) & (three - {part_of(path)}), path
+
+
+def test_files_stay_readable():
+    long = {str(p.relative_to(ROOT)): n for p in modules() if (n := p.read_text().count("\n")) > 450}
+    assert not long
