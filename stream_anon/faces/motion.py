@@ -1,0 +1,114 @@
+"""Following a piece of a picture from one picture to the next, on a coarse luma plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Luma = NDArray[np.uint8]
+
+TEMPLATE_SIDE = 24
+"""Longer side, in samples, to which a template is thinned: a bound on the search's cost."""
+
+LEAST_SIDE = 8
+"""Samples that a template has at least; a smaller face takes some of its surroundings along."""
+
+GOOD = 0.6
+"""Correlation from which a find is believed."""
+
+
+def luma_step(width: int, height: int) -> int:
+    """Distance of the luma samples that following needs: planes of about 640 samples."""
+    return max(1, round(max(width, height) / 640))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """A piece of a luma plane.
+
+    Attributes:
+        samples: (h, w) uint8.
+        stride: luma samples per sample of the template.
+        anchor: (2,) from its first sample to the point that it follows, in luma samples.
+    """
+
+    samples: Luma
+    stride: int
+    anchor: Array
+
+
+def cut(luma: Luma, step: int, box: Array) -> Template | None:
+    """Cut a template.
+
+    Args:
+        luma: (h, w) uint8, every ``step``-th sample of the picture.
+        step: picture pixels per sample.
+        box: (4,) in picture pixels.
+
+    Returns:
+        None where too little of the box lies inside the picture, or it is flat.
+    """
+    height, width = luma.shape
+    centre = (box[:2] + box[2:]) / 2 / step
+    half = np.maximum((box[2:] - box[:2]) / 2 / step, LEAST_SIDE / 2)
+    x0, y0 = np.maximum(np.floor(centre - half), 0).astype(int)
+    x1, y1 = np.minimum(np.ceil(centre + half), (width, height)).astype(int)
+    if x1 - x0 < LEAST_SIDE // 2 or y1 - y0 < LEAST_SIDE // 2:
+        return None
+    stride = max(1, round(max(x1 - x0, y1 - y0) / TEMPLATE_SIDE))
+    samples = np.ascontiguousarray(luma[y0:y1:stride, x0:x1:stride])
+    if min(samples.shape) < 3 or float(samples.std()) < 2.0:
+        return None
+    return Template(samples, stride, centre - (x0, y0))
+
+
+def find(
+    template: Template, luma: Luma, step: int, guess: Array, reach: float
+) -> tuple[Array, float]:
+    """Look for a template around a guess.
+
+    Args:
+        template: from another picture.
+        luma: (h, w) uint8 of this picture.
+        step: picture pixels per sample.
+        guess: (2,) where the followed point should be, in picture pixels.
+        reach: how far from the guess it may be, in picture pixels.
+
+    Returns:
+        The point in picture pixels and the correlation, -1 to 1; the guess and 0 where the
+        search area holds no whole template.
+    """
+    stride = template.stride
+    rows, columns = template.samples.shape
+    height, width = luma.shape
+    first = guess / step - template.anchor
+    around = max(reach / step, 2.0 * stride)
+    x0, y0 = np.maximum(np.floor(first - around), 0).astype(int)
+    x1 = min(width, int(np.ceil(first[0] + around)) + columns * stride)
+    y1 = min(height, int(np.ceil(first[1] + around)) + rows * stride)
+    if x1 <= x0 or y1 <= y0:
+        return guess, 0.0
+    area = np.ascontiguousarray(luma[y0:y1:stride, x0:x1:stride])
+    if area.shape[0] < rows or area.shape[1] < columns:
+        return guess, 0.0
+    match = cv2.matchTemplate(area, template.samples, cv2.TM_CCOEFF_NORMED)
+    _, score, _, (column, row) = cv2.minMaxLoc(match)
+    if not -1.0 <= score <= 1.001:
+        return guess, 0.0
+    peak = (column + _vertex(match[row], column), row + _vertex(match[:, column], row))
+    found = (np.array([x0, y0]) + np.array(peak) * stride + template.anchor) * step
+    return found, float(score)
+
+
+def _vertex(values: NDArray[Any], at: int) -> float:
+    """Offset of a peak between samples, by a parabola, -0.5 to 0.5."""
+    if not 0 < at < len(values) - 1:
+        return 0.0
+    left, middle, right = (float(values[at + k]) for k in (-1, 0, 1))
+    bend = left - 2 * middle + right
+    return 0.0 if not bend < -1e-6 else float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))

@@ -1,0 +1,288 @@
+"""Following people through a video: detections in, what to paint in each picture out.
+
+Pictures are decided in order and each exactly once, after a bounded delay: what the
+detector finds later may still change the past. At a shot cut every track ends, and
+nothing is followed, held or looked back across it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.config import TrackerConfig
+from stream_anon.errors import TrackerFault
+from stream_anon.faces import association, motion
+from stream_anon.faces.align import align
+from stream_anon.faces.cuts import CutDetector
+from stream_anon.faces.face import Face, TrackedFace
+from stream_anon.faces.smoothing import Place, Seen, Trajectory, sight_of
+
+Array = NDArray[np.float64]
+Luma = NDArray[np.uint8]
+
+FAINT = 0.4
+"""A track with less than this sum of scores may be a trick of the light: it is painted about
+its one look only, not for the whole of ``look_back`` and ``hold``."""
+
+SURE = 1.0
+"""From this sum of scores on, a face that is still followed is painted beyond ``hold``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """What is to be painted in one picture.
+
+    Attributes:
+        index: of the picture, as it was pushed.
+        faces: all of them, in order of their tracks' numbers.
+        ended: tracks that no later picture carries.
+    """
+
+    index: int
+    faces: tuple[TrackedFace, ...]
+    ended: tuple[int, ...]
+
+
+class Tracker:
+    """One video stream's tracks.
+
+    For each picture in presentation order: ask ``due``, run the detector if it is, then
+    ``push``. At the end ``flush``. Not to be shared between threads.
+
+    Attributes:
+        delay: seconds of video that a picture waits for what comes after it.
+        luma_step: distance of the luma samples that should be given.
+    """
+
+    def __init__(
+        self,
+        config: TrackerConfig,
+        width: int,
+        height: int,
+        rate: float,
+        numbers: Iterator[int],
+        threshold: float = 0.2,
+        turns: int = 0,
+    ) -> None:
+        """Set up for one stream.
+
+        Args:
+            config: spans of time, margin.
+            width: of the pictures, in pixels.
+            height: likewise.
+            rate: pictures per second, nominal; real times come with the pictures.
+            numbers: gives each new track its number.
+            threshold: score from which a detection starts a track; lower ones only continue.
+            turns: quarter turns, counter-clockwise, that make the pictures upright.
+
+        Raises:
+            ValueError: a size or the rate is not positive.
+        """
+        if width <= 0 or height <= 0 or not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"no such video: {width}x{height} at {rate} a second")
+        self.config, self.width, self.height = config, width, height
+        self.delay = max(config.look_back, config.bridge)
+        self.luma_step = motion.luma_step(width, height)
+        self._numbers, self._threshold, self._turns = numbers, threshold, turns
+        # Half a picture early rather than half a picture late, whatever the rounding of times.
+        self._interval = config.interval - 0.5 / rate
+        self._most_waiting: int | None = None
+        self._cuts = CutDetector()
+        self._tracks: list[Trajectory] = []
+        self._closed: list[Trajectory] = []
+        self._waiting: deque[tuple[int, float]] = deque()
+        self._seen: deque[Seen] = deque()
+        self._looked = -math.inf
+        self._now: Seen | None = None
+        self._cut = False
+        self._pushed = -1
+
+    def limit(self, pictures: int) -> None:
+        """Never keep more than this many pictures waiting, whatever ``delay`` says.
+
+        Raises:
+            ValueError: the number is negative.
+        """
+        if pictures < 0:
+            raise ValueError(f"{pictures} pictures cannot wait")
+        self._most_waiting = pictures
+
+    def due(self, index: int, seconds: float, luma: Luma) -> bool:
+        """Whether the detector must look at this picture.
+
+        Args:
+            index: of the picture; larger than all before.
+            seconds: its presentation time.
+            luma: (h, w) uint8, every ``luma_step``-th sample of it.
+
+        Raises:
+            TrackerFault: the pictures do not come in order, or the time or luma is no such.
+        """
+        self._advance(index, seconds, luma)
+        now = self._now
+        return now is None or self._cut or now.seconds - self._looked >= self._interval
+
+    def push(
+        self,
+        index: int,
+        seconds: float,
+        luma: Luma,
+        motion: NDArray[np.float32] | None = None,
+        faces: Sequence[Face] | None = None,
+    ) -> list[Decided]:
+        """Take the next picture and give out those that are now decided.
+
+        Args:
+            index: as for ``due``.
+            seconds: as for ``due``.
+            luma: as for ``due``; it is copied.
+            motion: the decoder's block motion; not needed, following by template is as good.
+            faces: what the detector found, or None where it did not look.
+
+        Raises:
+            TrackerFault: as from ``due``, or a picture is pushed twice.
+        """
+        if index <= self._pushed:
+            raise TrackerFault(f"picture {index} came after picture {self._pushed}")
+        self._advance(index, seconds, luma)
+        now = self._now
+        if now is None:
+            raise TrackerFault(f"picture {index} is lost")
+        self._pushed = index
+        if faces is not None:
+            self._looked = now.seconds
+            self._look(now, list(faces))
+        self._close(now.seconds)
+        self._seen.append(now)
+        self._waiting.append((index, now.seconds))
+        return self._release(now.seconds)
+
+    def flush(self) -> list[Decided]:
+        """The stream is over: decide all pictures that wait and end all tracks."""
+        self._closed.extend(self._tracks)
+        self._tracks = []
+        decided = [self._decide(*self._waiting.popleft()) for _ in range(len(self._waiting))]
+        if decided:
+            last = decided[-1]
+            rest = tuple(track.number for track in self._closed)
+            decided[-1] = Decided(last.index, last.faces, tuple(sorted({*last.ended, *rest})))
+        self._closed = []
+        self._seen.clear()
+        return decided
+
+    def _advance(self, index: int, seconds: float, luma: Luma) -> None:
+        """Move all tracks on to this picture, once."""
+        if self._now is not None and self._now.index == index:
+            return
+        if self._now is not None and index < self._now.index:
+            raise TrackerFault(f"picture {index} came after picture {self._now.index}")
+        if not math.isfinite(seconds) or luma.ndim != 2 or luma.dtype != np.uint8 or not luma.size:
+            raise TrackerFault(f"picture {index} has no time or no luma")
+        if self._now is not None:
+            # Time stamps that jump back are taken as standing still.
+            seconds = max(seconds, self._now.seconds)
+        step = max(1, round(self.width / luma.shape[1]))
+        now = Seen(index, seconds, luma.copy(), step)
+        self._cut = self._cuts.push(now.luma)
+        if self._cut:
+            self._closed.extend(self._tracks)
+            self._tracks = []
+            self._seen.clear()
+        for track in self._tracks:
+            track.follow(now)
+        self._now = now
+
+    def _look(self, now: Seen, faces: list[Face]) -> None:
+        """Give the detector's faces to tracks: the strong first, the faint to what is left."""
+        strong = [face for face in faces if face.score >= self._threshold]
+        faint = [face for face in faces if face.score < self._threshold]
+        free, strong = self._match(now, list(self._tracks), strong, 1.0)
+        self._match(now, free, faint, 0.7)
+        for face in strong:
+            track = Trajectory(next(self._numbers), sight_of(face, now.index, now.seconds), now)
+            track.look_back(reversed(self._seen))
+            self._tracks.append(track)
+
+    def _match(
+        self, now: Seen, tracks: list[Trajectory], faces: list[Face], tightness: float
+    ) -> tuple[list[Trajectory], list[Face]]:
+        """Match and update; returns the tracks and faces that are left."""
+        if not tracks or not faces:
+            return tracks, faces
+        predicted = np.array([track.box for track in tracks])
+        gates = np.array([track.gate for track in tracks]) * tightness
+        pairs = association.assign(
+            association.costs(predicted, gates, np.array([face.box for face in faces]))
+        )
+        for row, column in pairs:
+            track = tracks[row]
+            since = [seen for seen in reversed(self._seen) if seen.index > track.last.index]
+            track.see(sight_of(faces[column], now.index, now.seconds), now, since)
+        rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
+        return (
+            [track for k, track in enumerate(tracks) if k not in rows],
+            [face for k, face in enumerate(faces) if k not in columns],
+        )
+
+    def _close(self, seconds: float) -> None:
+        """End tracks that were not seen for longer than ``bridge`` or have left the picture."""
+        for track in list(self._tracks):
+            lost = seconds - track.last.seconds > self.config.bridge + 1e-6
+            if lost or (track.last.index != self._pushed and self._outside(track.box)):
+                self._tracks.remove(track)
+                self._closed.append(track)
+
+    def _release(self, seconds: float) -> list[Decided]:
+        decided = []
+        while self._waiting and (
+            seconds - self._waiting[0][1] >= self.delay - 1e-6
+            or (self._most_waiting is not None and len(self._waiting) > self._most_waiting)
+        ):
+            decided.append(self._decide(*self._waiting.popleft()))
+        # Tracks are followed back only into pictures that are not out yet.
+        first = self._waiting[0][0] if self._waiting else self._pushed
+        while self._seen and self._seen[0].index < first:
+            self._seen.popleft()
+        return decided
+
+    def _decide(self, index: int, seconds: float) -> Decided:
+        faces = []
+        for track in (*self._tracks, *self._closed):
+            sure, faint = track.evidence >= SURE, track.evidence < FAINT
+            spans = (self.config.look_back, self.config.hold)
+            back, hold = (min(span, self.config.interval) if faint else span for span in spans)
+            place = track.place(index, back, hold, self.delay if sure else 0.0)
+            if place is not None and (face := self._paint(track.number, place)) is not None:
+                faces.append(face)
+        painted = {face.track for face in faces}
+        ended = [
+            track for track in self._closed
+            if track.last.index < index and track.number not in painted
+        ]
+        for track in ended:
+            self._closed.remove(track)
+        for track in self._tracks:
+            track.forget(index)
+        faces.sort(key=lambda face: face.track)
+        return Decided(index, tuple(faces), tuple(sorted(track.number for track in ended)))
+
+    def _paint(self, number: int, place: Place) -> TrackedFace | None:
+        """Grow the place and find its transform; None where it lies outside the picture."""
+        half = place.half * (1.0 + self.config.margin) + place.doubt
+        box = np.concatenate([place.centre - half, place.centre + half])
+        if self._outside(box):
+            return None
+        points = None if place.points is None else place.centre + place.points * place.half
+        transform = align(box, points, self._turns)
+        return TrackedFace(number, transform, box, points, place.origin, place.score)
+
+    def _outside(self, box: Array) -> bool:
+        return bool(
+            box[2] <= 0 or box[3] <= 0 or box[0] >= self.width or box[1] >= self.height
+        )
