@@ -5,8 +5,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 INPUT  ?=
 PYTEST ?=
-# The first of these that is there; any Python from 3.11 will do: make PYTHON=/path/to/python
-PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3))
+# The first of these that is Python 3.11 or later with venv: make PYTHON=/path/to/python chooses.
+FIT    := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; \
+            do $$p -c '$(FIT)' 2>/dev/null && echo $$p && break; done)
 # torch comes with TRAIN=1, and in CI: elsewhere than on Linux's CPU-only indexes it is gigabytes.
 comma  := ,
 EXTRAS := test$(if $(filter 1 true,$(TRAIN) $(CI)),$(comma)train)
@@ -44,10 +46,9 @@ clean: ## remove .venv, the demo's files and caches
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build dist
 
 $(BIN)/python:
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "make: Python 3.11 or later is needed: make PYTHON=/path/to/python3"; exit 1; }
-	@"$(PYTHON)" -m venv $(VENV) \
-		|| { rm -rf $(VENV); echo "make: venv is missing: apt install python3-venv"; exit 1; }
+	@"$(or $(PYTHON),false)" -c '$(FIT)' || { echo "make: this needs Python 3.11 or later \
+	with venv: apt install python3-venv, or make PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable .

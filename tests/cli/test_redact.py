@@ -24,8 +24,9 @@ def test_default_name_stands_beside_the_input(command, video, api):
 def test_options_reach_the_configuration(command, video, api):
     done = command(
         "redact", video(), "-o", "out.mkv", "--method", "fill", "--device", "cpu",
-        "--audio", "drop", "--keep-metadata", "--codec", "hevc", "--crf", "20", "--encoder-preset", "slow",
-        "--start", "1:02", "--end", "0:01:10.5", "--draw-boxes", "--on-fault", "step-down",
+        "--audio", "drop", "--keep-metadata", "--codec", "hevc", "--crf", "20",
+        "--encoder-preset", "slow", "--start", "1:02", "--end", "0:01:10.5", "--draw-boxes",
+        "--on-fault", "step-down",
         "--models-dir", "weights", "--report", "r.json", "--pipeline", "mine.py",
     )  # fmt: skip
     assert done.code == 0, done.err
