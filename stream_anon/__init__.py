@@ -1,1 +1,137 @@
-"""A streaming video anonymizer."""
+"""A streaming video anonymizer: the same video, with faces that nobody recognises.
+
+    import stream_anon
+    report = stream_anon.redact("street.mp4", "out.mp4", method="pixelate")
+
+Names are imported when they are first used, so that ``import stream_anon`` is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from stream_anon._version import __version__
+
+if TYPE_CHECKING:
+    from stream_anon.api import plan, redact
+    from stream_anon.config import Config
+    from stream_anon.errors import (
+        Cancelled,
+        ConfigError,
+        DetectorFault,
+        Fault,
+        GateError,
+        InputError,
+        MethodFault,
+        ModelError,
+        OutputError,
+        PictureFault,
+        StallFault,
+        StreamAnonError,
+        TrackerFault,
+        UsageError,
+    )
+    from stream_anon.faces.detector import Detector, make_detector
+    from stream_anon.faces.face import Face, TrackedFace
+    from stream_anon.faces.tracker import Tracker
+    from stream_anon.methods import make_method
+    from stream_anon.methods.base import Method, Rendered, Subject
+    from stream_anon.pipeline.gate import Compositor
+    from stream_anon.pipeline.plan import Plan
+    from stream_anon.pipeline.report import Report
+    from stream_anon.pipeline.run import Pipeline, Progress
+    from stream_anon.video.cleared import Cleared, Rung
+    from stream_anon.video.picture import Picture
+    from stream_anon.video.sink import FileSink, Sink
+    from stream_anon.video.source import FileSource, Source
+
+_HOMES = {
+    "stream_anon.api": ("plan", "redact"),
+    "stream_anon.config": ("Config",),
+    "stream_anon.errors": (
+        "Cancelled",
+        "ConfigError",
+        "DetectorFault",
+        "Fault",
+        "GateError",
+        "InputError",
+        "MethodFault",
+        "ModelError",
+        "OutputError",
+        "PictureFault",
+        "StallFault",
+        "StreamAnonError",
+        "TrackerFault",
+        "UsageError",
+    ),
+    "stream_anon.faces.detector": ("Detector", "make_detector"),
+    "stream_anon.faces.face": ("Face", "TrackedFace"),
+    "stream_anon.faces.tracker": ("Tracker",),
+    "stream_anon.methods": ("make_method",),
+    "stream_anon.methods.base": ("Method", "Rendered", "Subject"),
+    "stream_anon.pipeline.gate": ("Compositor",),
+    "stream_anon.pipeline.plan": ("Plan",),
+    "stream_anon.pipeline.report": ("Report",),
+    "stream_anon.pipeline.run": ("Pipeline", "Progress"),
+    "stream_anon.video.cleared": ("Cleared", "Rung"),
+    "stream_anon.video.picture": ("Picture",),
+    "stream_anon.video.sink": ("FileSink", "Sink"),
+    "stream_anon.video.source": ("FileSource", "Source"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Cancelled",
+    "Cleared",
+    "Compositor",
+    "Config",
+    "ConfigError",
+    "Detector",
+    "DetectorFault",
+    "Face",
+    "Fault",
+    "FileSink",
+    "FileSource",
+    "GateError",
+    "InputError",
+    "Method",
+    "MethodFault",
+    "ModelError",
+    "OutputError",
+    "Picture",
+    "PictureFault",
+    "Pipeline",
+    "Plan",
+    "Progress",
+    "Rendered",
+    "Report",
+    "Rung",
+    "Sink",
+    "Source",
+    "StallFault",
+    "StreamAnonError",
+    "Subject",
+    "TrackedFace",
+    "Tracker",
+    "TrackerFault",
+    "UsageError",
+    "__version__",
+    "make_detector",
+    "make_method",
+    "plan",
+    "redact",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module 'stream_anon' has no attribute '{name}'")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

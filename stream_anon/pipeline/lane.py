@@ -14,8 +14,6 @@ from stream_anon.faces.face import Face, TrackedFace
 from stream_anon.faces.tracker import Decided, Tracker
 from stream_anon.video.picture import Picture
 
-LUMA_STEP = 8
-
 
 @dataclass(slots=True)
 class Judged:
@@ -41,11 +39,15 @@ class Lane:
         detector: shared between lanes, used by one thread.
         tracker: of this stream alone.
         config: memory limit and fault policy.
+        turns: quarter turns, counter-clockwise, that make the pictures upright.
     """
 
-    def __init__(self, detector: Detector, tracker: Tracker, config: Config) -> None:
+    def __init__(
+        self, detector: Detector, tracker: Tracker, config: Config, turns: int = 0
+    ) -> None:
         self._detector = detector
         self._tracker = tracker
+        self._turns = turns
         self._stops = config.fault.policy == "stop"
         self._budget = config.tracker.window_megabytes << 20
         self._waiting: deque[Picture] = deque()
@@ -60,16 +62,14 @@ class Lane:
         Raises:
             Fault: detection or tracking failed and the policy is to stop.
         """
-        if not self._waiting:
+        if picture.index == 0:
             self._tracker.limit(max(1, math.floor(self._budget / max(picture.nbytes, 1))))
         self._waiting.append(picture)
         try:
-            luma = picture.luma(LUMA_STEP)
+            luma = picture.luma(self._tracker.luma_step)
             due = self._tracker.due(picture.index, picture.seconds, luma)
             faces = self._detect(picture) if due or self._doubt is not None else None
-            decided = self._tracker.push(
-                picture.index, picture.seconds, luma, picture.motion(), faces
-            )
+            decided = self._tracker.push(picture.index, picture.seconds, luma, faces=faces)
         except Fault:
             raise
         except Exception as error:
@@ -97,7 +97,7 @@ class Lane:
     def _detect(self, picture: Picture) -> list[Face] | None:
         self.looked_at += 1
         try:
-            faces = self._detector.detect(picture)
+            faces = self._detector.detect(picture, self._turns)
         except DetectorFault as fault:
             return self._not_known(picture, fault)
         except Exception as error:

@@ -13,16 +13,17 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from stream_anon.config import Config
 from stream_anon.errors import GateError
 from stream_anon.faces.detector import Detector
 from stream_anon.faces.tracker import Tracker
-from stream_anon.pipeline.flow import Channel, Clock, Flow, Worker
+from stream_anon.pipeline.flow import Channel, Flow, Worker
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.lane import Judged, Lane
-from stream_anon.pipeline.report import PicturesPart, TrackPart
+from stream_anon.pipeline.manifest import Outcome, manifest
+from stream_anon.pipeline.plan import Plan
+from stream_anon.pipeline.report import Report, TrackPart
 from stream_anon.video.picture import Picture
 from stream_anon.video.sink import Sink
 from stream_anon.video.source import Copied, Source
@@ -47,40 +48,31 @@ class Progress:
     seconds: float
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a run did: the part of the report that the pipeline itself can tell."""
-
-    pictures: PicturesPart = field(default_factory=PicturesPart)
-    tracks: dict[int, TrackPart] = field(default_factory=dict)
-    copied: dict[int, int] = field(default_factory=dict)
-    clock: Clock = field(default_factory=Clock)
-
-
 class Pipeline:
     """Runs one input through the gate into one output.
 
     Args:
+        plan: what is to be done.
         source: pictures and packets in demux order.
         detector: finds faces; used by one thread only.
         compositor: the gate.
         sink: takes cleared pictures only.
-        config: tracker settings, fault policy, memory.
     """
 
     def __init__(
         self,
+        plan: Plan,
         source: Source,
         detector: Detector,
         compositor: Compositor,
         sink: Sink,
-        config: Config,
     ) -> None:
+        self._plan = plan
         self._source = source
         self._detector = detector
         self._compositor = compositor
         self._sink = sink
-        self._config = config
+        self._config = plan.request.config
         self._lanes: dict[int, Lane] = {}
         self._numbers = itertools.count(1)
         self._outcome = Outcome()
@@ -91,8 +83,11 @@ class Pipeline:
         self,
         progress: Callable[[Progress], None] | None = None,
         cancel: threading.Event | None = None,
-    ) -> Outcome:
+    ) -> Report:
         """Do everything, or nothing: an error leaves no file under the target's name.
+
+        Returns:
+            The manifest of the run.
 
         Raises:
             StreamAnonError: as the parts raise it.
@@ -119,7 +114,8 @@ class Pipeline:
                 self._source.close()
             self._compositor.method.close()
         tick()
-        return self._finish()
+        self._finish()
+        return manifest(self._plan, self._outcome, self._compositor.method, self._detector.name)
 
     def _progress(self) -> Progress:
         return Progress(
@@ -164,11 +160,19 @@ class Pipeline:
     def _lane(self, picture: Picture) -> Lane:
         lane = self._lanes.get(picture.stream)
         if lane is None:
-            rate = self._source.info.rate(picture.stream)
+            video = self._source.info.streams[picture.stream].video
+            turns = round(video.rotation / 90) % 4 if video is not None else 0
             tracker = Tracker(
-                self._config.tracker, picture.width, picture.height, rate, self._numbers
+                self._config.tracker,
+                picture.width,
+                picture.height,
+                self._source.info.rate(picture.stream),
+                self._numbers,
+                self._config.detector.threshold,
+                turns,
             )
-            lane = self._lanes[picture.stream] = Lane(self._detector, tracker, self._config)
+            lane = Lane(self._detector, tracker, self._config, turns)
+            self._lanes[picture.stream] = lane
         return lane
 
     def _clear(self, worker: Worker, judged: Channel[Judged | Copied]) -> None:
@@ -212,10 +216,9 @@ class Pipeline:
             track.last_pts, track.last_seconds = picture.pts, picture.seconds
             track.pictures += 1
 
-    def _finish(self) -> Outcome:
+    def _finish(self) -> None:
         outcome, steps = self._outcome, self._compositor.steps
         outcome.pictures.looked_at = sum(lane.looked_at for lane in self._lanes.values())
         outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
         outcome.pictures.faces_stepped_down = steps.faces
         outcome.pictures.reasons = dict(steps.reasons)
-        return outcome

@@ -1,0 +1,34 @@
+"""redact: a video file in, the same file with its faces covered out.
+
+Which parts, in which order. Copy this file, change a part, and run it by its path:
+
+    stream-anon redact street.mp4 --pipeline my_redact.py
+
+Whatever is changed here, a picture reaches the sink only through the compositor.
+"""
+
+from stream_anon.faces.detector import make_detector
+from stream_anon.methods import make_method
+from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.plan import Plan
+from stream_anon.pipeline.run import Pipeline
+from stream_anon.video.sink import FileSink
+from stream_anon.video.source import FileSource
+
+
+def build(plan: Plan) -> Pipeline:
+    """The pipeline for one file."""
+    config = plan.request.config
+    detector = make_detector(config.detector, config.models_dir)
+    method = make_method(config.method)
+    source = FileSource(
+        plan.request.input,
+        start=config.video.start,
+        end=config.video.end,
+        copied=plan.media.copied,
+        tolerant=config.fault.policy == "step-down",
+    )
+    sink = FileSink(plan.request.output, plan.media, source.info, config.video)
+    return Pipeline(
+        plan, source, detector, Compositor(method, config.fault, config.draw_boxes), sink
+    )

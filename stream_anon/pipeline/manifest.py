@@ -1,0 +1,95 @@
+"""What a run did, gathered into its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import metadata
+
+import av
+
+from stream_anon.methods.base import Method
+from stream_anon.networks import registry
+from stream_anon.pipeline.flow import Clock
+from stream_anon.pipeline.plan import Plan
+from stream_anon.pipeline.report import (
+    ModelPart,
+    PicturesPart,
+    Report,
+    StreamPart,
+    TimePart,
+    ToolPart,
+    TrackPart,
+    file_part,
+)
+
+LIBRARIES = ("av", "numpy", "openvino", "opencv-python-headless")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the pipeline itself can tell.
+
+    Attributes:
+        pictures: counts.
+        tracks: by number.
+        copied: packets copied, by stream.
+        clock: seconds by stage.
+    """
+
+    pictures: PicturesPart = field(default_factory=PicturesPart)
+    tracks: dict[int, TrackPart] = field(default_factory=dict)
+    copied: dict[int, int] = field(default_factory=dict)
+    clock: Clock = field(default_factory=Clock)
+
+
+def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Report:
+    """The report of a run that ended well.
+
+    Raises:
+        OSError: the input or output cannot be read back for its hash.
+    """
+    config = plan.request.config.model_dump(mode="json", exclude={"models_dir"})
+    streams = [
+        StreamPart(
+            index=stream.index,
+            kind=stream.kind,
+            codec=stream.codec,
+            action=stream.action,
+            reason=stream.reason,
+            output_codec=stream.output_codec,
+            packets=outcome.copied.get(stream.index, 0) if stream.action == "copy" else None,
+        )
+        for stream in plan.media.streams
+    ]
+    return Report(
+        tool=ToolPart(libraries=_versions()),
+        input=file_part(plan.request.input),
+        output=file_part(plan.request.output),
+        config=config,
+        device=plan.device,
+        method=method.name,
+        detector=detector,
+        models=[_model(name) for name in (detector, *method.networks())],
+        streams=streams,
+        dropped=list(plan.media.dropped),
+        notes=[*plan.media.notes, *plan.notes],
+        pictures=outcome.pictures,
+        tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
+        privacy=dict(method.privacy()),
+        time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
+    )
+
+
+def _model(name: str) -> ModelPart:
+    entry = registry.describe(name)
+    return ModelPart(name=name, sha256=entry.sha256, licence=entry.licence)
+
+
+def _versions() -> dict[str, str]:
+    found = {name: metadata.version(name) for name in LIBRARIES}
+    found["ffmpeg"] = av.ffmpeg_version_info
+    return found
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in seconds.items()}
