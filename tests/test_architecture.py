@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "kernels": set(),
     "networks": {"kernels"},
     "methods": {"networks", "privacy", "kernels"},
-    "pipeline": {"video", "faces", "methods"},
+    "pipeline": {"video", "faces", "methods", "networks"},
     "pipelines": {"pipeline", "video", "faces", "methods", "networks"},
     "api": {"pipeline"},
     "training": {"networks", "privacy", "kernels", "methods", "faces", "evaluation"},

@@ -52,7 +52,7 @@ def test_no_torch_by_default(root: Path):
 def test_constraints_lie_within_the_ranges(root: Path):
     packaging = pytest.importorskip("packaging.requirements")
     pinned = dict(
-        line.split("==")
+        line.lower().split("==")
         for line in (root / "constraints.txt").read_text().splitlines()
         if line and not line.startswith("#")
     )

@@ -24,7 +24,7 @@ from stream_anon.errors import Cancelled, StreamAnonError, UsageError
 OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130
 
 
-class Exit(Exception):  # noqa: N818 - not an error: a command's way to name its exit code
+class Exit(Exception):
     """A command is done and has said all there is to say."""
 
     def __init__(self, code: int) -> None:

@@ -28,7 +28,10 @@ class Job:
 
 
 def jobs(
-    inputs: Sequence[Path], output: Path | None = None, report: Path | None = None
+    inputs: Sequence[Path],
+    output: Path | None = None,
+    report: Path | None = None,
+    suffix_of: Callable[[Path], str] = lambda source: source.suffix,
 ) -> list[Job]:
     """Expand files and folders.
 
@@ -37,6 +40,7 @@ def jobs(
         output: a file for a single input file, else a folder; None puts each result beside
             its input as ``NAME_anonymized.EXT``.
         report: a file for a single input file, else a folder.
+        suffix_of: what the name of a video's result ends in, where the caller did not name it.
 
     Raises:
         InputError: a file or folder is not there, or a folder holds no video.
@@ -51,9 +55,11 @@ def jobs(
     found: list[Job] = []
     for source, relative in _sources(inputs, output):
         if output is None:
-            target = source.with_name(f"{source.stem}{SUFFIX}{source.suffix}")
+            target = source.with_name(f"{source.stem}{SUFFIX}{suffix_of(source)}")
+        elif into:
+            target = output / relative.with_suffix(suffix_of(source))
         else:
-            target = output / relative if into else output
+            target = output
         where = report
         if report is not None and (report.is_dir() or not single):
             where = report / relative.with_name(f"{relative.name}.report.json")

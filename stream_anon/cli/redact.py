@@ -25,7 +25,7 @@ from stream_anon.cli.boundary import (
 from stream_anon.cli.rows import Command, Option
 from stream_anon.cli.times import Time
 from stream_anon.device import choose
-from stream_anon.errors import UsageError
+from stream_anon.errors import StreamAnonError, UsageError
 
 if TYPE_CHECKING:
     from stream_anon.config import Config
@@ -109,7 +109,7 @@ def redact(
         fail_usage("-y and -n exclude each other")
     if quiet and verbose:
         fail_usage("-q and -v exclude each other")
-    planned = inputs.jobs(inputs_, output, report)
+    planned = inputs.jobs(inputs_, output, report, _suffix)
     config = settings(options)
     _log(verbose)
     device = choose(config.device)
@@ -195,6 +195,18 @@ def _one(
         )
     if not quiet:
         click.echo(f"{job.target}: {done.summary()}")
+
+
+def _suffix(source: Path) -> str:
+    """What the result's name ends in: as the input's, unless that could not hold it."""
+    from stream_anon.video.formats import default_suffix
+    from stream_anon.video.probe import probe
+
+    try:
+        return default_suffix(probe(source))[0]
+    except StreamAnonError:
+        # What cannot be read is reported when its turn comes, beside the others.
+        return source.suffix
 
 
 def _show_plans(planned: Sequence[inputs.Job], config: Config) -> None:
