@@ -1,0 +1,336 @@
+"""Frames in, a finished file out: encoders, muxer, times and tags.
+
+Nothing here asks whether a picture may be shown; ``sink`` does, and is the only caller in the
+package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from stream_anon.config import VideoConfig
+from stream_anon.video.encoders import ENCODERS, settings
+from stream_anon.video.formats import Container
+from stream_anon.video.info import MediaInfo, StreamInfo, VideoInfo
+from stream_anon.video.planes import LAYOUTS
+from stream_anon.video.probe import open_input
+from stream_anon.video.streams import MediaPlan, StreamPlan
+
+_FLAG_INTERLACED_DCT = 1 << 18
+_FLAG_INTERLACED_ME = 1 << 29
+_TOP_FIELD_FIRST = 2
+_UNORDERED = ("matroska", "webm")
+_LARGEST_TIMESCALE = (1 << 31) - 1
+_DELAY = 4
+"""Pictures by which decoding times may run ahead of presentation when pictures are reordered."""
+
+
+class StreamEncoder:
+    """One redacted stream: its encoder and its time line.
+
+    Args:
+        output: ``av.container.OutputContainer`` that gets the stream.
+        stream: of the input.
+        plan: of the stream.
+        container: format of the output.
+        options: quality and speed.
+    """
+
+    def __init__(
+        self,
+        output: Any,
+        stream: StreamInfo,
+        plan: StreamPlan,
+        container: Container,
+        options: VideoConfig,
+    ) -> None:
+        if stream.video is None or plan.output_codec is None or plan.pix_fmt is None:
+            raise ValueError(f"stream {stream.index} is not planned for encoding")
+        video = stream.video
+        encoder = ENCODERS[plan.output_codec]
+        self._video: VideoInfo = video
+        self._pix_fmt = plan.pix_fmt
+        self._converter = VideoReformatter()
+        self._palette: Palette | None = None
+        self.time_base = encoder_time_base(stream, container)
+        self._own_base = stream.time_base
+        self._last: int | None = None
+        self.pictures = 0
+        out = output.add_stream(
+            encoder.name,
+            rate=video.rate,
+            options=settings(plan.output_codec, options.crf, options.encoder_preset),
+            width=video.width,
+            height=video.height,
+            time_base=self.time_base,
+        )
+        self.stream = out
+        context = out.codec_context
+        context.pix_fmt = self._pix_fmt
+        # Slices would cost libx264 a fifth of its speed and some quality.
+        context.thread_type = "AUTO"
+        if video.sample_aspect is not None:
+            context.sample_aspect_ratio = video.sample_aspect
+        if plan.output_codec == "gif":
+            self._palette = Palette(video, self.time_base)
+            return
+        colour = video.colour
+        context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+        context.colorspace, context.color_range = colour.matrix, colour.range
+        if LAYOUTS[video.pix_fmt].full:
+            context.color_range = int(ColorRange.JPEG)
+        if encoder.reorders and not may_reorder(stream, container):
+            context.max_b_frames = 0
+        if video.interlaced:
+            context.flags |= _FLAG_INTERLACED_DCT | _FLAG_INTERLACED_ME
+            context.field_order = video.field_order if video.field_order > 1 else _TOP_FIELD_FIRST
+        if video.matrix is not None and container.rotates:
+            out.set_display_matrix(video.matrix)
+
+    def encode(self, frame: Any, pts: int) -> list[Any]:
+        """Encode a picture.
+
+        Args:
+            frame: ``av.VideoFrame``.
+            pts: its time, in the input stream's time base; must grow.
+
+        Returns:
+            ``av.Packet``s that are ready.
+
+        Raises:
+            ValueError: the time does not grow.
+        """
+        if self.time_base != self._own_base:
+            pts = round(pts * self._own_base / self.time_base)
+            if self._last is not None:
+                pts = max(pts, self._last + 1)
+        if self._last is not None and pts <= self._last:
+            raise ValueError(f"a picture at {pts} follows one at {self._last}")
+        self._last = pts
+        self.pictures += 1
+        if self._palette is not None:
+            frame = self._palette.apply(frame)
+        elif frame.format.name != self._pix_fmt:
+            frame = self._convert(frame)
+        frame.pts, frame.time_base = pts, self.time_base
+        # Left as decoded, it would force the encoder's choice of picture types.
+        frame.pict_type = 0
+        return list(self.stream.encode(frame))
+
+    def flush(self) -> list[Any]:
+        """The packets that the encoder still holds."""
+        return list(self.stream.encode(None)) if self.pictures else []
+
+    def _convert(self, frame: Any) -> Any:
+        full = LAYOUTS[self._video.pix_fmt].full or frame.color_range == int(ColorRange.JPEG)
+        value = ColorRange.JPEG if full else ColorRange.MPEG
+        out = self._converter.reformat(
+            frame,
+            format=self._pix_fmt,
+            src_color_range=value,
+            dst_color_range=value,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+            threads=1,
+        )
+        out.color_range, out.colorspace = frame.color_range, frame.colorspace
+        return out
+
+
+class Palette:
+    """Reduces pictures to 256 colours each, for gif."""
+
+    def __init__(self, video: VideoInfo, time_base: Fraction) -> None:
+        graph = av.filter.Graph()
+        source = graph.add_buffer(
+            width=video.width, height=video.height, format=video.pix_fmt, time_base=time_base
+        )
+        split = graph.add("split")
+        choose = graph.add("palettegen", "stats_mode=single")
+        use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3")
+        sink = graph.add("buffersink")
+        source.link_to(split)
+        split.link_to(use, 0, 0)
+        split.link_to(choose, 1, 0)
+        choose.link_to(use, 0, 1)
+        use.link_to(sink)
+        graph.configure()
+        self._graph = graph
+
+    def apply(self, frame: Any) -> Any:
+        """The ``pal8`` twin of an ``av.VideoFrame``."""
+        self._graph.vpush(frame)
+        return self._graph.vpull()
+
+
+class Muxer:
+    """A file being written.
+
+    Args:
+        file: path as text, or a writable file object.
+        info: of the input.
+        plan: what is done to each stream.
+        options: quality, speed, metadata.
+        format: FFmpeg's muxer, None for the plan's own.
+    """
+
+    def __init__(
+        self,
+        file: Any,
+        info: MediaInfo,
+        plan: MediaPlan,
+        options: VideoConfig,
+        format: str | None = None,
+    ) -> None:
+        self._muxer = format or plan.container.muxer
+        self._output = av.open(
+            file, "w", format=self._muxer, container_options=container_options(self._muxer, info)
+        )
+        self.encoders: dict[int, StreamEncoder] = {}
+        self._copies: dict[int, Any] = {}
+        self._last_dts: dict[int, int] = {}
+        templates = open_input(info.path) if plan.copied else None
+        try:
+            for stream, planned in zip(info.streams, plan.streams, strict=True):
+                if planned.action == "redact":
+                    encoder = StreamEncoder(
+                        self._output, stream, planned, plan.container, options
+                    )
+                    self.encoders[stream.index] = encoder
+                    out = encoder.stream
+                elif planned.action == "copy" and templates is not None:
+                    template = templates.streams[stream.index]
+                    out = self._output.add_stream_from_template(template)
+                    self._copies[stream.index] = out
+                else:
+                    continue
+                out.disposition = stream.disposition
+                out.metadata.update(kept_metadata(stream, options.keep_metadata))
+        finally:
+            if templates is not None:
+                templates.close()
+        if options.keep_metadata:
+            self._output.metadata.update(info.metadata)
+        if plan.container.copies:
+            self._output.set_chapters(chapters(info))
+        self.bytes = 0
+        """Bytes of encoded and copied packets."""
+
+    def encode(self, stream: int, frame: Any, pts: int) -> None:
+        """Encode and write one picture; see ``StreamEncoder.encode``.
+
+        Raises:
+            KeyError: the stream is not redacted.
+        """
+        self._write(self.encoders[stream].encode(frame, pts))
+
+    def copy(self, stream: int, packet: Any) -> None:
+        """Write a packet of a copied stream as it is.
+
+        Raises:
+            KeyError: the stream is not copied.
+        """
+        out = self._copies[stream]
+        if packet.dts is None:
+            packet.dts = packet.pts
+        if packet.pts is None:
+            packet.pts = packet.dts
+        if packet.dts is not None:
+            # Broken recordings repeat or turn back time; muxers refuse that.
+            last = self._last_dts.get(stream)
+            least = None if last is None else last + (self._muxer not in _UNORDERED)
+            if least is not None and packet.dts < least:
+                packet.dts = least
+                packet.pts = max(packet.pts, least)
+            self._last_dts[stream] = packet.dts
+        packet.stream = out
+        self._write([packet])
+
+    def finish(self) -> None:
+        """Drain the encoders and write the trailer."""
+        for encoder in self.encoders.values():
+            self._write(encoder.flush())
+        self._output.close()
+
+    def abandon(self) -> None:
+        """Let go of the file; what was written stays unfinished."""
+        self._output.close()
+
+    def _write(self, packets: list[Any]) -> None:
+        for packet in packets:
+            self.bytes += packet.size
+            self._output.mux_one(packet)
+
+
+def encoder_time_base(stream: StreamInfo, container: Container) -> Fraction:
+    """The unit in which a stream's pictures are timed in the output."""
+    if stream.video is None:
+        raise ValueError(f"stream {stream.index} is no video")
+    picture = 1 / stream.video.rate
+    if container.muxer == "gif":
+        return Fraction(1, 100)
+    if not container.timed:
+        return picture
+    # An AVI stores nothing but the number of a picture.
+    if container.muxer == "avi" and not 0.75 < stream.time_base / picture < 1.5:
+        return picture
+    return stream.time_base
+
+
+def may_reorder(stream: StreamInfo, container: Container) -> bool:
+    """Whether decoding times may run ahead of presentation without moving the time line."""
+    if not container.reorders:
+        return False
+    if container.rotates or not container.timed or stream.video is None:
+        return True
+    # Decoding times below zero would move everything in an MPEG-TS or FLV.
+    first = (stream.video.first_pts or 0) * stream.time_base
+    return first > _DELAY / stream.video.rate
+
+
+def container_options(muxer: str, info: MediaInfo) -> dict[str, str]:
+    """FFmpeg's options for a muxer."""
+    if muxer in ("mp4", "mov"):
+        # Edit lists, which carry first times that are not zero, count in this unit.
+        scale = math.lcm(*(s.time_base.denominator for s in info.streams), 1000)
+        options = {"movflags": "+faststart+use_metadata_tags"}
+        video = max((s.time_base.denominator for s in info.video), default=1000)
+        options["movie_timescale"] = str(scale if scale <= _LARGEST_TIMESCALE else video)
+        return options
+    if muxer == "mpegts":
+        return {"mpegts_copyts": "1"}
+    return {}
+
+
+def kept_metadata(stream: StreamInfo, everything: bool) -> Mapping[str, str]:
+    """What of a stream's metadata goes to the output."""
+    if everything:
+        return stream.metadata
+    return {"language": stream.language} if stream.language else {}
+
+
+def chapters(info: MediaInfo) -> list[dict[str, Any]]:
+    """The input's chapters on the output's time line, as PyAV takes them."""
+    begin = Fraction(info.begin or 0.0)
+    out = []
+    for number, chapter in enumerate(info.chapters, start=1):
+        start, end = chapter.start - begin, chapter.end - begin
+        if info.end is not None:
+            end = min(end, Fraction(info.end) - begin)
+        if end <= 0 or start >= end:
+            continue
+        out.append(
+            {
+                "id": number,
+                "start": round(max(start, Fraction(0)) * 1000),
+                "end": round(end * 1000),
+                "time_base": Fraction(1, 1000),
+                "metadata": {"title": chapter.title} if chapter.title else {},
+            }
+        )
+    return out

@@ -1,0 +1,248 @@
+"""Where pictures go: cleared ones only, into a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+
+from stream_anon.config import VideoConfig
+from stream_anon.errors import GateError, OutputError, UsageError
+from stream_anon.video._mux import Muxer
+from stream_anon.video.cleared import Cleared
+from stream_anon.video.info import MediaInfo
+from stream_anon.video.probe import reason
+from stream_anon.video.source import Copied
+from stream_anon.video.streams import MediaPlan
+
+log = logging.getLogger(__name__)
+
+
+class Sink(ABC):
+    """Takes cleared pictures and copied packets."""
+
+    @abstractmethod
+    def write(self, cleared: Cleared) -> None:
+        """Encode a picture.
+
+        Raises:
+            GateError: it is not a ``Cleared``, was written before, or its time does not grow.
+            OutputError: it cannot be written.
+        """
+
+    @abstractmethod
+    def copy(self, item: Copied) -> None:
+        """Write a packet of sound or subtitles as it is.
+
+        Raises:
+            GateError: its stream is not one that the plan copies.
+            OutputError: it cannot be written.
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Make the result whole.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+    @abstractmethod
+    def abort(self, hard: bool = False) -> None:
+        """Leave nothing behind; safe to call at any time, also twice.
+
+        Args:
+            hard: another thread may still be inside the encoder, so it must not be touched.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abort()
+
+
+class _MuxerSink(Sink):
+    """What the sinks share: the check at the door, and errors in one line.
+
+    Args:
+        info, plan, options: as of ``FileSink``.
+    """
+
+    _muxer: Muxer
+
+    def __init__(self, info: MediaInfo, plan: MediaPlan, name: str) -> None:
+        self._copied = plan.copied
+        self._redacted = plan.redacted
+        self._name = name
+        self._last: dict[int, int] = {}
+        self._done = False
+
+    def write(self, cleared: Cleared) -> None:
+        """Encode a picture; see ``Sink.write``."""
+        if type(cleared) is not Cleared:
+            raise GateError(f"a {type(cleared).__name__} is not a cleared picture")
+        if self._done:
+            raise GateError("a picture came after the end")
+        picture = cleared.take()
+        if picture.stream not in self._redacted:
+            raise GateError(f"a picture of stream {picture.stream}, which is not redacted")
+        last = self._last.get(picture.stream)
+        if last is not None and picture.pts <= last:
+            raise GateError(f"the picture at {picture.pts} of stream {picture.stream} came late")
+        self._last[picture.stream] = picture.pts
+        with self._errors():
+            self._muxer.encode(picture.stream, picture.frame(), picture.pts)
+
+    def copy(self, item: Copied) -> None:
+        """Write a packet as it is; see ``Sink.copy``."""
+        if item.stream not in self._copied:
+            raise GateError(f"a packet of stream {item.stream}, which is not copied")
+        with self._errors():
+            self._muxer.copy(item.stream, item.packet)
+
+    @property
+    def pictures(self) -> dict[int, int]:
+        """Pictures encoded, by stream."""
+        return {index: encoder.pictures for index, encoder in self._muxer.encoders.items()}
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise OutputError(f"{self._name}: cannot be written ({reason(error)})") from error
+
+
+class FileSink(_MuxerSink):
+    """Writes a hidden file beside the target and renames it when it is whole.
+
+    Args:
+        path: the target; replaced if it exists.
+        plan: from ``plan_streams``.
+        info: of the input.
+        options: codec, quality, speed, metadata.
+
+    Raises:
+        UsageError: the target is the input.
+        OutputError: the target cannot be written, or the encoder is missing or refuses.
+    """
+
+    def __init__(
+        self, path: str | Path, plan: MediaPlan, info: MediaInfo, options: VideoConfig
+    ) -> None:
+        super().__init__(info, plan, str(path))
+        self.path = Path(path)
+        self._target = Path(os.path.realpath(self.path))
+        _check_target(self._target, self.path, info.path)
+        # The same suffix, so that the muxer is the same; hidden, so that nobody takes it.
+        name = f".{self._target.stem}.{secrets.token_hex(4)}.part{self._target.suffix}"
+        self.temporary = self._target.with_name(name)
+        try:
+            # Made here, so that no other file can be meant, and with the user's own rights.
+            os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except OSError as error:
+            raise OutputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        try:
+            with self._errors():
+                self._muxer = Muxer(str(self.temporary), info, plan, options)
+        except BaseException:
+            self.temporary.unlink(missing_ok=True)
+            raise
+
+    def finish(self) -> None:
+        """Write what is left, and put the file in its place; see ``Sink.finish``."""
+        if self._done:
+            raise GateError("the file was already finished or given up")
+        try:
+            with self._errors():
+                self._muxer.finish()
+                _sync(self.temporary)
+                os.replace(self.temporary, self._target)
+                _sync(self._target.parent)
+        except BaseException:
+            self.abort()
+            raise
+        self._done = True
+
+    def abort(self, hard: bool = False) -> None:
+        """Remove what was written; see ``Sink.abort``."""
+        if self._done:
+            return
+        self._done = True
+        # Before the muxer is closed: its last pass over the file then has nothing to do.
+        self.temporary.unlink(missing_ok=True)
+        if hard:
+            return
+        try:
+            self._muxer.abandon()
+        except (av.FFmpegError, OSError, ValueError) as error:
+            log.debug("%s: closing what was given up: %s", self._name, error)
+        self.temporary.unlink(missing_ok=True)
+
+
+class NullSink(_MuxerSink):
+    """Encodes and throws the bytes away, for benchmarks.
+
+    Args:
+        plan, info, options: as of ``FileSink``.
+    """
+
+    def __init__(self, plan: MediaPlan, info: MediaInfo, options: VideoConfig) -> None:
+        super().__init__(info, plan, os.devnull)
+        with self._errors():
+            self._muxer = Muxer(os.devnull, info, plan, options, format="null")
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that a file would have got, without its container."""
+        return self._muxer.bytes
+
+    def finish(self) -> None:
+        """Drain the encoders."""
+        self._done = True
+        with self._errors():
+            self._muxer.finish()
+
+    def abort(self, hard: bool = False) -> None:
+        """Let go of the encoders."""
+        if self._done or hard:
+            return
+        self._done = True
+        with self._errors():
+            self._muxer.abandon()
+
+
+def _check_target(target: Path, named: Path, source: Path) -> None:
+    if target.is_dir():
+        raise OutputError(f"{named}: is a folder")
+    if target.exists():
+        if source.exists() and os.path.samefile(source, target):
+            raise UsageError(f"{named}: is the input itself; choose another name")
+        if not target.is_file():
+            raise OutputError(f"{named}: is no regular file")
+
+
+def _sync(path: Path) -> None:
+    """Have the system write a file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,205 @@
+"""What is done to each stream and each piece of metadata, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stream_anon.config import VideoConfig
+from stream_anon.errors import UsageError
+from stream_anon.video.encoders import ENCODERS, encoded_format, settings
+from stream_anon.video.formats import Container, container_for, holds
+from stream_anon.video.info import MediaInfo, StreamInfo
+
+Action = Literal["redact", "copy", "drop"]
+
+# Written by every muxer about itself, or about the coding and not about the scene.
+_HARMLESS = frozenset(
+    "encoder major_brand minor_version compatible_brands language handler_name vendor_id "
+    "duration bps number_of_bytes number_of_frames".split()
+)
+_DROPPED_SIDE_DATA = {
+    "A53_CC": "closed captions",
+    "SEI_UNREGISTERED": "user data (SEI)",
+    "GOP_TIMECODE": "time code",
+    "S12M_TIMECODE": "time code",
+    "ICC_PROFILE": "ICC profile",
+    "DYNAMIC_HDR_PLUS": "dynamic HDR10+ metadata",
+    "DYNAMIC_HDR_VIVID": "dynamic HDR metadata",
+    "DOVI_RPU_BUFFER": "Dolby Vision metadata",
+    "DOVI_METADATA": "Dolby Vision metadata",
+    "MASTERING_DISPLAY_METADATA": "mastering display metadata",
+    "CONTENT_LIGHT_LEVEL": "content light level",
+    "STEREO3D": "stereo arrangement",
+    "SPHERICAL": "spherical projection",
+}
+_STATISTICS_PREFIX = "_statistics"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """What is done to one stream.
+
+    Attributes:
+        index: in the input.
+        kind, codec: as of ``StreamInfo``.
+        action: what is done.
+        reason: why, in words.
+        output_codec: codec of the result, None for a stream that is dropped.
+        pix_fmt: in which a redacted stream is encoded.
+    """
+
+    index: int
+    kind: str
+    codec: str
+    action: Action
+    reason: str
+    output_codec: str | None = None
+    pix_fmt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaPlan:
+    """What is done to a file.
+
+    Attributes:
+        target: the file to write.
+        container: its format.
+        streams: what is done to each stream of the input, in order.
+        dropped: metadata and side data that are left out, by name, never by value.
+        notes: what changes beside the faces, in words.
+    """
+
+    target: Path
+    container: Container
+    streams: tuple[StreamPlan, ...]
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def copied(self) -> frozenset[int]:
+        """Indices of the streams whose packets are copied."""
+        return frozenset(s.index for s in self.streams if s.action == "copy")
+
+    @property
+    def redacted(self) -> frozenset[int]:
+        """Indices of the streams whose pictures are redacted."""
+        return frozenset(s.index for s in self.streams if s.action == "redact")
+
+
+def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPlan:
+    """Decide about every stream.
+
+    Args:
+        info: of the input.
+        target: file to write; its suffix names the container.
+        options: codec, audio, metadata.
+
+    Raises:
+        UsageError: the container cannot hold the codec or one of the streams.
+        OutputError: the encoder is missing.
+    """
+    container = container_for(target)
+    codec = _codec(container, target, options)
+    settings(codec, options.crf, options.encoder_preset)
+    notes: list[str] = []
+    streams = []
+    for stream in info.streams:
+        planned = _plan(stream, container, codec, target, options)
+        if planned.action == "redact" and stream.video is not None:
+            pix_fmt, note = encoded_format(codec, stream.video)
+            planned = StreamPlan(
+                stream.index, stream.kind, stream.codec, "redact", planned.reason, codec, pix_fmt
+            )
+            if note:
+                notes.append(f"stream {stream.index}: {note}")
+            notes += _video_notes(stream, container)
+        streams.append(planned)
+    if sum(s.action == "redact" for s in streams) > 1 and not container.copies:
+        raise UsageError(f"{target}: {container.muxer} holds one video stream, the input has more")
+    return MediaPlan(
+        target=target,
+        container=container,
+        streams=tuple(streams),
+        dropped=_dropped(info, options),
+        notes=tuple(notes),
+    )
+
+
+def _codec(container: Container, target: Path, options: VideoConfig) -> str:
+    if options.codec == "auto":
+        return container.codecs[0]
+    if options.codec not in container.codecs:
+        others = ", ".join(container.codecs)
+        raise UsageError(f"{target}: {container.muxer} cannot hold {options.codec}, only {others}")
+    return options.codec
+
+
+def _plan(
+    stream: StreamInfo, container: Container, codec: str, target: Path, options: VideoConfig
+) -> StreamPlan:
+    def answer(action: Action, reason: str) -> StreamPlan:
+        output = stream.codec if action == "copy" else None
+        return StreamPlan(stream.index, stream.kind, stream.codec, action, reason, output)
+
+    if stream.attached_picture:
+        return answer("drop", "an attached picture may show a face")
+    if stream.kind == "video":
+        if stream.video is None:
+            return answer("drop", "its pictures cannot be decoded, so nobody can be hidden in them")
+        return answer("redact", f"video, encoded as {ENCODERS[codec].name}")
+    if stream.kind in ("audio", "subtitle"):
+        if stream.kind == "audio" and options.audio == "drop":
+            return answer("drop", "sound was not wanted")
+        if not container.copies:
+            if container.muxer == "gif":
+                return answer("drop", "a gif holds pictures only")
+            raise UsageError(
+                f"{target}: {container.muxer} holds pictures only, the input has "
+                f"{stream.kind} (stream {stream.index}, {stream.codec})"
+            )
+        if not holds(container.muxer, stream.codec):
+            hint = ", or leave sound out" if stream.kind == "audio" else ""
+            raise UsageError(
+                f"{target}: {container.muxer} cannot hold stream {stream.index} of the input "
+                f"({stream.kind}, {stream.codec}); write to the input's own format or .mkv{hint}"
+            )
+        return answer("copy", "copied bit for bit")
+    if stream.kind == "data":
+        return answer("drop", "data may tell place, time or device")
+    if stream.kind == "attachment":
+        return answer("drop", "an attachment may hold a picture")
+    return answer("drop", "nobody knows what is in it")
+
+
+def _video_notes(stream: StreamInfo, container: Container) -> list[str]:
+    notes = []
+    video = stream.video
+    if video is not None and video.matrix is not None and not container.rotates:
+        notes.append(f"stream {stream.index}: {container.muxer} cannot store its rotation")
+    return notes
+
+
+def _dropped(info: MediaInfo, options: VideoConfig) -> tuple[str, ...]:
+    names: list[str] = []
+    if not options.keep_metadata:
+        names += [f"file: {key}" for key in sorted(info.metadata) if not _harmless(key)]
+    for stream in info.streams:
+        if not options.keep_metadata:
+            names += [
+                f"stream {stream.index}: {key}"
+                for key in sorted(stream.metadata)
+                if not _harmless(key)
+            ]
+        if stream.video is not None:
+            known = {
+                _DROPPED_SIDE_DATA[n] for n in stream.video.side_data if n in _DROPPED_SIDE_DATA
+            }
+            names += [f"stream {stream.index}: {name}" for name in sorted(known)]
+    return tuple(names)
+
+
+def _harmless(key: str) -> bool:
+    name = key.lower()
+    return name in _HARMLESS or name.startswith(_STATISTICS_PREFIX) or name.split("-")[0] in _HARMLESS
