@@ -7,12 +7,12 @@ known to the program, so that it is tabled instead of claimed.
 Bounds in closed form, each valid, of which the smallest is taken:
 
 - *basic*: k eps, k delta. Pure mechanisms keep delta = 0.
-- *optimal composition of pure DP* at a delta (Kairouz, Oh, Viswanath 2015): exact for
+- *pure DP, optimal* at a delta (Kairouz, Oh, Viswanath 2015): exact for
   randomised response on two values, by which every pure mechanism is dominated.
-- *Gaussian, exact*: k releases at sigma are one at sigma / sqrt(k) (Dong, Roth, Su 2022,
-  corollary 2), whose curve is Balle and Wang's. Where opendp drew the noise only zCDP is
+- *Gaussian, exact*: k releases at sigma are one at sigma / sqrt(k) (Gaussian DP: Dong, Roth,
+  Su 2022), whose curve is Balle and Wang's. Where opendp drew the noise only zCDP is
   proven: *zCDP*, k rho, converted as in Canonne, Kamath, Steinke 2020.
-- *von Mises-Fisher, Rényi DP* with its closed-form divergence.
+- *Rényi DP* of von Mises-Fisher, with its closed-form divergence.
 
 With ``accountant="dp-accounting"`` that library's privacy loss distributions are asked as
 well. They come to the same numbers within their grid of 1e-4, which is why the closed
@@ -30,7 +30,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from stream_anon.errors import ConfigError
-from stream_anon.privacy.contract import GRID, MechanismRecord, check_delta
+from stream_anon.privacy.contract import MechanismRecord, check_delta
 from stream_anon.privacy.mechanisms.gaussian import Gaussian, log_delta, zcdp_epsilon
 from stream_anon.privacy.mechanisms.l2_laplace import DIAMETER
 from stream_anon.privacy.mechanisms.vmf import VonMisesFisher, renyi_epsilon
@@ -137,8 +137,9 @@ def compose(
 def pure_epsilon(epsilon: float, tracks: int, delta: float) -> float:
     """epsilon at ``delta`` of ``tracks`` pure ``epsilon``-DP releases.
 
-    No smaller one holds for every pure mechanism. The privacy loss of k randomised responses is (k - 2l) eps with binomial probability; the
-    hockey-stick divergence of that is a finite sum, solved for epsilon.
+    No smaller one holds for every pure mechanism. The privacy loss of k randomised
+    responses is (k - 2l) eps with binomial probability; the hockey-stick divergence of that
+    is a finite sum, solved for epsilon.
     """
     wrong = np.arange(tracks + 1, dtype=np.float64)
     choose = np.array(
@@ -166,14 +167,14 @@ def _bounds(record: MechanismRecord, tracks: int, delta: float) -> list[tuple[fl
     if record["name"] == Gaussian.name:
         sigma = record["parameters"]["sigma"]
         rho = tracks * DIAMETER**2 / (2.0 * sigma**2)
-        if record["sampling"] == GRID:
+        if record["sampling"] == "opendp grid":
             return [(zcdp_epsilon(rho, delta), "zCDP")]
         return [(_gaussian_epsilon(sigma / math.sqrt(tracks), delta), "Gaussian, exact")]
-    bounds = [(pure_epsilon(epsilon, tracks, delta), "optimal composition of pure DP")]
+    bounds = [(pure_epsilon(epsilon, tracks, delta), "pure DP, optimal")]
     if record["name"] == VonMisesFisher.name:
         kappa = record["parameters"]["kappa"]
         value = renyi_epsilon(record["dimension"], kappa, tracks, delta)
-        bounds.append((value, "von Mises-Fisher, Rényi DP"))
+        bounds.append((value, "Rényi DP"))
     return bounds
 
 
@@ -196,10 +197,10 @@ def _library(record: MechanismRecord, tracks: int, delta: float) -> list[tuple[f
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     if record["name"] == Gaussian.name:
-        if record["sampling"] == GRID:
+        if record["sampling"] == "opendp grid":
             return []
         one = pld.from_gaussian_mechanism(record["parameters"]["sigma"], sensitivity=DIAMETER)
     else:
         one = pld.from_privacy_parameters(common.DifferentialPrivacyParameters(epsilon, 0.0))
     value = one.self_compose(tracks).get_epsilon_for_delta(delta)
-    return [(float(value), "privacy loss distribution (dp-accounting)")]
+    return [(float(value), "PLD, dp-accounting")]

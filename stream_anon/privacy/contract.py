@@ -27,16 +27,19 @@ NEIGHBOURS = (
     "neighbours: the code of one track replaced by any other unit vector (local model, per track)"
 )
 IDEALISED = (
-    "the analysis assumes sampling of ideal real numbers; the sampler works in float64, so the "
-    "guarantee covers what is derived from the code at 8 bits, not the code's float64 digits"
+    "the analysis assumes sampling of ideal real numbers: the float64 code must not be published, "
+    "only 8-bit pictures made from it"
 )
-EXACT = "exact: integer sampling, no floating-point assumption"
 GRID = (
-    "exact: opendp draws from the discrete distribution on the grid of floating-point numbers "
-    "with rational arithmetic"
+    "noise is drawn exactly: opendp samples the discrete distribution on the grid of "
+    "floating-point numbers with rational arithmetic"
 )
 RANDOMNESS = "the generator's key is secret and uniform (operating system entropy, SHAKE-256)"
 OPENDP_RANDOMNESS = "opendp's own cryptographic generator is secret and uniform"
+
+Sampling = Literal["exact", "opendp grid", "idealised"]
+"""On what a guarantee rests in floating point. ``exact``: whole numbers only. ``opendp grid``:
+exact noise on the grid of floating-point numbers. ``idealised``: see ``IDEALISED``."""
 
 MINIMUM_DIMENSION = 3
 
@@ -77,7 +80,7 @@ class MechanismRecord(TypedDict):
     norm: Norm
     metric: str | None
     parameters: dict[str, float]
-    sampling: str
+    sampling: Sampling
     expected_cosine: float
     assumptions: list[str]
 
@@ -108,9 +111,9 @@ class Mechanism(ABC):
         """``n`` independent draws for one code, before normalisation. For audits when n > 1."""
 
     @property
-    def sampling(self) -> str:
-        """Which numbers are drawn: on what the guarantee rests in floating point."""
-        return IDEALISED
+    def sampling(self) -> Sampling:
+        """On what the guarantee rests in floating point."""
+        return "idealised"
 
     def release(self, code: Code | None, rng: SecureRandom) -> Code:
         """One fresh draw: a unit code, read-only.

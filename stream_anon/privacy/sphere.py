@@ -22,9 +22,13 @@ def directions(dimension: int, n: int, rng: SecureRandom) -> Codes:
 
 
 def cosines(dimension: int, n: int, rng: SecureRandom) -> Floats:
-    """(n,): cosine of a uniform direction with a fixed one, density (1 - t^2)^((d - 3) / 2)."""
-    x = rng.normal(n * dimension).reshape(n, dimension)
-    t: Floats = x[:, 0] / np.linalg.norm(x, axis=1)
+    """(n,): cosine of a uniform direction with a fixed one, density (1 - t^2)^((d - 3) / 2).
+
+    The shadow of a uniform direction on a plane has a uniform angle and a squared radius
+    that is Beta(1, (d - 2) / 2), inverted here; t is one coordinate of it.
+    """
+    square = -np.expm1(np.log(rng.uniform(n)) * (2.0 / (dimension - 2)))
+    t: Floats = np.sqrt(square) * np.cos(2.0 * np.pi * rng.uniform(n))
     return t
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import pytest
 
-from stream_anon.privacy.randomness import SecureRandom, UnsafeSeedWarning
-
-
-def fixed(seed: int) -> SecureRandom:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnsafeSeedWarning)
-        return SecureRandom(unsafe_seed=seed)
+from stream_anon.privacy import SecureRandom
+from tests.privacy.tools import fixed
 
 
 @pytest.fixture

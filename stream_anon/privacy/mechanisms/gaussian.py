@@ -17,6 +17,7 @@ from stream_anon.privacy.contract import (
     Codes,
     Guarantee,
     Mechanism,
+    Sampling,
     check_delta,
     check_dimension,
     check_positive,
@@ -133,9 +134,9 @@ class Gaussian(Mechanism):
         return mean_cosine(self.dimension, self.dimension / 2.0, 2.0 * self.sigma**2)
 
     @property
-    def sampling(self) -> str:
+    def sampling(self) -> Sampling:
         """Exact with opendp, idealised without."""
-        return GRID if self.sampler == "opendp" else IDEALISED
+        return "opendp grid" if self.sampler == "opendp" else "idealised"
 
     def _sample(self, code: Code, n: int, rng: SecureRandom) -> Codes:
         if self.sampler == "opendp":

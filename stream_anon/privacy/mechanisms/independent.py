@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from stream_anon.privacy.contract import (
-    EXACT,
     NEIGHBOURS,
     RANDOMNESS,
     Code,
     Codes,
     Guarantee,
     Mechanism,
+    Sampling,
 )
 from stream_anon.privacy.prior import Prior
 from stream_anon.privacy.randomness import SecureRandom
@@ -62,9 +62,9 @@ class Independent(Mechanism):
         return self.prior.mean_cosine()
 
     @property
-    def sampling(self) -> str:
+    def sampling(self) -> Sampling:
         """Exact: independence does not depend on how well the prior is drawn."""
-        return EXACT
+        return "exact"
 
     def _sample(self, code: Code, n: int, rng: SecureRandom) -> Codes:
         return self.prior.draw(n, rng)

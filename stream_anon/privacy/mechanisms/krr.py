@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from stream_anon.errors import ConfigError
 from stream_anon.privacy.contract import (
-    EXACT,
     NEIGHBOURS,
     RANDOMNESS,
     Code,
     Codes,
     Guarantee,
     Mechanism,
+    Sampling,
     check_positive,
     unit_rows,
 )
@@ -36,8 +36,8 @@ class RandomisedResponse(Mechanism):
     Guarantee: pure epsilon, *exact*: the choice is an integer below a whole number of
     tickets, of which the nearest codeword holds ``truth_tickets`` and every other one
     ``other_tickets``, with truth / other <= e^eps in whole numbers. Nothing is rounded.
-    Source: Warner 1965; Kairouz, Oh, Viswanath, "Extremal mechanisms for LDP" (JMLR 2016),
-    section 4 (k-RR); papers.md section 2.
+    Source: Warner 1965; Kairouz, Oh, Viswanath, "Extremal mechanisms for LDP" (JMLR 2016);
+    papers.md section 2.
     Proof: ``docs/privacy/krr.md``.
 
     Args:
@@ -103,9 +103,9 @@ class RandomisedResponse(Mechanism):
         return self.truth_probability + (1.0 - self.truth_probability) * other
 
     @property
-    def sampling(self) -> str:
+    def sampling(self) -> Sampling:
         """Exact."""
-        return EXACT
+        return "exact"
 
     def nearest(self, code: Code) -> int:
         """Index of the codeword with the largest cosine (the first of several)."""

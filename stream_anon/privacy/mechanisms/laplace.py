@@ -19,6 +19,7 @@ from stream_anon.privacy.contract import (
     Codes,
     Guarantee,
     Mechanism,
+    Sampling,
     check_dimension,
     check_positive,
 )
@@ -116,9 +117,9 @@ class Laplace(Mechanism):
         return laplace_cosine(self.dimension, self.scale)
 
     @property
-    def sampling(self) -> str:
+    def sampling(self) -> Sampling:
         """Exact with opendp, idealised without."""
-        return GRID if self.sampler == "opendp" else IDEALISED
+        return "opendp grid" if self.sampler == "opendp" else "idealised"
 
     def _sample(self, code: Code, n: int, rng: SecureRandom) -> Codes:
         if self.sampler == "opendp":
