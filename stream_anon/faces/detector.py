@@ -25,11 +25,19 @@ MOST_FACES = 500
 OVERLAP = 0.35
 """Intersection over union from which two candidates are the same face."""
 
+CONTAINED = 0.7
+"""Share of a weaker candidate's area inside a stronger one's from which it is a part of it: an
+eye, a beard. Painting the stronger one covers it."""
+
 FINEST_AREA = 640 * 384
 """Network pixels that are always affordable: pictures up to that size are not shrunk."""
 
 COARSE_SIDE = 320
 """Longer side of the second, coarse look, which finds the faces that fill the picture."""
+
+COARSE_FACE = 28.0
+"""Side in pixels of the smallest face that is taken from the coarse look: the fine look finds
+it better, and what else the coarse one sees is mostly texture."""
 
 Candidates = tuple[Array, Array, Array]
 """boxes (n, 4), landmarks (n, 5, 2), scores (n,), in network pixels."""
@@ -108,6 +116,10 @@ class Detector(ABC):
             if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
                 raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
             candidates = self._candidates(pixels)
+            if found:
+                boxes = candidates[0]
+                large = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) >= COARSE_FACE**2
+                candidates = (boxes[large], candidates[1][large], candidates[2][large])
             found.append(_scaled(candidates, upright[0] / width, upright[1] / height))
         parts = [np.concatenate(part) for part in zip(*found, strict=True)]
         boxes, landmarks, scores = merge(*parts)
@@ -178,6 +190,9 @@ def merge(boxes: Array, landmarks: Array, scores: Array) -> Candidates:
     order = np.argsort(-scores, kind="stable")[:MOST_FACES]
     boxes, landmarks, scores = boxes[order], landmarks[order], scores[order]
     shared = overlaps(boxes, boxes)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    # From the union: shared area = iou (a + b) / (1 + iou).
+    inside = shared / (1 + shared) * (areas[:, None] + areas[None]) / np.maximum(areas[None], 1e-9)
     free = np.ones(len(scores), bool)
     kept: list[int] = []
     merged_boxes, merged_landmarks = boxes.copy(), landmarks.copy()
@@ -189,7 +204,7 @@ def merge(boxes: Array, landmarks: Array, scores: Array) -> Candidates:
         weight = scores[same] / scores[same].sum()
         merged_boxes[i] = weight @ boxes[same]
         merged_landmarks[i] = np.tensordot(weight, landmarks[same], axes=1)
-        free &= shared[i] < OVERLAP
+        free &= (shared[i] < OVERLAP) & (inside[i] < CONTAINED)
         free[i] = False
         kept.append(i)
     return merged_boxes[kept], merged_landmarks[kept], scores[kept]

@@ -103,7 +103,8 @@ class Trajectory:
         """Begin with a first sight in ``picture``."""
         self.number = number
         self.sights = [first]
-        self.evidence = first.score
+        self.looks = 1
+        self.best = first.score
         self.followed = True
         self.centre = first.centre
         self.velocity: Array = np.zeros(2)
@@ -169,7 +170,8 @@ class Trajectory:
             measured = (sight.centre - before.centre) / elapsed
             self.velocity = measured if not self.followed else (self.velocity + measured) / 2
         self.sights.append(sight)
-        self.evidence += sight.score
+        self.looks += 1
+        self.best = max(self.best, sight.score)
         self.followed, self.centre, self._template = True, sight.centre, template
 
     def look_back(self, pictures: Iterable[Seen]) -> None:

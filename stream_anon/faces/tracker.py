@@ -27,11 +27,12 @@ Array = NDArray[np.float64]
 Luma = NDArray[np.uint8]
 
 FAINT = 0.4
-"""A track with less than this sum of scores may be a trick of the light: it is painted about
-its one look only, not for the whole of ``look_back`` and ``hold``."""
+"""A face that was seen once only, with less than this score, may be a trick of the light: it
+is painted for ``interval`` about that look, not for the whole of ``look_back`` and ``hold``."""
 
-SURE = 1.0
-"""From this sum of scores on, a face that is still followed is painted beyond ``hold``."""
+SURE = 0.5
+"""A face that was seen twice, and once with this score, is painted beyond ``look_back`` and
+``hold`` for as long as it can be followed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,7 +255,8 @@ class Tracker:
     def _decide(self, index: int, seconds: float) -> Decided:
         faces = []
         for track in (*self._tracks, *self._closed):
-            sure, faint = track.evidence >= SURE, track.evidence < FAINT
+            sure = track.looks > 1 and track.best >= SURE
+            faint = track.looks == 1 and track.best < FAINT
             spans = (self.config.look_back, self.config.hold)
             back, hold = (min(span, self.config.interval) if faint else span for span in spans)
             place = track.place(index, back, hold, self.delay if sure else 0.0)
