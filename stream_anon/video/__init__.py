@@ -1,0 +1,1 @@
+"""Pictures in and out: decoders, planes, streams, encoders. Knows nothing of faces."""

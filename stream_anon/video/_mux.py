@@ -148,7 +148,10 @@ class Palette:
     def __init__(self, video: VideoInfo, time_base: Fraction) -> None:
         graph = av.filter.Graph()
         source = graph.add_buffer(
-            width=video.width, height=video.height, format=video.pix_fmt, time_base=time_base
+            width=video.width,
+            height=video.height,
+            format=av.VideoFormat(video.pix_fmt),
+            time_base=time_base,
         )
         split = graph.add("split")
         choose = graph.add("palettegen", "stats_mode=single")
@@ -198,9 +201,7 @@ class Muxer:
         try:
             for stream, planned in zip(info.streams, plan.streams, strict=True):
                 if planned.action == "redact":
-                    encoder = StreamEncoder(
-                        self._output, stream, planned, plan.container, options
-                    )
+                    encoder = StreamEncoder(self._output, stream, planned, plan.container, options)
                     self.encoders[stream.index] = encoder
                     out = encoder.stream
                 elif planned.action == "copy" and templates is not None:
@@ -314,10 +315,10 @@ def kept_metadata(stream: StreamInfo, everything: bool) -> Mapping[str, str]:
     return {"language": stream.language} if stream.language else {}
 
 
-def chapters(info: MediaInfo) -> list[dict[str, Any]]:
+def chapters(info: MediaInfo) -> list[Any]:
     """The input's chapters on the output's time line, as PyAV takes them."""
     begin = Fraction(info.begin or 0.0)
-    out = []
+    out: list[Any] = []
     for number, chapter in enumerate(info.chapters, start=1):
         start, end = chapter.start - begin, chapter.end - begin
         if info.end is not None:

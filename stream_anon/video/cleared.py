@@ -55,7 +55,9 @@ class Cleared:
 
     __slots__ = ("_picture", "covered", "index", "pts", "rung", "stream")
 
-    def __init__(self, picture: Picture, covered: tuple[int, ...], rung: Rung, seal: object) -> None:
+    def __init__(
+        self, picture: Picture, covered: tuple[int, ...], rung: Rung, seal: object
+    ) -> None:
         if seal is not _SEAL:
             raise GateError("only the compositor can clear a picture")
         self._picture: Picture | None = picture

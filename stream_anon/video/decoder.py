@@ -9,7 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from stream_anon.errors import PictureFault

@@ -15,7 +15,16 @@ from stream_anon.video.planes import LAYOUTS, Layout
 Options = dict[str, str]
 
 _PRESETS_X26 = (
-    "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo".split()
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
 )
 
 
@@ -77,8 +86,8 @@ _LEVELS_VP9 = tuple(str(n) for n in range(-8, 9))
 ENCODERS: dict[str, Encoder] = {
     e.codec: e
     for e in (
-        Encoder("h264", "libx264", 18, 51, "veryfast", tuple(_PRESETS_X26), _x264, True, True),
-        Encoder("hevc", "libx265", 20, 51, "veryfast", tuple(_PRESETS_X26), _x265, True, True),
+        Encoder("h264", "libx264", 18, 51, "veryfast", _PRESETS_X26, _x264, True, True),
+        Encoder("hevc", "libx265", 20, 51, "veryfast", _PRESETS_X26, _x265, True, True),
         Encoder("av1", "libsvtav1", 24, 63, "8", _LEVELS_SVT, _svt),
         Encoder("vp9", "libvpx-vp9", 20, 63, "6", _LEVELS_VP9, _vp9),
         Encoder("gif", "gif", 0, 63, "", (), _gif),

@@ -69,8 +69,21 @@ BY_SUFFIX: dict[str, Container] = {
 
 # The muxer would write anything as private data that no player finds.
 _TS_COPIES = frozenset(
-    "mp2 mp3 aac aac_latm ac3 eac3 dts truehd opus dvb_subtitle dvb_teletext "
-    "hdmv_pgs_subtitle hdmv_text_subtitle".split()
+    [
+        "mp2",
+        "mp3",
+        "aac",
+        "aac_latm",
+        "ac3",
+        "eac3",
+        "dts",
+        "truehd",
+        "opus",
+        "dvb_subtitle",
+        "dvb_teletext",
+        "hdmv_pgs_subtitle",
+        "hdmv_text_subtitle",
+    ]
 )
 
 
@@ -83,7 +96,9 @@ def container_for(target: Path) -> Container:
     container = BY_SUFFIX.get(target.suffix.lower())
     if container is None:
         known = " ".join(BY_SUFFIX)
-        raise UsageError(f"{target}: cannot tell the format from '{target.suffix}'; use one of {known}")
+        raise UsageError(
+            f"{target}: cannot tell the format from '{target.suffix}'; use one of {known}"
+        )
     return container
 
 

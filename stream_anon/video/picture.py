@@ -83,7 +83,8 @@ class Picture(ABC):
 
         Args:
             crops: (n, s, s, 3) uint8 RGB, as from ``crops``.
-            masks: (n, m, m) uint8; 0 keeps the picture, 255 replaces it. ``m`` may differ from ``s``.
+            masks: (n, m, m) uint8; 0 keeps the picture, 255 replaces it. ``m`` may differ
+                from ``s``.
             transforms: (n, 2, 3) float64, as for ``crops``.
             extent: as for ``crops``.
 

@@ -64,7 +64,14 @@ class Layout:
 
 
 def _layouts() -> dict[str, Layout]:
-    chroma = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411": (2, 0), "410": (2, 2)}
+    chroma = {
+        "420": (1, 1),
+        "422": (1, 0),
+        "444": (0, 0),
+        "440": (0, 1),
+        "411": (2, 0),
+        "410": (2, 2),
+    }
     out = {"gray": Layout("gray", 8, 0, 0, False)}
     for depth in (9, 10, 12, 14):
         out[f"gray{depth}le"] = Layout(f"gray{depth}le", depth, 0, 0, False)
@@ -111,11 +118,14 @@ def plane_view(frame: Any, layout: Layout, index: int) -> Array:
     views that were made before it are stale.
     """
     plane = frame.planes[index]
-    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(plane.line_size))
-    if plane.line_size < 0:
-        rows = rows[::-1]
     width = plane.width * layout.dtype.itemsize
-    return rows[:, :width].view(layout.dtype)
+    return plane_bytes(plane)[:, :width].view(layout.dtype)
+
+
+def plane_bytes(plane: Any) -> NDArray[np.uint8]:
+    """An ``av.VideoPlane`` as (height, bytes a line) on its own memory, padding included."""
+    rows = np.frombuffer(plane, np.uint8).reshape(plane.height, abs(plane.line_size))
+    return rows[::-1] if plane.line_size < 0 else rows
 
 
 def colour_matrix(colorspace: int, height: int) -> int:

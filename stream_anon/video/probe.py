@@ -93,9 +93,7 @@ def probe(path: Path) -> MediaInfo:
 
 def _first_pictures(container: Any) -> tuple[dict[int, Any], str | None]:
     """The first decoded frame of each video stream, and why one failed."""
-    wanted = {
-        s.index: s for s in container.streams.video if s.codec_context and not _is_still(s)
-    }
+    wanted = {s.index: s for s in container.streams.video if s.codec_context and not _is_still(s)}
     found: dict[int, Any] = {}
     failure: str | None = None
     for stream in wanted.values():
@@ -142,7 +140,8 @@ def _packets(container: Any, streams: list[Any]) -> Any:
 
 
 def _is_still(stream: Any) -> bool:
-    return bool(stream.disposition & (av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails))
+    stills = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
+    return bool(stream.disposition & stills)
 
 
 def _kind(name: str) -> Kind:

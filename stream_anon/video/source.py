@@ -7,8 +7,10 @@ the container, and iterating twice gives the same twice.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +26,11 @@ from stream_anon.video.picture import Picture
 from stream_anon.video.probe import has_timestamps, open_input, probe, reason
 
 _COPYABLE = ("audio", "subtitle")
+_INDEXED = {"mov", "matroska", "avi"}
+_SEEK_MARGIN = 1
+"""Seconds before the wanted time to seek to, for sound that is stored ahead of its picture."""
+_SOUND_LAG = 10
+"""Seconds by which sound may be stored behind its pictures."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,16 +152,15 @@ class FileSource(Source):
         """Read from the beginning; see ``Source.__iter__``."""
         self.close()
         self.lost = self.repaired = 0
-        container = self._open = open_input(self.path)
-        try:
-            if self.info.begin is None and self.info.end is None:
-                yield from self._read(container)
-            else:
-                yield from self._cut(container)
-        finally:
-            container.close()
+        if self.info.begin is None and self.info.end is None:
+            yield from self._read()
+        else:
+            yield from self._cut()
 
-    def _read(self, container: Any) -> Iterator[Picture | Copied]:
+    def _read(self, seek: Fraction | None = None) -> Generator[Picture | Copied]:
+        """Everything, or from the last keyframe before ``seek`` (seconds on the time line)."""
+        self.close()
+        container = self._open = open_input(self.path)
         decoders = {
             s.index: StreamDecoder(
                 container.streams[s.index],
@@ -167,6 +173,8 @@ class FileSource(Source):
         }
         streams = [s for s in container.streams if s.index in decoders or s.index in self._copied]
         try:
+            if seek is not None:
+                container.seek(math.floor(seek * av.time_base))
             for packet in container.demux(streams):
                 # An empty packet would drain a decoder for good.
                 if not packet.size:
@@ -176,40 +184,64 @@ class FileSource(Source):
                     yield Copied(packet.stream_index, packet)
                 else:
                     yield from decoder.feed(packet)
+            for decoder in decoders.values():
+                yield from decoder.feed(None)
+                if decoder.broken and not self._tolerant:
+                    raise InputError(f"{self.path}: the last pictures cannot be decoded")
         except av.FFmpegError as error:
             if not self._tolerant:
-                raise InputError(f"{self.path}: breaks off while it is read ({reason(error)})") from error
+                text = f"{self.path}: breaks off while it is read ({reason(error)})"
+                raise InputError(text) from error
             self.lost += 1
-        for decoder in decoders.values():
-            yield from decoder.feed(None)
-            self.lost += decoder.lost
-            self.repaired += decoder.repaired
-            if decoder.broken and not self._tolerant:
-                raise InputError(f"{self.path}: the last pictures cannot be decoded")
+        finally:
+            self.lost += sum(d.lost for d in decoders.values())
+            self.repaired = sum(d.repaired for d in decoders.values())
+            container.close()
 
-    def _cut(self, container: Any) -> Iterator[Picture | Copied]:
+    def _cut(self) -> Iterator[Picture | Copied]:
+        """The part from ``begin`` to ``end``; a given ``begin`` becomes time 0."""
         begin = Fraction(self.info.begin or 0.0) + Fraction(self.info.start)
         end = None if self.info.end is None else Fraction(self.info.end) + Fraction(self.info.start)
-        main = self.info.video[0].index
+        span = _Span(self.info, self._copied, begin, end)
         counts: dict[int, int] = {}
         waiting: list[Picture | Copied] = []
         shift: Fraction | None = Fraction(0) if self.info.begin is None else None
-        for item in self._read(container):
-            time = _time(item)
-            if time is None or time < begin or (end is not None and time >= end):
-                continue
-            if shift is None:
-                waiting.append(item)
-                if not isinstance(item, Picture) or item.stream != main:
+        with closing(self._from_keyframe(begin)) as items:
+            for item in items:
+                if span.passed(item):
+                    break
+                if not span.holds(item):
                     continue
-                shift = time
-                for held in waiting:
-                    yield from self._shifted(held, shift, counts)
-                waiting.clear()
-            else:
-                yield from self._shifted(item, shift, counts)
-        if shift is None:
+                if shift is None:
+                    waiting.append(item)
+                    if isinstance(item, Picture) and item.stream == self.info.video[0].index:
+                        shift = _time(item)
+                else:
+                    waiting = [item]
+                if shift is not None:
+                    for held in waiting:
+                        yield from self._shifted(held, shift, counts)
+        if not counts:
             raise InputError(f"{self.path}: has no picture between its start and end times")
+
+    def _from_keyframe(self, begin: Fraction) -> Generator[Picture | Copied]:
+        """Read from a keyframe before ``begin`` where that is safe, else from the beginning."""
+        indexed = bool(_INDEXED & set(self.info.format.split(",")))
+        if self.info.begin is None or not indexed or len(self.info.video) > 1:
+            yield from self._read()
+            return
+        held: list[Picture | Copied] = []
+        with closing(self._read(begin - _SEEK_MARGIN)) as items:
+            for item in items:
+                held.append(item)
+                time = _time(item)
+                if isinstance(item, Picture) and time is not None:
+                    if time > begin:
+                        break
+                    yield from held
+                    yield from items
+                    return
+        yield from self._read()
 
     def _shifted(
         self, item: Picture | Copied, shift: Fraction, counts: dict[int, int]
@@ -229,6 +261,39 @@ class FileSource(Source):
             if packet.dts is not None:
                 packet.dts -= units
         yield item
+
+
+class _Span:
+    """Which items lie between two times, and when none can follow.
+
+    Args:
+        info: of the input.
+        copied: streams that are copied.
+        begin, end: seconds on the time line; no end is None.
+    """
+
+    def __init__(
+        self, info: MediaInfo, copied: Collection[int], begin: Fraction, end: Fraction | None
+    ) -> None:
+        self._begin, self._end = begin, end
+        video = {s.index for s in info.video}
+        # Subtitles may be silent for minutes: nobody waits for them.
+        sound = {s.index for s in info.streams if s.kind == "audio" and s.index in copied}
+        self._open_video, self._open = video, video | sound
+
+    def holds(self, item: Picture | Copied) -> bool:
+        """Whether an item is kept."""
+        time = _time(item)
+        return time is not None and time >= self._begin and (self._end is None or time < self._end)
+
+    def passed(self, item: Picture | Copied) -> bool:
+        """Whether everything is over with this item."""
+        time = _time(item)
+        if self._end is None or time is None or time < self._end:
+            return False
+        self._open = self._open - {item.stream}
+        late = time > self._end + _SOUND_LAG
+        return not self._open or (late and not self._open & self._open_video)
 
 
 def _time(item: Picture | Copied) -> Fraction | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +17,18 @@ Action = Literal["redact", "copy", "drop"]
 
 # Written by every muxer about itself, or about the coding and not about the scene.
 _HARMLESS = frozenset(
-    "encoder major_brand minor_version compatible_brands language handler_name vendor_id "
-    "duration bps number_of_bytes number_of_frames".split()
+    [
+        "encoder",
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "language",
+        "vendor_id",
+        "duration",
+        "bps",
+        "number_of_bytes",
+        "number_of_frames",
+    ]
 )
 _DROPPED_SIDE_DATA = {
     "A53_CC": "closed captions",
@@ -34,7 +45,7 @@ _DROPPED_SIDE_DATA = {
     "STEREO3D": "stereo arrangement",
     "SPHERICAL": "spherical projection",
 }
-_STATISTICS_PREFIX = "_statistics"
+_USUAL_HANDLERS = frozenset(["VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +160,8 @@ def _plan(
         if stream.video is None:
             return answer("drop", "its pictures cannot be decoded, so nobody can be hidden in them")
         return answer("redact", f"video, encoded as {ENCODERS[codec].name}")
+    if stream.codec == "unknown":
+        return answer("drop", "nobody knows what is in it")
     if stream.kind in ("audio", "subtitle"):
         if stream.kind == "audio" and options.audio == "drop":
             return answer("drop", "sound was not wanted")
@@ -184,14 +197,10 @@ def _video_notes(stream: StreamInfo, container: Container) -> list[str]:
 def _dropped(info: MediaInfo, options: VideoConfig) -> tuple[str, ...]:
     names: list[str] = []
     if not options.keep_metadata:
-        names += [f"file: {key}" for key in sorted(info.metadata) if not _harmless(key)]
+        names += [f"file: {key}" for key in _telling(info.metadata)]
     for stream in info.streams:
         if not options.keep_metadata:
-            names += [
-                f"stream {stream.index}: {key}"
-                for key in sorted(stream.metadata)
-                if not _harmless(key)
-            ]
+            names += [f"stream {stream.index}: {key}" for key in _telling(stream.metadata)]
         if stream.video is not None:
             known = {
                 _DROPPED_SIDE_DATA[n] for n in stream.video.side_data if n in _DROPPED_SIDE_DATA
@@ -200,6 +209,14 @@ def _dropped(info: MediaInfo, options: VideoConfig) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _harmless(key: str) -> bool:
-    name = key.lower()
-    return name in _HARMLESS or name.startswith(_STATISTICS_PREFIX) or name.split("-")[0] in _HARMLESS
+def _telling(metadata: Mapping[str, str]) -> list[str]:
+    """Keys of what is more than a remark of the muxer about itself."""
+    out = []
+    for key, value in sorted(metadata.items()):
+        name = key.lower()
+        if name in _HARMLESS or name.split("-")[0] in _HARMLESS or name.startswith("_statistics"):
+            continue
+        if name == "handler_name" and value in _USUAL_HANDLERS:
+            continue
+        out.append(key)
+    return out

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Matrix = NDArray[np.float64]
 
+Box = tuple[float, float, float, float]
+
 _MARGIN = 2
 
 
@@ -63,7 +65,7 @@ def scaled(matrix: Matrix, ax: float, bx: float, ay: float, by: float) -> Matrix
     )
 
 
-def bounds(matrix: Matrix, x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:
+def bounds(matrix: Matrix, x0: float, y0: float, x1: float, y1: float) -> Box:
     """Bounding box (x0, y0, x1, y1) of a rectangle's image."""
     xs = [matrix[0, 0] * x + matrix[0, 1] * y for x in (x0, x1) for y in (y0, y1)]
     ys = [matrix[1, 0] * x + matrix[1, 1] * y for x in (x0, x1) for y in (y0, y1)]
@@ -147,6 +149,7 @@ def blend(target: Array, new: Array, mask: Array) -> None:
         target, new: (h, w) of the same type, uint8 or uint16.
         mask: (h, w) uint8.
     """
+    total: Array
     if target.dtype == np.uint8:
         # Exact division by 255 of sums up to 255 * 255, in 16 bits.
         alpha = mask.astype(np.uint16)

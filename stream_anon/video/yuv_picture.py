@@ -21,6 +21,7 @@ from stream_anon.video.planes import (
     Matrix,
     colour_matrix,
     is_full,
+    plane_bytes,
     plane_view,
     rgb_to_ycc,
     ycc_to_rgb,
@@ -57,9 +58,7 @@ class Scaler:
                 interpolation=Interpolation.AREA,
                 threads=1,
             )
-        plane = small.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
-        return rows[:, : width * 3].reshape(height, width, 3)
+        return plane_bytes(small.planes[0])[:, : width * 3].reshape(height, width, 3)
 
 
 class YuvPicture(Picture):
@@ -149,7 +148,7 @@ class YuvPicture(Picture):
                     to_plane = _to_chroma(to_picture, layout)
                 ycc[n * size : (n + 1) * size, :, p] = sample(planes[p], to_plane, size, size)
         matrix = ycc_to_rgb(self._colorspace, self._full, layout.depth)
-        rgb = cv2.transform(ycc, matrix) if len(ycc) else ycc
+        rgb: Array = cv2.transform(ycc, matrix) if len(ycc) else ycc
         if shift:
             rgb = np.minimum(rgb, 255).astype(np.uint8)
         return rgb.reshape(len(transforms), size, size, 3)
