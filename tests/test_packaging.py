@@ -58,7 +58,7 @@ def test_constraints_lie_within_the_ranges(root: Path):
     )
     found = project(root)["project"]
     wanted = [*found["dependencies"]]
-    for extra in ("test", "train", "dev"):
+    for extra in ("test", "train", "privacy", "dev"):
         wanted += found["optional-dependencies"][extra]
     for line in wanted:
         requirement = packaging.Requirement(line)
