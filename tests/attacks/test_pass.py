@@ -1,0 +1,123 @@
+"""Attempts 1 to 5: forge the pass, or go around the gate."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+
+import stream_anon
+from stream_anon.config import Config
+from stream_anon.errors import GateError
+from stream_anon.methods import Pixelate
+from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.plan import make_plan
+from stream_anon.video.cleared import Cleared, Rung, claim_seal
+from stream_anon.video.sink import FileSink
+from stream_anon.video.source import FileSource
+from tests.fakes import MemoryPicture, noise
+
+PACKAGE = Path(stream_anon.__file__).parent
+ROOT = PACKAGE.parent
+
+
+def cleared():
+    return Compositor(Pixelate(), Config().fault).clear(MemoryPicture(noise()), [])
+
+
+@pytest.mark.parametrize("seal", [None, object(), True, "seal"])
+def test_1_no_pass_without_the_seal(seal):
+    with pytest.raises(GateError):
+        Cleared(MemoryPicture(noise()), (), Rung.METHOD, seal)
+
+
+def test_2_the_seal_is_claimed_once():
+    with pytest.raises(GateError):
+        claim_seal()
+
+
+def test_2_no_subclass():
+    with pytest.raises(GateError):
+        type("Forged", (Cleared,), {})
+
+
+@pytest.mark.parametrize("double", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_2_no_copy(double):
+    with pytest.raises(GateError):
+        double(cleared())
+
+
+def test_3_one_picture_one_release():
+    one = cleared()
+    one.take()
+    with pytest.raises(GateError):
+        one.take()
+
+
+class LookAlike:
+    def __init__(self, picture):
+        self.stream, self.index, self.pts, self.picture = 0, 0, 0, picture
+
+    def take(self):
+        return self.picture
+
+
+def test_4_the_sink_takes_nothing_else(clip, tmp_path):
+    plan = make_plan(clip, tmp_path / "out.mp4", Config())
+    with FileSource(clip) as source:
+        raw = next(source.pictures())
+        sink = FileSink(plan.request.output, plan.media, source.info, Config().video)
+        for wrong in (raw, raw.frame(), LookAlike(raw), None):
+            with pytest.raises(GateError):
+                sink.write(wrong)
+        sink.abort()
+    assert [path.name for path in tmp_path.iterdir()] == ["scene.mp4"]
+
+
+def _calls(tree: ast.AST):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            yield name, node
+
+
+def _sources():
+    for folder in (PACKAGE, ROOT / "pipelines"):
+        for path in folder.rglob("*.py"):
+            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_5_only_the_compositor_claims_the_seal_and_makes_passes():
+    claims = [name for name, tree in _sources() for call, _ in _calls(tree) if call == "claim_seal"]
+    makes = {name for name, tree in _sources() for call, _ in _calls(tree) if call == "Cleared"}
+    assert claims == ["stream_anon/pipeline/gate.py"]
+    assert makes == {"stream_anon/pipeline/gate.py"}
+
+
+APART = ("stream_anon/evaluation/", "stream_anon/training/", "stream_anon/demo.py", "pipelines/demo")
+"""Tools that look at pictures on purpose; nothing on the way of a redacted stream imports them
+(``tests/test_architecture.py``)."""
+
+
+def test_5_nobody_else_opens_an_encoder_for_pictures():
+    found = {
+        name
+        for name, tree in _sources()
+        for call, _ in _calls(tree)
+        if call in ("add_stream", "imwrite", "imencode", "VideoWriter")
+        and not name.startswith(APART)
+    }
+    assert found == {"stream_anon/video/_mux.py"}
+
+
+def test_5_only_the_sink_uses_the_muxer():
+    users = set()
+    for name, tree in _sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "stream_anon.video._mux":
+                users.add(name)
+    assert users == {"stream_anon/video/sink.py"}
