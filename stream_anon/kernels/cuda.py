@@ -1,0 +1,178 @@
+"""One ``.cu`` source, three ways to use it: compile it, run it on a GPU, run it on the CPU.
+
+CuPy runs it where there is a GPU (``CupyModule``). The g++ shim runs the very same source on the
+CPU, for tests (``ShimModule``). ``cubin`` compiles it without a GPU for any architecture.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.errors import StreamAnonError
+
+FOLDER = Path(__file__).parent
+THREADS = 128
+"""Threads of a block; no kernel depends on it."""
+
+KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+
+
+class KernelError(StreamAnonError):
+    """A kernel could not be compiled or loaded here."""
+
+
+class Module(Protocol):
+    """The kernels of one source, somewhere they can run."""
+
+    def put(self, array: NDArray[Any]) -> Any:
+        """The array where the kernels can read and write it."""
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """It, back as a NumPy array."""
+
+    def launch(self, kernel: str, threads: int, *args: Any) -> None:
+        """Run a kernel on so many threads; scalars are NumPy scalars of the exact type."""
+
+
+def source(name: str) -> str:
+    """The text of ``name.cu``."""
+    return (FOLDER / f"{name}.cu").read_text(encoding="utf-8")
+
+
+def cubin(name: str, architecture: str) -> int:
+    """Compile for one architecture with nvcc; no GPU needed.
+
+    Args:
+        name: of the source.
+        architecture: such as ``sm_90``.
+
+    Returns:
+        Size of the machine code in bytes.
+
+    Raises:
+        KernelError: there is no nvcc, or it refuses the source.
+    """
+    compiler = shutil.which("nvcc")
+    if compiler is None:
+        raise KernelError("nvcc is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "out.cubin"
+        command = [compiler, "-cubin", f"-arch={architecture}", "-Werror", "all-warnings"]
+        _run([*command, "-o", str(result), str(FOLDER / f"{name}.cu")])
+        return result.stat().st_size
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode:
+        raise KernelError(f"{Path(command[0]).name} failed: {done.stderr.strip()[:600]}")
+
+
+class ShimModule:
+    """The source compiled by g++ and run on the CPU, one thread after the other.
+
+    Args:
+        name: of the source.
+        folder: where the library is built.
+
+    Raises:
+        KernelError: there is no g++, or it refuses the source.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        compiler = shutil.which("g++")
+        if compiler is None:
+            raise KernelError("g++ is not installed")
+        text = source(name)
+        lines = ['#include "cpu_shim.h"', f'#include "{FOLDER / f"{name}.cu"}"']
+        for kernel, parameters in KERNEL.findall(text):
+            names = ", ".join(re.findall(r"(\w+)\s*(?:,|$)", parameters))
+            lines.append(
+                f'extern "C" void launch_{kernel}(unsigned grid_, unsigned block_, {parameters})'
+                f" {{ shim_launch(grid_, block_, {kernel}, {names}); }}"
+            )
+        wrapper, library = folder / f"{name}.cpp", folder / f"{name}.so"
+        wrapper.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        options = ["-std=c++17", "-O2", "-shared", "-fPIC", "-Wall", "-Werror"]
+        _run(
+            [
+                compiler,
+                *options,
+                "-ffp-contract=off",
+                f"-I{FOLDER / 'shim'}",
+                str(wrapper),
+                "-o",
+                str(library),
+            ]
+        )
+        self._library = ctypes.CDLL(str(library))
+
+    def put(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A contiguous copy."""
+        return np.array(array, order="C", copy=True)
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """The array itself."""
+        result: NDArray[Any] = array
+        return result
+
+    def launch(self, kernel: str, threads: int, *args: Any) -> None:
+        """Run a kernel over at least so many threads."""
+        function = getattr(self._library, f"launch_{kernel}")
+        function.restype = None
+        function(
+            ctypes.c_uint(-(-threads // THREADS)), ctypes.c_uint(THREADS), *map(_c_value, args)
+        )
+
+
+def _c_value(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return ctypes.c_void_p(value.ctypes.data)
+    return np.ctypeslib.as_ctypes_type(value.dtype)(value.item())
+
+
+class CupyModule:
+    """The source compiled by NVRTC and run on the current GPU by CuPy.
+
+    Raises:
+        KernelError: CuPy is not installed or finds no GPU.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            import cupy
+        except ImportError as error:
+            raise KernelError("CuPy is not installed (the extra 'gpu')") from error
+        try:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise KernelError(f"CuPy finds no GPU ({error})") from error
+        if count < 1:
+            raise KernelError("CuPy finds no GPU")
+        self._cupy = cupy
+        # IEEE square roots, and no fused multiply-add that the twin does not make.
+        self._module = cupy.RawModule(
+            code=source(name), options=("--std=c++17", "--prec-sqrt=true", "--fmad=false")
+        )
+
+    def put(self, array: NDArray[Any]) -> Any:
+        """A copy on the GPU; an array that is there already stays."""
+        return self._cupy.ascontiguousarray(self._cupy.asarray(array))
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """A copy on the CPU."""
+        result: NDArray[Any] = self._cupy.asnumpy(array)
+        return result
+
+    def launch(self, kernel: str, threads: int, *args: Any) -> None:
+        """Run a kernel over at least so many threads, on CuPy's current stream."""
+        self._module.get_function(kernel)((-(-threads // THREADS),), (THREADS,), args)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_anon.kernels import visual_mixer as vm
+from stream_anon.kernels.chacha import keystream
+from stream_anon.kernels.mixer_layout import layout, region_side, slots
+from tests.kernels.pictures import scene
+
+KEY = bytes(range(32))
+OTHER = bytes(range(1, 33))
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(4, "big") * 8
+
+
+# -- VFE --------------------------------------------------------------------------------------
+
+
+def test_vfe_of_a_flat_picture_is_zero():
+    assert vm.vfe(np.full((9, 7, 3), 90, np.uint8)) == 0.0
+
+
+def test_vfe_of_a_ramp_by_hand():
+    ramp = np.broadcast_to((np.arange(10) * 3)[None, :, None], (10, 10, 3)).astype(np.uint8)
+    # dx = 3 in three channels, dy = 0: sqrt(27), rounded down to a sixteenth.
+    assert vm.vfe(ramp) == np.floor(np.sqrt(27) * 16) / 16
+
+
+def test_vfe_agrees_with_its_definition_in_double_precision():
+    picture = scene(41, 53, 3)
+    values = picture.astype(np.float64)
+    dx = values[:-1, 1:] - values[:-1, :-1]
+    dy = values[1:, :-1] - values[:-1, :-1]
+    exact = np.sqrt((dx**2 + dy**2).sum(axis=-1)).mean()
+    assert exact - 1 / 16 < vm.vfe(picture) <= exact
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)],
+)
+def test_what_is_no_picture_is_refused(picture: np.ndarray):
+    with pytest.raises(ValueError, match=r"\(h, w, 3\) uint8"):
+        vm.mix(picture, KEY, 50.0)
+
+
+# -- the target -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(112, 112), (224, 224), (135, 240)])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("smallest", [None, 2])
+def test_the_target_is_met_within_two_per_cent_wherever_it_can_be(size, grey, smallest):
+    missed = 0
+    for seed in range(6):
+        picture = scene(*size, seed, grey=grey)
+        weakest = vm.mix(picture, key(seed), 0.01, smallest=smallest)
+        strongest = vm.mix(picture, key(seed), None)
+        assert weakest.outcome == "above"
+        for share in (0.1, 0.5, 0.9):
+            target = weakest.vfe + share * (strongest.vfe - weakest.vfe)
+            mixed = vm.mix(picture, key(seed), target, smallest=smallest)
+            assert mixed.vfe == vm.vfe(mixed.picture)
+            missed += abs(mixed.vfe / target - 1) > 0.02
+    assert missed == 0
+
+
+def test_a_target_out_of_reach_gives_the_full_shuffle_and_says_so():
+    picture = scene(112, 112, 0)
+    mixed = vm.mix(picture, KEY, 600.0)
+    assert mixed.outcome == "below"
+    assert (mixed.windows == 16).all()
+    assert np.array_equal(mixed.picture, vm.mix(picture, KEY, None).picture)
+
+
+def test_a_low_target_still_shuffles_everything():
+    mixed = vm.mix(scene(112, 112, 0), KEY, 0.5)
+    assert mixed.outcome == "above"
+    assert (mixed.windows >= 8).all()
+    assert mixed.channels == 0.0
+
+
+def test_windows_grow_with_the_target():
+    picture = scene(224, 224, 1)
+    means = [vm.mix(picture, KEY, t, smallest=2).windows.mean() for t in (40, 60, 80, 100, 120)]
+    assert means == sorted(means)
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_target_that_makes_no_sense_is_refused(target: float):
+    with pytest.raises(ValueError, match="positive and finite"):
+        vm.mix(scene(16, 16, 0), KEY, target)
+
+
+# -- the permutation --------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    height=st.integers(2, 70),
+    width=st.integers(2, 70),
+    target=st.one_of(st.none(), st.floats(1, 300)),
+    seed=st.integers(0, 1000),
+)
+def test_every_window_and_so_every_region_keeps_its_colours_exactly(height, width, target, seed):
+    picture = scene(height, width, seed)
+    mixed = vm.mix(picture, key(seed), target, channels=0.0)
+    plan = layout(height, width)
+    grid = mixed.windows.reshape(plan.rows, plan.columns)
+    packed = [p.astype(np.int32) @ np.array([1, 256, 65536]) for p in (picture, mixed.picture)]
+    for row in range(plan.rows):
+        for column in range(plan.columns):
+            side = int(grid[row, column])
+            rows = slice(row * plan.region, (row + 1) * plan.region)
+            columns = slice(column * plan.region, (column + 1) * plan.region)
+            before, after = (p[rows, columns] for p in packed)
+            for y in range(0, before.shape[0], side):
+                for x in range(0, before.shape[1], side):
+                    window = slice(y, y + side), slice(x, x + side)
+                    assert sorted(before[window].ravel()) == sorted(after[window].ravel())
+
+
+def test_channels_keep_the_values_of_every_pixel():
+    picture = scene(64, 64, 5)
+    spatial = vm.mix(picture, KEY, None, channels=0.0).picture
+    both = vm.mix(picture, KEY, None, channels=1.0).picture
+    assert np.array_equal(np.sort(spatial, axis=2), np.sort(both, axis=2))
+    assert not np.array_equal(spatial, both)
+
+
+def test_the_index_is_what_was_done():
+    picture = scene(50, 61, 2)
+    mixed = vm.mix(picture, KEY, 90.0)
+    assert np.array_equal(
+        np.take(picture.ravel(), mixed.index).reshape(picture.shape), mixed.picture
+    )
+
+
+def test_the_key_decides_everything_and_another_key_something_else():
+    picture = scene(112, 112, 4)
+    first = vm.mix(picture, KEY, 100.0)
+    assert np.array_equal(first.picture, vm.mix(picture, KEY, 100.0).picture)
+    other = vm.mix(picture, OTHER, 100.0)
+    same = (first.index == other.index).mean()
+    assert same < 0.02
+
+
+def test_every_order_of_a_small_window_is_equally_likely():
+    """Chi-square over the 24 orders of 2 x 2 windows."""
+    count = 120_000
+    plan = layout(2, 2 * count, 2, 2)
+    levels = np.zeros(plan.regions, np.uint8)
+    source = vm.sources(plan, levels, keystream(KEY, 4 * count)).reshape(2, 2 * count)
+    table, _ = slots(2, 2 * count, 2)
+    place = np.full(4 * count, -1)
+    place[table.ravel()] = np.tile(np.arange(4), count)
+    order = place[np.take(source.ravel(), table)]
+    seen = np.bincount(order @ np.array([64, 16, 4, 1]), minlength=256)
+    seen = seen[seen > 0]
+    assert len(seen) == 24
+    chi = ((seen - count / 24) ** 2 / (count / 24)).sum()
+    # 23 degrees of freedom: 99.99 % lie below 55.
+    assert chi < 55
+
+
+def test_where_a_pixel_goes_is_uniform_in_a_cut_window():
+    """A window of 3 x 5 at the corner of a picture, over many keys: chi-square per place."""
+    plan = layout(3, 5, 8, 8)
+    counts = np.zeros((15, 15))
+    for number in range(1500):
+        source = vm.sources(plan, np.zeros(1, np.uint8), keystream(key(number), 15))
+        counts[np.arange(15), source] += 1
+    chi = ((counts - 100) ** 2 / 100).sum()
+    # 14 * 14 degrees of freedom, mean 196, standard deviation 19.8.
+    assert chi < 196 + 4 * 19.8
+
+
+def test_the_full_share_draws_every_channel_order():
+    orders = vm.channel_orders(vm.FULL_SHARE)
+    seen = np.bincount(orders @ np.array([9, 3, 1]), minlength=27)
+    assert sorted(seen[seen > 0]) == [42] * 5 + [46]
+    assert (vm.channel_orders(0) == np.arange(3)).all()
+
+
+# -- the layout -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("longer", "side"), [(8, 4), (32, 8), (64, 8), (112, 16), (224, 16), (512, 32), (1920, 32)]
+)
+def test_region_side(longer: int, side: int):
+    assert region_side(longer, 2) == side
+
+
+def test_weights_cover_the_domain_of_vfe():
+    for size in ((112, 112), (17, 33), (16, 49), (2, 2)):
+        plan = layout(*size)
+        assert plan.weights.sum() == plan.domain
+
+
+@pytest.mark.parametrize(
+    "options", [{"region": 3}, {"region": 64}, {"smallest": 0}, {"smallest": 6}]
+)
+def test_a_layout_that_makes_no_sense_is_refused(options: dict[str, int]):
+    with pytest.raises(ValueError, match="power of two"):
+        layout(64, 64, **options)
+
+
+def test_a_picture_of_one_row_is_refused():
+    with pytest.raises(ValueError, match="too small"):
+        vm.mix(np.zeros((1, 5, 3), np.uint8), KEY, 10.0)
