@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,9 @@ class EmbeddingCache:
         self._dirty = 0
         if self._file is not None and self._file.is_file():
             try:
-                with np.load(self._file, allow_pickle=False) as stored:
+                with self._file.open("rb") as stream, np.load(stream) as stored:
                     keys, vectors = stored["keys"], stored["vectors"]
-            except (OSError, ValueError, KeyError, EOFError):
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 # Half a file of an older run: it is computed anew.
                 return
             if keys.ndim == 2 and keys.shape[1] == 16 and vectors.shape[1:] == (dimension,):

@@ -172,5 +172,9 @@ def read_pairs(path: str | Path, faces: FaceSet) -> Pairs:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from error
     if not any(same) or all(same):
         raise InputError(f"{path}: needs pairs of one person and pairs of two")
-    arrays = (np.array(values, np.int64) for values in (fold, a, b))
-    return Pairs(*arrays, np.array(same, np.bool_))
+    return Pairs(
+        np.array(fold, np.int64),
+        np.array(a, np.int64),
+        np.array(b, np.int64),
+        np.array(same, np.bool_),
+    )

@@ -65,7 +65,9 @@ def anonymise(
     for i in range(n):
         track = first_track if same_track else first_track + i
         # The face box fills about 92 of the frame's 128 units (YuNet's median on LFW).
-        subject = Subject(track, np.asarray(points[i], np.float64), 92.0, 0.9)
+        subject = Subject(
+            track=track, landmarks=np.asarray(points[i], np.float64), size=92.0, score=0.9
+        )
         crop = scaled(pictures[i], method.crop_size)[None]
         rendered = method.render(crop, [subject])
         check_rendered(rendered, 1, method.name)
@@ -86,7 +88,9 @@ def cover(picture: Pixels, subject: Subject) -> Pixels:
     fill = Fill()
     matrix = grown(IDENTITY.copy(), COVER_GROWTH)
     side = FACE_FRAME
-    crop = cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+    crop = np.asarray(
+        cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
     painted = fill.render(scaled(crop, fill.crop_size)[None], [subject]).crops[0]
     mask = at_least_minimum(None, 1, side)[0]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -1,0 +1,129 @@
+"""``stream-anon evaluate``: who is still recognised, and what the pictures are still good for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from stream_anon.cli.boundary import fail_usage, say
+from stream_anon.cli.rows import Command, Option
+
+_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_ANY = click.Path(path_type=Path, exists=True)
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _option(*names: str, group: str, **rest: Any) -> Callable[[_F], _F]:
+    return click.option(*names, cls=Option, group=group, **rest)
+
+
+@click.command(
+    cls=Command,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.argument("faces", metavar="FACES", type=_ANY)
+@click.argument("pairs", metavar="PAIRS", type=_FILE)
+@_option("-o", "--output", group="Result", metavar="PAGE", required=True,
+         type=click.Path(path_type=Path, dir_okay=False), help="HTML page; a JSON beside it")
+@_option("-a", "--attacker", "attackers", group="Attack", metavar="YAML", multiple=True,
+         type=_FILE, help="recognisers [the two that ship]")
+@_option("--models", group="Attack", metavar="DIR", type=_FOLDER, help="their ONNX files")
+@_option("--train-faces", group="Attack", metavar="TAR", type=_ANY,
+         help="other people, for attackers that learn")
+@_option("-m", "--method", "methods", group="Tested", metavar="NAME:K=V,..", multiple=True,
+         help="methods [identity, random code]")
+@_option("-b", "--baseline", "baselines", group="Tested", metavar="NAME:K=V,..", multiple=True,
+         help="compared with [fill, pixelate, blur]")
+@_option("--mechanism", "mechanisms", group="Tested", metavar="NAME", multiple=True,
+         help="of the dial; 'none' [all]")
+@_option("--epsilon", "epsilons", group="Tested", metavar="E", multiple=True, type=float,
+         help="of the dial [1 ... 1024]")
+@_option("-d", "--detector", "detectors", group="Utility", metavar="NAME", multiple=True,
+         help="detectors [yunet]")
+@_option("--label-faces", group="Utility", metavar="TAR", multiple=True, type=_ANY,
+         help="named age_gender_race_date")
+@_option("--clips", group="Utility", metavar="DIR", type=_FOLDER, help="videos")
+@_option("--linked", group="Utility", metavar="GLOB", multiple=True,
+         help="clips of one person, once a person")
+@_option("--only", group="Run", metavar="SECTION", multiple=True, help="these sections")
+@_option("--quick", group="Run", row="size", is_flag=True, help="few pictures | threads [1]")
+@_option("--threads", group="Run", row="size", metavar="N", type=click.IntRange(1, 256), default=1)
+@_option("--cache", group="Run", metavar="DIR", type=_FOLDER,
+         help="embeddings, to resume (biometric data!)")
+@_option("-q", "--quiet", group="Run", row="said", is_flag=True, help="less | more words")
+@_option("-v", "--verbose", group="Run", row="said", count=True)
+def evaluate(
+    faces: Path,
+    pairs: Path,
+    output: Path,
+    attackers: tuple[Path, ...],
+    models: Path | None,
+    train_faces: Path | None,
+    methods: tuple[str, ...],
+    baselines: tuple[str, ...],
+    mechanisms: tuple[str, ...],
+    epsilons: tuple[float, ...],
+    detectors: tuple[str, ...],
+    label_faces: tuple[Path, ...],
+    clips: Path | None,
+    linked: tuple[str, ...],
+    only: tuple[str, ...],
+    quick: bool,
+    threads: int,
+    cache: Path | None,
+    quiet: bool,
+    verbose: int,
+) -> None:
+    """Measure who is still recognised, and what is still usable.
+
+    FACES: tar or folder of 128 px pictures in the face frame. PAIRS: CSV of
+    fold,a,b,same over them. Nothing of FACES is in the JSON; the page shows some.
+    """
+    from dataclasses import replace
+
+    from stream_anon.evaluation import run
+    from stream_anon.evaluation.attacker import read_spec
+    from stream_anon.evaluation.files import shipped_attackers, write
+
+    if output.suffix.lower() not in (".html", ".htm"):
+        fail_usage(f"--output must name an .html page, not {output.name}")
+    if any(not 0 < epsilon < float("inf") for epsilon in epsilons):
+        fail_usage("--epsilon must be finite and above 0 (the control at 0 is always measured)")
+    profile = run.QUICK if quick else run.FULL
+    if epsilons:
+        profile = replace(profile, epsilons=tuple(sorted(set(epsilons))))
+    specs = list(attackers) or shipped_attackers()
+    for spec in specs:
+        read_spec(spec)
+    plan = run.Plan(
+        faces=faces,
+        pairs=pairs,
+        attackers=specs,
+        models=models,
+        profile=profile,
+        threads=threads,
+        train_faces=train_faces,
+        label_faces=label_faces,
+        clips=clips,
+        linked=linked,
+        cache=cache,
+        only=only,
+    )
+    if methods:
+        plan = replace(plan, conditions=methods)
+    if baselines:
+        plan = replace(plan, baselines=baselines)
+    if mechanisms:
+        plan = replace(plan, mechanisms=() if mechanisms == ("none",) else mechanisms)
+    if detectors:
+        plan = replace(plan, detectors=detectors)
+    run.check_conditions((*plan.conditions, *plan.baselines))
+    report = run.evaluate(plan, (lambda words: None) if quiet else say)
+    for path in write(report, output):
+        click.echo(str(path))

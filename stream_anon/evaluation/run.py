@@ -1,0 +1,305 @@
+"""One measurement from beginning to end: what is asked for, in order, into one report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.errors import ConfigError, StreamAnonError, UsageError
+from stream_anon.evaluation import condition as tested
+from stream_anon.evaluation.attacker import load_attackers
+from stream_anon.evaluation.condition import Condition
+from stream_anon.evaluation.faceset import FaceSet, Pairs, read_faces, read_pairs
+from stream_anon.evaluation.finder import Finder, landmarks_of
+from stream_anon.evaluation.protocol import Stand, Verdict
+from stream_anon.evaluation.report import Report, Section, machine
+from stream_anon.geometry import TEMPLATE
+
+SECTIONS = (
+    "leak",
+    "privacy",
+    "dial",
+    "parrot",
+    "reconstruct",
+    "utility",
+    "attributes",
+    "linkage",
+    "video",
+    "cost",
+)
+"""In the order of the page."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much is measured.
+
+    Attributes:
+        pairs: of each kind; None takes all.
+        stills: pictures for utility.
+        epsilons: at which each mechanism is measured.
+        train_faces: pictures that the trained attackers learn from.
+        label_faces: pictures that the attribute probes learn from.
+        clip_frames: pictures of each clip.
+        repeats: timed calls of each network.
+    """
+
+    pairs: int | None
+    stills: int
+    epsilons: tuple[float, ...]
+    train_faces: int
+    label_faces: int
+    clip_frames: int
+    repeats: int
+
+
+FULL = Profile(None, 800, tested.EPSILONS, 6000, 6000, 240, 60)
+QUICK = Profile(300, 120, tested.QUICK_EPSILONS, 1500, 1500, 60, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for.
+
+    Attributes:
+        faces: tar or folder of face-frame pictures of named people.
+        pairs: CSV ``fold,a,b,same`` over them.
+        attackers: YAML files.
+        models: folder with the attackers' and the detectors' networks.
+        conditions: methods under test, as ``condition.parse`` reads them.
+        baselines: likewise, what they are compared with.
+        mechanisms: of the first condition's method, measured at every epsilon; none: no dial.
+        detectors: utility measures; landmarks are those of the first.
+        train_faces: tar or folder of *other* people, for attackers that learn.
+        label_faces: tars or folders named age_gender_race_date, for attribute probes.
+        clips: folder of videos.
+        linked: glob patterns of clips, one for each person, for clip-to-clip linkage.
+        cache: folder for embeddings, so that a run can be resumed.
+        only: keys of ``SECTIONS``; empty takes all that the inputs allow.
+        profile: how much.
+        threads: of each network.
+    """
+
+    faces: Path
+    pairs: Path
+    attackers: list[Path]
+    models: Path | None = None
+    conditions: tuple[str, ...] = ("identity:mechanism=independent",)
+    baselines: tuple[str, ...] = tested.BASELINES
+    mechanisms: tuple[str, ...] = tested.MECHANISMS
+    detectors: tuple[str, ...] = ("yunet",)
+    train_faces: Path | None = None
+    label_faces: tuple[Path, ...] = ()
+    clips: Path | None = None
+    linked: tuple[str, ...] = ()
+    cache: Path | None = None
+    only: tuple[str, ...] = ()
+    profile: Profile = FULL
+    threads: int = 1
+
+
+@dataclass(slots=True)
+class Bench:
+    """What the sections share, made when it is first needed.
+
+    Attributes:
+        plan: what is asked for.
+        tell: hears what is being done.
+        stand: the set and the attackers.
+        pairs: those that are measured.
+        methods: conditions under test that can be built.
+        baselines: what they are compared with.
+        skipped: conditions that cannot be built, and why.
+        finders: detectors.
+        verdicts: of the privacy section.
+    """
+
+    plan: Plan
+    tell: Tell
+    stand: Stand
+    pairs: Pairs
+    methods: list[Condition]
+    baselines: list[Condition]
+    skipped: dict[str, str]
+    finders: list[Finder]
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+
+    @property
+    def compared(self) -> list[Condition]:
+        """Baselines, then what is under test."""
+        return [*self.baselines, *self.methods]
+
+    @property
+    def stills(self) -> NDArray[np.int64]:
+        """Rows of the set that utility is measured on."""
+        index = np.unique(self.pairs.b)
+        return np.sort(np.random.default_rng(1).permutation(index)[: self.plan.profile.stills])
+
+
+def evaluate(plan: Plan, tell: Tell = lambda words: None) -> Report:
+    """Measure.
+
+    Args:
+        plan: what is asked for.
+        tell: hears what is being done.
+
+    Raises:
+        UsageError: a section is unknown.
+        ConfigError: an attacker's YAML or a baseline is wrong.
+        InputError: a set, pairs or a clip cannot be read.
+        ModelError: an attacker's or a detector's network is missing.
+    """
+    unknown = set(plan.only) - set(SECTIONS)
+    if unknown:
+        known = ", ".join(SECTIONS)
+        raise UsageError(f"there is no section '{min(unknown)}'; there are {known}")
+    bench = prepare(plan, tell)
+    report = Report(_setting(bench))
+    for key in SECTIONS:
+        if plan.only and key not in plan.only:
+            continue
+        began = time.perf_counter()
+        try:
+            section = _measure(key, bench)
+        except StreamAnonError as error:
+            # One measure that cannot be taken does not cost the others; the page says so.
+            section = Section(key, key.capitalize(), f"Not run: {error}.")
+        if section is not None:
+            section.seconds = time.perf_counter() - began
+            report.sections.append(section)
+    return report
+
+
+def prepare(plan: Plan, tell: Tell) -> Bench:
+    """Read the inputs and compute what is clear."""
+    tell("reading the set")
+    faces = read_faces(plan.faces)
+    pairs = read_pairs(plan.pairs, faces)
+    finders = [Finder(name, plan.models) for name in plan.detectors]
+    attackers = load_attackers(plan.attackers, plan.models, plan.threads)
+    if not attackers:
+        raise UsageError("at least one attacker is needed")
+    if plan.profile.pairs is not None:
+        pairs = pairs.take(plan.profile.pairs)
+        faces, pairs = _used(faces, pairs)
+    tell("landmarks of the set")
+    points, found = landmarks_of(finders[0], faces.pictures(range(len(faces))))
+    points[~found] = TEMPLATE
+    tell("clear embeddings")
+    stand = Stand(faces, points, attackers, plan.cache)
+    skipped: dict[str, str] = {}
+    built = []
+    for text in plan.conditions:
+        wanted = tested.parse(text)
+        try:
+            wanted.build().close()
+        except StreamAnonError as error:
+            skipped[str(wanted)] = str(error)
+        else:
+            built.append(wanted)
+    baselines = [tested.parse(text) for text in plan.baselines]
+    for baseline in baselines:
+        baseline.build().close()
+    return Bench(plan, tell, stand, pairs, built, baselines, skipped, finders)
+
+
+def _measure(key: str, bench: Bench) -> Section | None:
+    """One section, or None where the inputs for it were not given."""
+    # Each is imported when it runs: the torch parts take seconds to load.
+    plan, stand = bench.plan, bench.stand
+    if key == "leak":
+        from stream_anon.evaluation.leak import leak
+
+        return leak(stand, bench.pairs, bench.tell)
+    if key == "privacy":
+        return _privacy(bench)
+    if key == "dial":
+        if not _dialled(bench):
+            return None
+        from stream_anon.evaluation.dial import dial
+
+        return dial(stand, bench.stills, _dialled(bench), bench.verdicts, bench.tell)
+    if key == "utility":
+        from stream_anon.evaluation.utility import utility
+
+        return utility(stand, bench.stills, bench.compared, bench.finders, bench.tell)[0]
+    if key == "cost":
+        from stream_anon.evaluation.cost import cost
+
+        return cost(stand.faces.pictures(range(4)), plan.profile.repeats, bench.tell)
+    return None
+
+
+def _privacy(bench: Bench) -> Section:
+    from stream_anon.evaluation.privacy_table import dial_plots, verification
+
+    steps = _dialled(bench)
+    rows = list(bench.compared)
+    rows += [step for step in steps if str(step) not in {str(row) for row in rows}]
+    section, bench.verdicts = verification(
+        bench.stand, bench.pairs, rows, bench.compared, bench.tell
+    )
+    names = [a.name for a in bench.stand.attackers]
+    section.plots = dial_plots(steps, bench.verdicts, names)
+    if bench.skipped:
+        section.text += " Not run: " + "; ".join(f"{k}: {v}" for k, v in bench.skipped.items())
+    return section
+
+
+def _dialled(bench: Bench) -> list[Condition]:
+    """The first method under test at every mechanism and epsilon, where it has a code."""
+    if not bench.methods or bench.methods[0].method not in tested.GENERATORS:
+        return []
+    profile, mechanisms = bench.plan.profile, bench.plan.mechanisms
+    steps = tested.dial(bench.methods[0].method, mechanisms, profile.epsilons)
+    return steps if mechanisms else []
+
+
+def _used(faces: FaceSet, pairs: Pairs) -> tuple[FaceSet, Pairs]:
+    """The pictures that pairs speak of, and the pairs in their new rows."""
+    index = np.unique(np.concatenate([pairs.a, pairs.b]))
+    a, b = np.searchsorted(index, pairs.a), np.searchsorted(index, pairs.b)
+    return faces.subset(index), Pairs(pairs.fold, a, b, pairs.same)
+
+
+def _setting(bench: Bench) -> dict[str, object]:
+    plan, stand = bench.plan, bench.stand
+    names = ", ".join(str(c) for c in bench.compared)
+    return {
+        "title": "stream-anon evaluate",
+        "what": f"{names}, on {len(stand.faces)} pictures of {len(np.unique(stand.people))} "
+        f"people ({stand.faces.name}) and {len(bench.pairs)} pairs",
+        "machine": machine(),
+        "set": stand.faces.name,
+        "quick": plan.profile is QUICK,
+        "threads": plan.threads,
+        "attackers": [
+            {
+                "name": a.name,
+                "dimension": a.spec.dimension,
+                "training_saw_it": a.spec.training_saw_it,
+                "licence": a.spec.licence,
+            }
+            for a in stand.attackers
+        ],
+        "detectors": [finder.name for finder in bench.finders],
+        "skipped": bench.skipped,
+    }
+
+
+def check_conditions(texts: tuple[str, ...]) -> None:
+    """Read conditions before anything is computed.
+
+    Raises:
+        ConfigError: one is not of the form ``name:key=value,...``.
+    """
+    for text in texts:
+        if tested.parse(text).method == tested.CLEAR:
+            raise ConfigError("condition 'clear' is always measured: do not name it")
