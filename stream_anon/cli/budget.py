@@ -89,7 +89,11 @@ def _mechanisms(report: PrivacyReport) -> Table:
         box=box.SIMPLE,
     )
     for record in report["mechanisms"]:
-        count = sum(line["mechanism"] == record["name"] for line in report["tracks"])
+        count = sum(
+            (line["mechanism"], line["dimension"], line["epsilon"], line["delta"])
+            == (record["name"], record["dimension"], record["epsilon"], record["delta"])
+            for line in report["tracks"]
+        )
         table.add_row(
             record["name"],
             str(count),

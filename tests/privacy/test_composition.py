@@ -66,6 +66,11 @@ def test_renyi_never_exceeds_pure():
             assert renyi_epsilon(16, kappa, tracks, 1e-9) <= 2 * kappa * tracks
 
 
+def test_renyi_gives_way_where_it_gains_nothing():
+    assert renyi_epsilon(64, 1280.0, 1, 1e-6) > 0.98 * 2560.0
+    assert renyi_epsilon(64, 1281.0, 1, 1e-6) == 2562.0
+
+
 def test_one_gaussian_release_costs_its_epsilon():
     row = compose(Gaussian(64, 3.0, 1e-5).record(), 1)
     assert row.epsilon == pytest.approx(3.0, rel=1e-9)

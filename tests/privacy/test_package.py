@@ -68,6 +68,20 @@ def test_no_argument_is_a_seed_by_another_name():
                 assert node.arg == "unsafe_seed", path
 
 
+def test_no_configuration_key_sets_a_seed():
+    from stream_anon.config import Config
+
+    def keys(model):
+        for name, field in model.model_fields.items():
+            yield name
+            if isinstance(field.annotation, type) and hasattr(field.annotation, "model_fields"):
+                yield from keys(field.annotation)
+
+    found = set(keys(Config))
+    assert "mechanism" in found
+    assert not [name for name in found if "seed" in name]
+
+
 @pytest.mark.parametrize(
     "name", ["index", *(n for n in privacy.NAMES if not n.endswith("no-guarantee"))]
 )
