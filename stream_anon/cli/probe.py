@@ -13,6 +13,7 @@ from typing import Any
 from stream_anon._version import __version__
 from stream_anon.config import Config
 from stream_anon.device import choose, gpus
+from stream_anon.networks import engine
 
 _PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless")
 _OPTIONAL = ("torch", "cupy-cuda13x", "cupy-cuda12x", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
@@ -82,9 +83,9 @@ def _processor() -> str:
 
 def _bf16() -> bool:
     """Whether OpenVINO's CPU plugin computes in bf16 here."""
-    import openvino
-
-    abilities: Iterable[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    abilities: Iterable[str] = engine.runtime().Core().get_property(
+        "CPU", "OPTIMIZATION_CAPABILITIES"
+    )
     return "BF16" in abilities
 
 

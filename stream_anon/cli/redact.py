@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -30,6 +30,8 @@ from stream_anon.errors import StreamAnonError, UsageError
 if TYPE_CHECKING:
     from stream_anon.config import Config
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -43,7 +45,7 @@ def _presets(
     return [name for name in recipes.presets() if name.startswith(incomplete)]
 
 
-def _option(*names: str, group: str, **rest: Any) -> Any:
+def _option(*names: str, group: str, **rest: Any) -> Callable[[Decorated], Decorated]:
     return click.option(*names, cls=Option, group=group, **rest)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -141,3 +142,14 @@ def test_the_installed_script_runs(root: Path):
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stdout == f"stream-anon {__version__}\n"
+
+
+def test_nothing_is_reported_to_anybody(tmp_path: Path):
+    """OpenVINO's plain import leaves a client id in the home folder and sends it away."""
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_anon", "doctor"],
+        capture_output=True, timeout=60, check=False,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert b"what is used" in done.stdout
+    assert not list(tmp_path.iterdir())
