@@ -27,6 +27,10 @@ _FLAG_INTERLACED_ME = 1 << 29
 _TOP_FIELD_FIRST = 2
 _UNORDERED = ("matroska", "webm")
 _LARGEST_TIMESCALE = (1 << 31) - 1
+_EMPTY_TEXT = 2
+# An AVI stores no presentation times. Without the decoder's buffer model in the stream, readers
+# assume reordering and show everything one picture late; the limits are too wide to matter.
+_TIMED_BY_THE_STREAM = "nal-hrd=vbr:vbv-maxrate=240000:vbv-bufsize=240000"
 _DELAY = 4
 """Pictures by which decoding times may run ahead of presentation when pictures are reordered."""
 
@@ -61,11 +65,20 @@ class StreamEncoder:
         self.time_base = encoder_time_base(stream, container)
         self._own_base = stream.time_base
         self._last: int | None = None
+        # MP4 tells the length of a track by adding up durations in decoding order, where the
+        # last picture is not the one that is shown last.
+        self._sums_durations = container.muxer in ("mp4", "mov")
+        self._first: tuple[int, int] | None = None
+        self._held: Any = None
+        self._end = 0
         self.pictures = 0
+        values = settings(plan.output_codec, options.crf, options.encoder_preset)
+        if container.muxer == "avi" and plan.output_codec == "h264":
+            values["x264-params"] = _TIMED_BY_THE_STREAM
         out = output.add_stream(
             encoder.name,
             rate=video.rate,
-            options=settings(plan.output_codec, options.crf, options.encoder_preset),
+            options=values,
             width=video.width,
             height=video.height,
             time_base=self.time_base,
@@ -114,18 +127,42 @@ class StreamEncoder:
             raise ValueError(f"a picture at {pts} follows one at {self._last}")
         self._last = pts
         self.pictures += 1
+        duration = round(frame.duration * self._own_base / self.time_base)
         if self._palette is not None:
             frame = self._palette.apply(frame)
         elif frame.format.name != self._pix_fmt:
             frame = self._convert(frame)
-        frame.pts, frame.time_base = pts, self.time_base
+        if not duration:
+            duration = max(1, round(1 / self._video.rate / self.time_base))
+        frame.pts, frame.time_base, frame.duration = pts, self.time_base, duration
+        self._end = pts + duration
         # Left as decoded, it would force the encoder's choice of picture types.
         frame.pict_type = 0
-        return list(self.stream.encode(frame))
+        return self._held_back(self.stream.encode(frame))
 
     def flush(self) -> list[Any]:
         """The packets that the encoder still holds."""
-        return list(self.stream.encode(None)) if self.pictures else []
+        if not self.pictures:
+            return []
+        packets = self._held_back(self.stream.encode(None))
+        last = self._held
+        if last is None:
+            return packets
+        if self._sums_durations and last.dts is not None and self._first is not None:
+            first_pts, first_dts = self._first
+            last.duration = max(1, self._end - first_pts - (last.dts - first_dts))
+        return [*packets, last]
+
+    def _held_back(self, packets: Any) -> list[Any]:
+        """All packets so far but the last one."""
+        out = [] if self._held is None else [self._held]
+        out += packets
+        if not out:
+            return []
+        if self._first is None:
+            self._first = (out[0].pts, out[0].dts)
+        self._held = out.pop()
+        return out
 
     def _convert(self, frame: Any) -> Any:
         full = LAYOUTS[self._video.pix_fmt].full or frame.color_range == int(ColorRange.JPEG)
@@ -197,6 +234,8 @@ class Muxer:
         self.encoders: dict[int, StreamEncoder] = {}
         self._copies: dict[int, Any] = {}
         self._last_dts: dict[int, int] = {}
+        # Silence between subtitles, which the muxer writes anew.
+        self._fillers: set[int] = set()
         templates = open_input(info.path) if plan.copied else None
         try:
             for stream, planned in zip(info.streams, plan.streams, strict=True):
@@ -208,6 +247,8 @@ class Muxer:
                     template = templates.streams[stream.index]
                     out = self._output.add_stream_from_template(template)
                     self._copies[stream.index] = out
+                    if stream.codec == "mov_text":
+                        self._fillers.add(stream.index)
                 else:
                     continue
                 out.disposition = stream.disposition
@@ -237,6 +278,8 @@ class Muxer:
             KeyError: the stream is not copied.
         """
         out = self._copies[stream]
+        if stream in self._fillers and packet.size == _EMPTY_TEXT:
+            return
         if packet.dts is None:
             packet.dts = packet.pts
         if packet.pts is None:

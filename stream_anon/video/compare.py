@@ -10,6 +10,7 @@ from pathlib import Path
 from stream_anon.video.info import Chapter, Colour
 from stream_anon.video.source import Copied, FileSource
 
+_LIMITED = 1
 _KEPT = ("video", "audio", "subtitle")
 
 
@@ -152,19 +153,32 @@ def _stream_differences(a: StreamFacts, b: StreamFacts) -> list[str]:
     if a.digest != b.digest:
         out.append(f"{name}: its packets changed")
     for field in ("size", "sample_aspect", "rotation", "interlaced", "language", "dispositions"):
-        x, y = getattr(a, field), getattr(b, field)
-        if x != y:
-            out.append(f"{name}: {field.replace('_', ' ')} {x} became {y}")
+        old, new = _plain(field, getattr(a, field)), _plain(field, getattr(b, field))
+        if old != new:
+            out.append(f"{name}: {field.replace('_', ' ')} {old} became {new}")
     if a.colour is not None and b.colour is not None:
         out += _colour_differences(name, a.colour, b.colour)
     return out
+
+
+def _plain(field: str, value: object) -> object:
+    """A value without the ways to say nothing."""
+    if field == "sample_aspect":
+        return value or Fraction(1)
+    if field == "language":
+        return None if value == "und" else value
+    if field == "dispositions" and isinstance(value, tuple):
+        # Set and cleared by muxers as they like.
+        return tuple(name for name in value if name != "default")
+    return value
 
 
 def _colour_differences(name: str, a: Colour, b: Colour) -> list[str]:
     out = []
     for field, unspecified in (("primaries", 2), ("transfer", 2), ("matrix", 2), ("range", 0)):
         x, y = getattr(a, field), getattr(b, field)
-        # An encoder may write down what was only understood before.
-        if x not in (y, unspecified):
+        # What is understood without a tag may be written down, or left to be understood.
+        usual = field == "range" and {x, y} == {unspecified, _LIMITED}
+        if x not in (y, unspecified) and not usual:
             out.append(f"{name}: colour {field} {x} became {y}")
     return out

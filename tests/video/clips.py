@@ -165,9 +165,11 @@ def _write_sound(container: Any, stream: Any, seconds: Fraction, start: Fraction
     for n in range(int(seconds * 48000 / size)):
         t = (np.arange(size) + n * size) / 48000
         wave = 0.3 * np.sin(2 * np.pi * (300 + 40 * stream.index) * t)
-        samples = wave.astype(np.float32)[None] if "flt" in name else None
-        if samples is None:
-            samples = (wave * 32000).astype(np.int16)[None]
+        if "flt" in name:
+            samples = wave.astype(np.float32)[None]
+        else:
+            bits = 32 if "32" in name else 16
+            samples = (wave * (1 << (bits - 2))).astype(f"i{bits // 8}")[None]
         sound = av.AudioFrame.from_ndarray(samples, format=name, layout=layout)
         sound.sample_rate, sound.pts, sound.time_base = 48000, n * size + offset, Fraction(1, 48000)
         container.mux(stream.encode(sound))
