@@ -11,7 +11,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; \
             do $$p -c '$(FIT)' 2>/dev/null && echo $$p && break; done)
 # torch comes with TRAIN=1 and in CI only: from the public index it is gigabytes of CUDA.
 comma  := ,
-EXTRAS := test$(if $(filter 1 true,$(TRAIN) $(CI)),$(comma)train$(comma)privacy)
+MORE   := $(if $(filter 1 true,$(TRAIN) $(CI)),$(comma)train$(comma)privacy)
+EXTRAS := test$(MORE)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -29,7 +30,7 @@ test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what ne
 test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)
 
-lint: $(VENV)/.dev ## ruff and mypy
+lint: $(VENV)/.dev$(MORE) ## ruff and mypy
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m mypy
 
