@@ -3,6 +3,7 @@ draws a face from it."""
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,24 +11,72 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.blend import add_grain, match_light
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum
-from stream_anon.privacy import Mechanism, Releases, SecureRandom
+from stream_anon.privacy import (
+    Mechanism,
+    Prior,
+    Releases,
+    SecureRandom,
+    UnsafeSeedWarning,
+    mechanism,
+)
 
 Codes = NDArray[np.float32]
 
 GRAIN_TILES = 8
+
+BANK = 256
+"""Codewords of the public bank for `krr`."""
+
+
+def mechanism_of(config: MethodConfig, default: str, epsilon: float, prior: Prior) -> Mechanism:
+    """The mechanism that a configuration asks for.
+
+    Args:
+        config: mechanism, epsilon, delta; none of them takes the method's own.
+        default: the method's own mechanism.
+        epsilon: its budget; 0 where it has none.
+        prior: of the codes, public.
+
+    Raises:
+        ConfigError: a number is missing, superfluous or out of range.
+    """
+    name, budget = config.mechanism, config.epsilon
+    if name is None and budget is None:
+        name, budget = default, epsilon
+    elif name is None:
+        # The best mechanism at a given budget (Asi, Feldman, Talwar, ICML 2022).
+        name = "privunit" if budget else "independent"
+    elif budget == 0:
+        name = "independent"
+    return mechanism(
+        name,
+        dimension=prior.dimension,
+        epsilon=budget or None,
+        delta=config.delta if name == "gaussian" else None,
+        prior=prior if name == "independent" else None,
+        bank=_bank(prior) if name == "krr" else None,
+    )
+
+
+def _bank(prior: Prior) -> NDArray[np.float64]:
+    """Codes of nobody, the same for everybody: a bank must be public, so it may be fixed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnsafeSeedWarning)
+        return prior.draw(BANK, SecureRandom(unsafe_seed=0))
 
 
 class CodedMethod(Method):
     """Encode once, release once, draw every picture.
 
     Args:
-        mechanism: how the code of a track is released.
+        chosen: the mechanism by which the code of a track is released.
         smallest: faces smaller than this many pixels are declined.
         random: where the randomness comes from; None makes one from the operating system.
     """
@@ -35,10 +84,10 @@ class CodedMethod(Method):
     crop_size = FACE_FRAME
 
     def __init__(
-        self, mechanism: Mechanism, smallest: float, random: SecureRandom | None = None
+        self, chosen: Mechanism, smallest: float, random: SecureRandom | None = None
     ) -> None:
         self._random = random if random is not None else SecureRandom()
-        self._releases = Releases(mechanism, rng=self._random.spawn("releases"))
+        self._releases = Releases(chosen, rng=self._random.spawn("releases"))
         self._fitness = Fitness(smallest)
         grain = self._random.spawn("grain").normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
         self._grain = grain.reshape(GRAIN_TILES, FACE_FRAME, FACE_FRAME).astype(np.float32)

@@ -25,7 +25,7 @@ class Drawn(CodedMethod):
     name = "drawn"
 
     def __init__(self, kind="independent", paint=None, **options):
-        super().__init__(mechanism(kind, dimension=3, **options), smallest=24.0)
+        super().__init__(mechanism(kind, dimension=3, **options), 24.0)
         self.encoded = 0
         self.codes = []
         self._paint = paint

@@ -1,0 +1,61 @@
+"""DP-Image for video: noise on the appearance code of an autoencoder, once per track.
+
+Xue et al., DP-Image, arXiv 2103.07073: noise is added to an image's feature vector, scaled to
+distances in feature space. Here the code lies on the unit sphere, is released once per track
+by the l2-Laplace mechanism (the distance-scaled form) and frozen; pose and expression come
+from five landmarks and are not private, and the surroundings are disclosed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.config import MethodConfig
+from stream_anon.methods.base import Pixels
+from stream_anon.methods.coded import CodedMethod, Codes, mechanism_of
+from stream_anon.networks.identity import AppearanceAutoencoder, prior
+from stream_anon.privacy import GaussianPrior, SecureRandom
+
+EPSILON = 8.0
+
+
+class DPImage(CodedMethod):
+    """An appearance code and landmarks to a face.
+
+    Args:
+        config: mechanism, epsilon, delta, smallest face.
+        threads: of each network.
+        random: where the randomness comes from; None makes one from the operating system.
+
+    Raises:
+        ConfigError: the mechanism and its numbers do not fit together.
+        ModelError: the weights are missing.
+    """
+
+    name: ClassVar[str] = "dp-image"
+
+    def __init__(
+        self, config: MethodConfig, threads: int = 1, random: SecureRandom | None = None
+    ) -> None:
+        public = GaussianPrior(*prior("appearance_prior"))
+        super().__init__(mechanism_of(config, "l2-laplace", EPSILON, public), config.smallest, random)
+        self._autoencoder = AppearanceAutoencoder(threads)
+
+    def encode(self, crops: Pixels) -> NDArray[np.float64]:
+        """See ``CodedMethod.encode``."""
+        return self._autoencoder.encode(crops).astype(np.float64)
+
+    def draw(
+        self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes
+    ) -> tuple[Pixels, Pixels | None]:
+        """See ``CodedMethod.draw``."""
+        faces = self._autoencoder.decode(codes, landmarks, crops)
+        return faces, np.broadcast_to(self._autoencoder.mask, faces.shape[:3])
+
+    def networks(self) -> Sequence[str]:
+        """See ``Method.networks``."""
+        return ("appearance_encoder", "appearance_generator")
