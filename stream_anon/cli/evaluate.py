@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def _option(*names: str, group: str, **rest: Any) -> Callable[[_F], _F]:
     return click.option(*names, cls=Option, group=group, **rest)
+
+
+def _files(pattern: str) -> tuple[Path, ...]:
+    """Files of a pattern, sorted."""
+    found = tuple(sorted(Path(name) for name in glob.glob(pattern)))
+    if not found:
+        fail_usage(f"no file is called {pattern}")
+    return found
 
 
 @click.command(
@@ -48,9 +57,10 @@ def _option(*names: str, group: str, **rest: Any) -> Callable[[_F], _F]:
          help="detectors [yunet]")
 @_option("--label-faces", group="Utility", metavar="TAR", multiple=True, type=_ANY,
          help="named age_gender_race_date")
-@_option("--clips", group="Utility", metavar="DIR", type=_FOLDER, help="videos")
+@_option("--clips", group="Utility", metavar="GLOB", multiple=True,
+         help="videos, in quotes: 'DIR/*.mp4'")
 @_option("--linked", group="Utility", metavar="GLOB", multiple=True,
-         help="clips of one person, once a person")
+         help="videos of one person; once a person")
 @_option("--only", group="Run", metavar="SECTION", multiple=True, help="these sections")
 @_option("--quick", group="Run", row="size", is_flag=True, help="few pictures | threads [1]")
 @_option("--threads", group="Run", row="size", metavar="N", type=click.IntRange(1, 256), default=1)
@@ -71,7 +81,7 @@ def evaluate(
     epsilons: tuple[float, ...],
     detectors: tuple[str, ...],
     label_faces: tuple[Path, ...],
-    clips: Path | None,
+    clips: tuple[str, ...],
     linked: tuple[str, ...],
     only: tuple[str, ...],
     quick: bool,
@@ -110,8 +120,8 @@ def evaluate(
         threads=threads,
         train_faces=train_faces,
         label_faces=label_faces,
-        clips=clips,
-        linked=linked,
+        clips=tuple(path for pattern in clips for path in _files(pattern)),
+        linked=tuple(_files(pattern) for pattern in linked),
         cache=cache,
         only=only,
     )

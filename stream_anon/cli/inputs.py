@@ -29,17 +29,17 @@ class Job:
 
 def jobs(
     inputs: Sequence[Path],
-    output: Path | None = None,
-    report: Path | None = None,
+    output: str | Path | None = None,
+    report: str | Path | None = None,
     suffix_of: Callable[[Path], str] = lambda source: source.suffix,
 ) -> list[Job]:
     """Expand files and folders.
 
     Args:
         inputs: files, and folders that are searched for videos at any depth.
-        output: a file for a single input file, else a folder; None puts each result beside
-            its input as ``NAME_anonymized.EXT``.
-        report: a file for a single input file, else a folder.
+        output: a file for a single input file, else a folder (as is what ends in a slash);
+            None puts each result beside its input as ``NAME_anonymized.EXT``.
+        report: likewise.
         suffix_of: what the name of a video's result ends in, where the caller did not name it.
 
     Raises:
@@ -47,10 +47,13 @@ def jobs(
         UsageError: the output cannot be what it is, is also an input, or is meant twice.
     """
     single = len(inputs) == 1 and not inputs[0].is_dir()
-    into = output is not None and (output.is_dir() or not single)
-    if output is not None and not single and _is_file_name(output):
+    into = output is not None and (not single or _is_folder(output))
+    reports = report is not None and (not single or _is_folder(report))
+    output = Path(output) if output is not None else None
+    report = Path(report) if report is not None else None
+    if output is not None and into and _is_file_name(output):
         raise UsageError(f"{output}: several inputs need a folder as output, this is a file name")
-    if report is not None and not single and report.is_file():
+    if report is not None and reports and report.is_file():
         raise UsageError(f"{report}: several inputs need a folder for their reports")
     found: list[Job] = []
     for source, relative in _sources(inputs, output):
@@ -61,7 +64,7 @@ def jobs(
         else:
             target = output
         where = report
-        if report is not None and (report.is_dir() or not single):
+        if report is not None and reports:
             where = report / relative.with_name(f"{relative.name}.report.json")
         found.append(Job(source, target, where))
     _check(found)
@@ -140,6 +143,10 @@ def _identity(path: Path) -> object:
     except OSError:
         return path.resolve()
     return status.st_dev, status.st_ino
+
+
+def _is_folder(path: str | Path) -> bool:
+    return str(path).endswith("/") or Path(path).is_dir()
 
 
 def _is_file_name(path: Path) -> bool:

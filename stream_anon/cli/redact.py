@@ -55,12 +55,12 @@ def _option(*names: str, group: str, **rest: Any) -> Callable[[Decorated], Decor
     options_metavar="[OPTIONS]",
 )
 @click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True, type=_PATH)
-@_option("-o", "--output", group="Result", metavar="PATH", type=_PATH,
+@_option("-o", "--output", group="Result", metavar="PATH",
          help="file or folder [NAME_anonymized.EXT]")
 @_option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
          help="what exists: replace | keep")
 @_option("-n", "--skip", group="Result", row="existing", is_flag=True)
-@_option("--report", group="Result", metavar="FILE", type=_PATH,
+@_option("--report", group="Result", metavar="FILE",
          help="write what was done, as JSON")
 @_option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
 @_option("--method", group="Faces", metavar="NAME", help="pixelate (default), blur, fill")
@@ -93,10 +93,10 @@ def _option(*names: str, group: str, **rest: Any) -> Callable[[Decorated], Decor
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def redact(
     inputs_: tuple[Path, ...],
-    output: Path | None,
+    output: str | None,
     overwrite: bool,
     skip: bool,
-    report: Path | None,
+    report: str | None,
     dry_run: bool,
     quiet: bool,
     verbose: int,

@@ -65,6 +65,12 @@ def test_a_folder_keeps_its_structure(command, video, api):
     ]
 
 
+def test_a_slash_means_a_folder(command, video, api):
+    assert command("redact", video(), "-o", "out/", "--report", "reports/").code == 0
+    assert api.calls[0]["target"] == Path("out/street.mp4")
+    assert api.calls[0]["report"] == Path("reports/street.mp4.report.json")
+
+
 def test_a_second_run_over_a_folder_leaves_earlier_results_alone(command, video, api):
     video("in/a.mp4"), video("in/a_anonymized.mp4"), video("in/out/old.mp4")
     video("in/b_anonymized.mp4")  # its original is not here: it may be anything
