@@ -31,15 +31,15 @@ IDEALISED = (
     "only 8-bit pictures made from it"
 )
 GRID = (
-    "noise is drawn exactly: opendp samples the discrete distribution on the grid of "
-    "floating-point numbers with rational arithmetic"
+    "noise is drawn exactly: opendp samples the discrete distribution on the multiples of 2**-100 "
+    "with rational arithmetic"
 )
 RANDOMNESS = "the generator's key is secret and uniform (operating system entropy, SHAKE-256)"
 OPENDP_RANDOMNESS = "opendp's own cryptographic generator is secret and uniform"
 
 Sampling = Literal["exact", "opendp grid", "idealised"]
 """On what a guarantee rests in floating point. ``exact``: whole numbers only. ``opendp grid``:
-exact noise on the grid of floating-point numbers. ``idealised``: see ``IDEALISED``."""
+exact noise on a fixed grid. ``idealised``: see ``IDEALISED``."""
 
 MINIMUM_DIMENSION = 3
 

@@ -71,7 +71,7 @@ class Gaussian(Mechanism):
 
     Args:
         delta: chance-like slack of the guarantee; at most one in the number of people concerned.
-        sampler: ``opendp`` draws exact discrete Gaussian noise on the floating-point grid.
+        sampler: ``opendp`` draws exact discrete Gaussian noise on a fixed grid.
             What is proven for that is zCDP, so sigma is then calibrated through zCDP, which
             is some per cent larger.
     """

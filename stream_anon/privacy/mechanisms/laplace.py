@@ -64,7 +64,7 @@ class Laplace(Mechanism):
     Proof and traps: ``docs/privacy/laplace.md``.
 
     Args:
-        sampler: ``opendp`` draws exact discrete Laplace noise on the floating-point grid;
+        sampler: ``opendp`` draws exact discrete Laplace noise on a fixed grid;
             ``idealised`` draws in float64 and rests on ideal real numbers.
     """
 
