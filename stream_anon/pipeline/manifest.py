@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from importlib import metadata
 
 import av
 
 from stream_anon.methods.base import Method
-from stream_anon.networks import registry
+from stream_anon.networks import WEIGHTS, registry
 from stream_anon.pipeline.flow import Clock
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
@@ -21,6 +22,8 @@ from stream_anon.pipeline.report import (
     TrackPart,
     file_part,
 )
+
+OWN_LICENCE = "Apache-2.0; the terms of the training pictures are in docs/models"
 
 LIBRARIES = ("av", "numpy", "openvino", "opencv-python-headless")
 
@@ -81,8 +84,12 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
 
 
 def _model(name: str) -> ModelPart:
-    entry = registry.describe(name)
-    return ModelPart(name=name, sha256=entry.sha256, licence=entry.licence)
+    if name in registry.names():
+        entry = registry.describe(name)
+        return ModelPart(name=name, sha256=entry.sha256, licence=entry.licence)
+    # The project's own networks come with the package, beside their model cards.
+    digest = hashlib.sha256((WEIGHTS / f"{name}.onnx").read_bytes()).hexdigest()
+    return ModelPart(name=name, sha256=digest, licence=OWN_LICENCE)
 
 
 def _versions() -> dict[str, str]:

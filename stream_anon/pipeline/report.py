@@ -182,3 +182,7 @@ def file_part(path: Path) -> FilePart:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return FilePart(name=path.name, bytes=path.stat().st_size, sha256=digest)
+
+
+if __name__ == "__main__":
+    print(json.dumps(schema(), indent=2))

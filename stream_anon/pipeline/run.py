@@ -11,6 +11,7 @@ way, so that it reaches the muxer near the pictures it belongs to.
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from stream_anon.pipeline.report import Report, TrackPart
 from stream_anon.video.picture import Picture
 from stream_anon.video.sink import Sink
 from stream_anon.video.source import Copied, Source
+
+log = logging.getLogger(__name__)
 
 QUEUE = 4
 
@@ -93,6 +96,8 @@ class Pipeline:
             StreamAnonError: as the parts raise it.
             KeyboardInterrupt: from the calling thread; everything is stopped first.
         """
+        if warning := self._compositor.method.warning():
+            log.warning("%s", warning)
         flow = Flow(self._config.fault.stall_seconds, cancel)
         decoded: Channel[Picture | Copied] = flow.channel(QUEUE)
         judged: Channel[Judged | Copied] = flow.channel(QUEUE)
