@@ -29,11 +29,11 @@ MAY_IMPORT = {
     "networks": {"kernels"},
     "methods": {"networks", "privacy", "kernels"},
     "pipeline": {"video", "faces", "methods", "networks"},
-    "pipelines": {"pipeline", "video", "faces", "methods", "networks"},
+    "pipelines": {"pipeline", "video", "faces", "methods", "networks", "training"},
     "api": {"pipeline"},
     "training": {"optim", "networks", "privacy", "kernels", "methods", "faces", "evaluation"},
-    "evaluation": {"optim", "pipeline", "video", "faces", "methods", "networks", "privacy", "api"}
-    | {""},
+    "evaluation": {"pipeline", "video", "faces", "methods", "networks", "privacy", "kernels"}
+    | {"optim", "api", ""},
     "demo": {"cli", "evaluation", "networks"},
     "__main__": {"cli"},
 }

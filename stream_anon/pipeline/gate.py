@@ -31,7 +31,11 @@ log = logging.getLogger(__name__)
 
 UNCHANGED_LEVELS = 3.0
 """A new face that differs from the old one by less than this, on the mean over the minimum
-ellipse of a 5x5 average, shows the old one."""
+ellipse of coarse averages, shows the old one."""
+
+COARSE = 24
+"""Side at which old and new are compared: cells of about five face-frame units, so that fine
+noise on top of an old face does not count as a change."""
 
 COVER_GROWTH = 1.25
 """The solid cover is larger than the method's mask by this factor."""
@@ -249,20 +253,20 @@ def unchanged(before: Pixels, after: Pixels) -> NDArray[np.bool_]:
         after: (n, t, t, 3) uint8, any other side.
 
     Returns:
-        (n,) bool: the mean absolute change inside the minimum ellipse, of 5x5 averages at a
-        side of 64 px, is below ``UNCHANGED_LEVELS``. A flat face that a mosaic hardly changes
-        is reported as well; the solid cover it then gets costs nothing.
+        (n,) bool: the mean absolute change inside the minimum ellipse, between averages over
+        cells of ``128 / COARSE`` units, is below ``UNCHANGED_LEVELS``. A flat face that a mosaic
+        hardly changes is reported as well; the solid cover it then gets costs nothing.
     """
-    side = 64
-    inside = minimum_interior(side)
+    inside = minimum_interior(COARSE)
     result = np.empty(len(before), np.bool_)
     for i, (old, new) in enumerate(zip(before, after, strict=True)):
-        a, b = (
-            cv2.blur(cv2.resize(x, (side, side), interpolation=cv2.INTER_AREA), (5, 5))
-            for x in (old, new)
-        )
-        result[i] = float(cv2.absdiff(a, b)[inside].mean()) < UNCHANGED_LEVELS
+        change = cv2.absdiff(_coarse(old), _coarse(new))
+        result[i] = float(change[inside].mean()) < UNCHANGED_LEVELS
     return result
+
+
+def _coarse(crop: Pixels) -> Pixels:
+    return np.asarray(cv2.resize(crop, (COARSE, COARSE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _cause(error: BaseException) -> str:
