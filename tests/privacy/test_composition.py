@@ -77,6 +77,15 @@ def test_one_gaussian_release_costs_its_epsilon():
     assert row.delta == 1e-5
 
 
+def test_the_basic_bound_adds_deltas_too():
+    row = compose(Gaussian(64, 1.0, 1e-6).record(), 10, delta=1e-3)
+    assert row.basic_epsilon == 10.0
+    assert row.basic_delta == pytest.approx(1e-5)
+    # A total delta smaller than the sum must not be met by the basic bound.
+    strict = compose(Gaussian(64, 1.0, 1e-6).record(), 10, delta=1e-6)
+    assert (strict.method, strict.delta) == ("Gaussian, exact", 1e-6)
+
+
 @pytest.mark.parametrize("epsilon", [0.1, 1.0])
 @pytest.mark.parametrize("tracks", [1, 4, 30])
 def test_pure_composition_is_the_hockey_stick_of_randomised_response(epsilon, tracks):
