@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _EXPORT_MVS = 1 << 28
 _B_PICTURE = 3
+_LARGE = 2600 * 1500
+_OWN_THREADS = ("libdav1d",)
 _BT709 = 1
 _SMPTE170M = 6
 
@@ -77,13 +79,19 @@ class StreamDecoder:
     ) -> None:
         if info.video is None:
             raise ValueError(f"stream {info.index} is no video")
+        self._info = info
+        self._video: VideoInfo = info.video
         self._context = stream.codec_context
         self._context.thread_type = "AUTO"
+        large = self._video.width * self._video.height > _LARGE
+        if not large and self._context.codec.name not in _OWN_THREADS:
+            # With a thread for each picture, PyAV loses errors that arrive together with an
+            # earlier picture; with a thread for each slice, FFmpeg's h264 decoder does not mark
+            # damage. Only very large pictures need either.
+            self._context.thread_count = 1
         if motion:
             self._context.flags2 |= _EXPORT_MVS
         self._motion = motion
-        self._info = info
-        self._video: VideoInfo = info.video
         self._name = name
         self._timeline = Timeline(info.time_base, self._video.rate, counted)
         self._scaler = Scaler()
@@ -91,7 +99,10 @@ class StreamDecoder:
         self._index = 0
         self._duration = 0
         self._since_reference = 1
+        # Damage goes on in what is predicted from it, up to a keyframe after this time.
         self._damaged = False
+        self._damaged_until: int | None = None
+        self._pending = False
         self.lost = 0
         """Packets that gave no picture because they could not be decoded."""
 
@@ -103,7 +114,7 @@ class StreamDecoder:
     @property
     def broken(self) -> bool:
         """A packet could not be decoded, and no picture has come since to carry the mark."""
-        return self._damaged
+        return self._pending
 
     def feed(self, packet: Any) -> Iterator[YuvPicture]:
         """Decode a packet; None drains the decoder.
@@ -116,7 +127,8 @@ class StreamDecoder:
         except av.FFmpegError as error:
             log.debug("%s: stream %d: %s", self._name, self._info.index, error)
             self.lost += 1
-            self._damaged = True
+            self._pending = True
+            self._damage(None if packet is None else packet.pts)
             return
         for frame in frames:
             yield self._picture(frame)
@@ -125,6 +137,11 @@ class StreamDecoder:
         self._check(frame)
         pts = self._timeline.next(frame.pts, self._duration)
         self._duration = frame.duration or 0
+        if frame.is_corrupt:
+            self._damage(frame.pts)
+        elif self._damaged and frame.key_frame and self._after_damage(frame.pts):
+            self._damaged = False
+        self._pending = False
         vectors = self._vectors(frame) if self._motion else None
         frame = self._convert(frame)
         picture = YuvPicture(
@@ -138,8 +155,16 @@ class StreamDecoder:
             corrupt=self._damaged,
         )
         self._index += 1
-        self._damaged = False
         return picture
+
+    def _damage(self, pts: int | None) -> None:
+        if pts is not None:
+            until = self._damaged_until
+            self._damaged_until = pts if until is None else max(until, pts)
+        self._damaged = True
+
+    def _after_damage(self, pts: int | None) -> bool:
+        return pts is None or self._damaged_until is None or pts > self._damaged_until
 
     def _check(self, frame: Any) -> None:
         video = self._video
@@ -176,13 +201,18 @@ class StreamDecoder:
         return out
 
     def _vectors(self, frame: Any) -> NDArray[np.float32] | None:
-        data = next((d for d in frame.side_data if d.type.name == "MOTION_VECTORS"), None)
         distance = self._since_reference
-        self._since_reference = distance + 1 if frame.pict_type == _B_PICTURE else 1
+        between = frame.pict_type == _B_PICTURE
+        self._since_reference = distance + 1 if between else 1
+        # Which picture a vector points to is not exported. For a P-picture it is the last one
+        # that is no B-picture; for a B-picture it may be almost any, even one to come, and
+        # MPEG-4 exports zeros for blocks in direct mode.
+        if between:
+            return None
+        data = next((d for d in frame.side_data if d.type.name == "MOTION_VECTORS"), None)
         if data is None:
             return None
         raw = data.to_ndarray()
-        # The past reference of a picture is taken to be the last one that is no B-picture.
         raw = raw[(raw["source"] < 0) & (raw["motion_scale"] > 0)]
         scale = -1.0 / (raw["motion_scale"].astype(np.float32) * distance)
         out = np.empty((len(raw), 5), np.float32)

@@ -46,7 +46,9 @@ def open_input(path: Path) -> Any:
             str(path.absolute()), container_options=dict(_OPTIONS), metadata_errors="replace"
         )
     except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"{path}: is no video file or is damaged ({reason(error)})") from error
+        # FFmpeg calls a format that is not on the list an invalid argument.
+        why = "unknown format" if isinstance(error, av.ArgumentError) else reason(error)
+        raise InputError(f"{path}: is no video file or is damaged ({why})") from error
 
 
 def reason(error: BaseException) -> str:

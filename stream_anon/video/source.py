@@ -29,6 +29,7 @@ _COPYABLE = ("audio", "subtitle")
 _INDEXED = {"mov", "matroska", "avi"}
 _SEEK_MARGIN = 1
 """Seconds before the wanted time to seek to, for sound that is stored ahead of its picture."""
+_PROMISE_SLACK = 0.25
 _SOUND_LAG = 10
 """Seconds by which sound may be stored behind its pictures."""
 
@@ -175,10 +176,12 @@ class FileSource(Source):
         try:
             if seek is not None:
                 container.seek(math.floor(seek * av.time_base))
+            promise = _Promise(container, decoders)
             for packet in container.demux(streams):
                 # An empty packet would drain a decoder for good.
                 if not packet.size:
                     continue
+                promise.saw(packet)
                 decoder = decoders.get(packet.stream_index)
                 if decoder is None:
                     yield Copied(packet.stream_index, packet)
@@ -188,6 +191,9 @@ class FileSource(Source):
                 yield from decoder.feed(None)
                 if decoder.broken and not self._tolerant:
                     raise InputError(f"{self.path}: the last pictures cannot be decoded")
+            missing = promise.missing() if seek is None else None
+            if missing and not self._tolerant:
+                raise InputError(f"{self.path}: breaks off, {missing}")
         except av.FFmpegError as error:
             if not self._tolerant:
                 text = f"{self.path}: breaks off while it is read ({reason(error)})"
@@ -261,6 +267,60 @@ class FileSource(Source):
             if packet.dts is not None:
                 packet.dts -= units
         yield item
+
+
+class _Promise:
+    """What a container says it holds, against what was read.
+
+    Args:
+        container: open input.
+        streams: indices of the video streams.
+    """
+
+    def __init__(self, container: Any, streams: Collection[int]) -> None:
+        self._packets: dict[int, int] = {}
+        self._ends: dict[int, float] = {}
+        self._seen = dict.fromkeys(streams, 0)
+        self._reached = dict.fromkeys(streams, 0.0)
+        mov = "mov" in container.format.name.split(",")
+        for index in streams:
+            stream = container.streams[index]
+            if mov:
+                # The whole index is read when the file is opened; of a fragmented file, a part.
+                self._packets[index] = len(stream.index_entries)
+            end = _clock(stream.metadata.get("DURATION", ""))
+            if end is not None:
+                self._ends[index] = end
+
+    def saw(self, packet: Any) -> None:
+        """A packet was read."""
+        index = packet.stream_index
+        if index in self._seen:
+            self._seen[index] += 1
+            if packet.pts is not None:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self._reached[index] = max(self._reached[index], end)
+
+    def missing(self) -> str | None:
+        """What is not there, in words; None if all is."""
+        for index, packets in self._packets.items():
+            if self._seen[index] < packets:
+                return f"{self._seen[index]} of {packets} pictures of stream {index} are there"
+        for index, end in self._ends.items():
+            reached = self._reached[index]
+            # Written by some tools from the longest stream, so only a clear lack counts.
+            if reached < end - _PROMISE_SLACK and reached < 0.98 * end:
+                return f"{reached:.1f} of {end:.1f} s of stream {index} are there"
+        return None
+
+
+def _clock(text: str) -> float | None:
+    """Seconds of hours:minutes:seconds, None for anything else."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
 
 
 class _Span:
