@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stream_anon.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level = Annotated[int, Field(ge=0, le=255)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -70,7 +71,7 @@ class MethodConfig(Section):
     """`pixelate`: cells across the face frame."""
     blur: Annotated[float, Field(gt=0, le=1)] = 0.22
     """`blur`: standard deviation as a share of the face frame's side."""
-    colour: tuple[int, int, int] | None = None
+    colour: tuple[Level, Level, Level] | None = None
     """`fill`: RGB colour; none takes the mean colour of what is covered."""
     mechanism: str | None = None
     """`identity`, `dp-image`: `independent`, `krr`, `laplace`, `l2-laplace`, `gaussian`, `vmf` or
@@ -87,6 +88,16 @@ class MethodConfig(Section):
     no epsilon is claimed."""
     vfe: Annotated[float, Field(gt=0, le=500)] | None = None
     """`visual-mixer`: Visual Feature Entropy that is aimed at; none takes the default."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        # Ignored, it would leave somebody believing in a privacy budget that was never spent.
+        for option in ("mechanism", "epsilon"):
+            if getattr(self, option) is not None and self.name not in ("identity", "dp-image"):
+                raise ValueError(
+                    f"'{option}' belongs to the methods identity and dp-image, not to {self.name}"
+                )
+        return self
 
 
 class VideoConfig(Section):
@@ -142,6 +153,8 @@ class Config(Section):
 
 OPTIONS = {
     "method": "method.name",
+    "mechanism": "method.mechanism",
+    "epsilon": "method.epsilon",
     "on_fault": "fault.policy",
     "codec": "video.codec",
     "crf": "video.crf",

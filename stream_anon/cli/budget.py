@@ -89,14 +89,18 @@ def _mechanisms(report: PrivacyReport) -> Table:
         box=box.SIMPLE,
     )
     for record in report["mechanisms"]:
+        own = (record["name"], record["dimension"], record["epsilon"], record["delta"])
         count = sum(
-            (line["mechanism"], line["dimension"], line["epsilon"], line["delta"])
-            == (record["name"], record["dimension"], record["epsilon"], record["delta"])
+            (line["mechanism"], line["dimension"], line["epsilon"], line["delta"]) == own
+            for line in report["tracks"]
+        )
+        shared = sum(
+            (line["mechanism"], line["dimension"]) == own[:2] and line["same_as"] is not None
             for line in report["tracks"]
         )
         table.add_row(
             record["name"],
-            str(count),
+            f"{count} + {shared} shared" if shared else str(count),
             str(record["dimension"]),
             _number(record["epsilon"]),
             _number(record["delta"]),

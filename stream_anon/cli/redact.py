@@ -37,12 +37,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-def _presets(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
+def _presets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     from stream_anon import recipes
 
     return [name for name in recipes.presets() if name.startswith(incomplete)]
+
+
+def _methods(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from stream_anon.methods import METHODS
+
+    return [name for name in METHODS if name.startswith(incomplete)]
 
 
 def _option(*names: str, group: str, **rest: Any) -> Callable[[Decorated], Decorated]:
@@ -63,7 +67,11 @@ def _option(*names: str, group: str, **rest: Any) -> Callable[[Decorated], Decor
 @_option("--report", group="Result", metavar="FILE",
          help="write what was done, as JSON")
 @_option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
-@_option("--method", group="Faces", metavar="NAME", help="pixelate (default), blur, fill")
+@_option("--method", group="Faces", metavar="NAME", help="what a face becomes",
+         shell_complete=_methods)
+@_option("--mechanism", group="Faces", row="noise", metavar="NAME",
+         help="identity, dp-image: noise, budget")
+@_option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
 @_option("--on-fault", group="Faces", metavar="stop|step-down",
          type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
 @_option("--draw-boxes", group="Faces", is_flag=True, help="show what was tracked")
@@ -103,9 +111,9 @@ def redact(
     pipeline: str,
     **options: Any,
 ) -> None:
-    """Cover every face in INPUT: files, or folders of videos.
-
-    Exit code: 0 all done, 1 some not, 2 bad usage, 130 stopped.
+    """Cover every face in INPUT, files or folders of videos, by a method: pixelate
+    (default), blur, fill, identity, dp-image or visual-mixer. Exit code: 0 all
+    done, 1 some not, 2 bad usage, 130 stopped.
     """
     if overwrite and skip:
         fail_usage("-y and -n exclude each other")
