@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stream_anon import geometry
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 CORNERS = 24
 """Points by which an ellipse's outline is checked."""
@@ -31,76 +32,93 @@ _ANGLES = np.arange(CORNERS) * (2 * np.pi / CORNERS)
 _CIRCLE: Array = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 _CENTRE: Array = np.array(geometry.MASK_CENTRE)
 _AXES: Array = np.array(geometry.MASK_SEMI_AXES)
+_TEMPLATE_MEAN: Array = geometry.TEMPLATE.mean(axis=0)
+_TEMPLATE: Array = geometry.TEMPLATE - _TEMPLATE_MEAN
 
 
 def align(box: Array, landmarks: Array | None, turns: int = 0) -> Array:
-    """The transform whose minimum mask covers the box's inscribed ellipse.
+    """``align_all`` for one face: (4,) pixels and (5, 2) pixels or None; returns (2, 3)."""
+    points = np.full((1, 5, 2), np.nan) if landmarks is None else landmarks[None]
+    return np.asarray(align_all(box[None], points, turns)[0])
+
+
+def align_all(boxes: Array, landmarks: Array, turns: int = 0) -> Array:
+    """The transforms whose minimum mask covers each box's inscribed ellipse.
 
     Args:
-        box: (4,) pixels, already grown by whatever margin is wanted.
-        landmarks: (5, 2) pixels, or None.
+        boxes: (n, 4) pixels, already grown by whatever margin is wanted.
+        landmarks: (n, 5, 2) pixels, NaN where they are not known.
         turns: quarter turns, counter-clockwise, that make the picture upright; used where
             landmarks do not tell the rotation.
 
     Returns:
-        (2, 3) float64, picture pixels to face-frame units; finite.
+        (n, 2, 3) float64, picture pixels to face-frame units; finite.
 
     Raises:
-        ValueError: the box has no area or is not finite.
+        ValueError: a box has no area or is not finite.
     """
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    if not np.isfinite(box).all() or (half <= 0).any():
-        raise ValueError(f"a box must be finite and have an area, got {box!r}")
-    start = None if landmarks is None else _by_landmarks(centre, half, landmarks)
-    if start is None:
-        start = _by_box(centre, half, turns)
-    outline = geometry.apply(start, centre + _CIRCLE * half)
-    middle = geometry.apply(start, centre[None])[0]
-    return _enlarge(start, (outline - _CENTRE) / _AXES, (middle - _CENTRE) / _AXES)
+    centres, halves = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    if not np.isfinite(boxes).all() or (halves <= 0).any():
+        raise ValueError("a box must be finite and have an area")
+    starts, good = _by_landmarks(centres, halves, landmarks)
+    if not good.all():
+        starts[~good] = _by_box(centres[~good], halves[~good], turns)
+    linear, shift = starts[:, :, :2], starts[:, :, 2]
+    middles = (np.einsum("nij,nj->ni", linear, centres) + shift - _CENTRE) / _AXES
+    spokes = np.einsum("nij,nkj->nki", linear, _CIRCLE * halves[:, None]) / _AXES
+    return _enlarge(starts, spokes, middles)
 
 
-def _by_landmarks(centre: Array, half: Array, landmarks: Array) -> Array | None:
-    """The ArcFace alignment, or None where it contradicts the box."""
-    if not np.isfinite(landmarks).all():
-        return None
-    spread = landmarks.max(axis=0) - landmarks.min(axis=0)
-    if float(spread.max()) < 0.2 * float(half.max()):
-        return None
-    transform = geometry.similarity(landmarks)
-    scale = geometry.scale_of(transform)
-    if not np.isfinite(scale) or scale <= 0:
-        return None
-    reach = geometry.MASK_SEMI_AXES[1] / scale / float(half.max())
-    off = geometry.apply(transform, centre[None])
+def _by_landmarks(centres: Array, halves: Array, landmarks: Array) -> tuple[Array, Mask]:
+    """ArcFace alignments (``geometry.similarity``, all at once), and where they fit their boxes."""
+    known: Mask = np.asarray(np.isfinite(landmarks).all(axis=(1, 2)))
+    points = np.where(known[:, None, None], landmarks, 0.0)
+    mean = points.mean(axis=1)
+    s = points - mean[:, None]
+    spread = np.maximum((s * s).sum(axis=(1, 2)), 1e-9)
+    a = np.einsum("nij,ij->n", s, _TEMPLATE) / spread
+    b = (s[:, :, 0] @ _TEMPLATE[:, 1] - s[:, :, 1] @ _TEMPLATE[:, 0]) / spread
+    linear = np.stack([np.stack([a, -b], axis=1), np.stack([b, a], axis=1)], axis=1)
+    shift = _TEMPLATE_MEAN - np.einsum("nij,nj->ni", linear, mean)
+    scale = np.maximum(np.hypot(a, b), 1e-9)
+    longest = halves.max(axis=1)
     # The mask is meant to be a little larger than the box and about its centre.
-    if 0.7 < reach < 1.9 and float(geometry.mask_radius(off)[0]) < 0.6:
-        return transform
-    return None
+    reach = _AXES[1] / scale / longest
+    middle = (np.einsum("nij,nj->ni", linear, centres) + shift - _CENTRE) / _AXES
+    size = np.ptp(points, axis=1).max(axis=1)
+    good = known & (size > 0.2 * longest) & (reach > 0.7) & (reach < 1.9)
+    good &= np.linalg.norm(middle, axis=1) < 0.6
+    return np.concatenate([linear, shift[:, :, None]], axis=2), good
 
 
-def _by_box(centre: Array, half: Array, turns: int) -> Array:
-    """An upright face in its box."""
+def _by_box(centres: Array, halves: Array, turns: int) -> Array:
+    """Upright faces in their boxes."""
     angle = turns % 4 * (np.pi / 2)
     cosine, sine = np.cos(angle), np.sin(angle)
     # Counter-clockwise for a viewer, with y down.
     turn = np.array([[cosine, sine], [-sine, cosine]])
-    upright = half if turns % 2 == 0 else half[::-1]
-    linear = float((_AXES / upright).min()) * turn
-    return np.hstack([linear, (_CENTRE - linear @ centre)[:, None]])
+    upright = halves if turns % 2 == 0 else halves[:, ::-1]
+    linear = (_AXES / upright).min(axis=1)[:, None, None] * turn
+    shift = _CENTRE - np.einsum("nij,nj->ni", linear, centres)
+    return np.concatenate([linear, shift[:, :, None]], axis=2)
 
 
-def _enlarge(start: Array, outline: Array, middle: Array) -> Array:
-    """Shift and enlarge the frame until the outline lies inside the mask.
+def _enlarge(starts: Array, spokes: Array, middles: Array) -> Array:
+    """Shift and enlarge the frames until the outlines lie inside the mask.
 
     Args:
-        start: (2, 3) transform.
-        outline: (n, 2) points in units of the mask's semi-axes, from its centre.
-        middle: (2,) the outline's centre, likewise.
+        starts: (n, 2, 3) transforms.
+        spokes: (n, k, 2) from the outlines' centres to the outlines, in the mask's semi-axes.
+        middles: (n, 2) the outlines' centres from the mask's, likewise.
     """
-    radii = np.linalg.norm(outline[None] - SHIFTS[:, None, None] * middle, axis=2).max(axis=1)
+    # (n, shifts, k, 2): every outline at every shift.
+    left = middles[:, None] * (1.0 - SHIFTS)[:, None]
+    radii = np.sqrt(((spokes[:, None] + left[:, :, None]) ** 2).sum(axis=3).max(axis=2))
     needed = np.maximum(1.0, radii * _SLACK)
-    best = int(np.argmin(needed + SHIFT_COST * SHIFTS * np.linalg.norm(middle)))
-    shift, factor = SHIFTS[best] * middle * _AXES, needed[best]
-    transform = start / factor
-    transform[:, 2] = (start[:, 2] - shift - _CENTRE) / factor + _CENTRE
-    return np.asarray(transform)
+    far = np.linalg.norm(middles, axis=1)
+    best = np.argmin(needed + SHIFT_COST * SHIFTS * far[:, None], axis=1)
+    factor = np.take_along_axis(needed, best[:, None], axis=1)
+    shift = SHIFTS[best][:, None] * middles * _AXES
+    transforms = starts / factor[:, :, None]
+    transforms[:, :, 2] = (starts[:, :, 2] - shift - _CENTRE) / factor + _CENTRE
+    return np.asarray(transforms)

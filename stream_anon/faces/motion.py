@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Luma = NDArray[np.uint8]
 
-TEMPLATE_SIDE = 24
+TEMPLATE_SIDE = 20
 """Longer side, in samples, to which a template is thinned: a bound on the search's cost."""
 
 LEAST_SIDE = 8
@@ -34,12 +35,12 @@ class Template:
     Attributes:
         samples: (h, w) uint8.
         stride: luma samples per sample of the template.
-        anchor: (2,) from its first sample to the point that it follows, in luma samples.
+        anchor: x and y from its first sample to the point that it follows, in luma samples.
     """
 
     samples: Luma
     stride: int
-    anchor: Array
+    anchor: tuple[float, float]
 
 
 def cut(luma: Luma, step: int, box: Array) -> Template | None:
@@ -64,7 +65,7 @@ def cut(luma: Luma, step: int, box: Array) -> Template | None:
     samples = np.ascontiguousarray(luma[y0:y1:stride, x0:x1:stride])
     if min(samples.shape) < 3 or float(samples.std()) < 2.0:
         return None
-    return Template(samples, stride, centre - (x0, y0))
+    return Template(samples, stride, (float(centre[0] - x0), float(centre[1] - y0)))
 
 
 def find(
@@ -83,32 +84,32 @@ def find(
         The point in picture pixels and the correlation, -1 to 1; the guess and 0 where the
         search area holds no whole template.
     """
+    # Plain floats: this runs for every face in every picture, and NumPy is slow on pairs.
     stride = template.stride
     rows, columns = template.samples.shape
     height, width = luma.shape
-    first = guess / step - template.anchor
+    left = float(guess[0]) / step - template.anchor[0]
+    top = float(guess[1]) / step - template.anchor[1]
     around = max(reach / step, 2.0 * stride)
-    x0, y0 = np.maximum(np.floor(first - around), 0).astype(int)
-    x1 = min(width, int(np.ceil(first[0] + around)) + columns * stride)
-    y1 = min(height, int(np.ceil(first[1] + around)) + rows * stride)
-    if x1 <= x0 or y1 <= y0:
+    x0, y0 = max(0, math.floor(left - around)), max(0, math.floor(top - around))
+    x1 = min(width, math.ceil(left + around) + columns * stride)
+    y1 = min(height, math.ceil(top + around) + rows * stride)
+    if x1 - x0 < columns * stride or y1 - y0 < rows * stride:
         return guess, 0.0
-    area = np.ascontiguousarray(luma[y0:y1:stride, x0:x1:stride])
-    if area.shape[0] < rows or area.shape[1] < columns:
-        return guess, 0.0
+    area = luma[y0:y1:stride, x0:x1:stride]
     match = cv2.matchTemplate(area, template.samples, cv2.TM_CCOEFF_NORMED)
     _, score, _, (column, row) = cv2.minMaxLoc(match)
     if not -1.0 <= score <= 1.001:
         return guess, 0.0
-    peak = (column + _vertex(match[row], column), row + _vertex(match[:, column], row))
-    found = (np.array([x0, y0]) + np.array(peak) * stride + template.anchor) * step
-    return found, float(score)
+    across = x0 + (column + _vertex(match[row], column)) * stride + template.anchor[0]
+    down = y0 + (row + _vertex(match[:, column], row)) * stride + template.anchor[1]
+    return np.array([across * step, down * step]), score
 
 
 def _vertex(values: NDArray[Any], at: int) -> float:
     """Offset of a peak between samples, by a parabola, -0.5 to 0.5."""
     if not 0 < at < len(values) - 1:
         return 0.0
-    left, middle, right = (float(values[at + k]) for k in (-1, 0, 1))
+    left, middle, right = float(values[at - 1]), float(values[at]), float(values[at + 1])
     bend = left - 2 * middle + right
-    return 0.0 if not bend < -1e-6 else float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))
+    return 0.0 if not bend < -1e-6 else min(0.5, max(-0.5, 0.5 * (left - right) / bend))

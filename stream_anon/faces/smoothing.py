@@ -9,7 +9,7 @@ the box grows. All boxes here may be too large, none may be too small.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +111,7 @@ class Trajectory:
         self._seconds = first.seconds
         self._spots: dict[int, Spot] = {}
         self._ahead: dict[int, Spot] = {}
+        self._shapes: dict[int, tuple[tuple[int, int], Array, Array | None]] = {}
         self._template = _template(first, picture)
 
     @property
@@ -210,15 +211,17 @@ class Trajectory:
             limit = max(hold, most) if self.followed else hold
             if spot.seconds - self.last.seconds > limit + 1e-6:
                 return None
-        near = max(0, at - 1), min(at, len(self.sights) - 1)
-        (half_a, points_a), (half_b, points_b) = (self._shape(k) for k in near)
-        a, b = (self.sights[k] for k in near)
-        share = (spot.seconds - a.seconds) / (b.seconds - a.seconds) if b is not a else 0.0
-        share = float(np.clip(share, 0.0, 1.0))
-        half = np.maximum((1 - share) * half_a + share * half_b, 0.85 * np.maximum(half_a, half_b))
-        points = points_a if points_b is None else points_b
-        if points_a is not None and points_b is not None:
-            points = (1 - share) * points_a + share * points_b
+        first, second = max(0, at - 1), min(at, len(self.sights) - 1)
+        a, b = self.sights[first], self.sights[second]
+        half, points = self._shape(first)
+        if b is not a:
+            other, other_points = self._shape(second)
+            share = (spot.seconds - a.seconds) / max(1e-9, b.seconds - a.seconds)
+            share = min(1.0, max(0.0, share))
+            blend = (1 - share) * half + share * other
+            if points is not None and other_points is not None:
+                points = (1 - share) * points + share * other_points
+            half = np.maximum(blend, 0.85 * np.maximum(half, other))
         score = min(a.score, b.score)
         return Place(spot.centre, half, points, spot.doubt, spot.origin, score)
 
@@ -228,19 +231,34 @@ class Trajectory:
             del self._spots[index]
         stale = bisect_left(self.sights, before, key=lambda sight: sight.index) - 3
         if stale > 0:
+            for sight in self.sights[:stale]:
+                self._shapes.pop(sight.index, None)
             del self.sights[:stale]
 
     def _shape(self, at: int) -> tuple[Array, Array | None]:
         """Half sides and points of a sight, steadied by its neighbours; never smaller than seen."""
         near = self.sights[max(0, at - 1) : at + 2]
         here = self.sights[at]
-        half = np.maximum(here.half, np.mean([sight.half for sight in near], axis=0))
-        if here.points is None:
-            return half, None
-        known = [(s.points * s.half, s.score + (s is here)) for s in near if s.points is not None]
-        weight = np.array([w for _, w in known])
-        points = np.tensordot(weight / weight.sum(), np.array([p for p, _ in known]), axes=1)
-        return half, points / half
+        # A sight's shape is asked for in many pictures; it changes when a neighbour comes or goes.
+        key = (near[0].index, near[-1].index)
+        kept = self._shapes.get(here.index)
+        if kept is None or kept[0] != key:
+            kept = self._shapes[here.index] = (key, *_steadied(here, near))
+        return kept[1], kept[2]
+
+
+def _steadied(here: Sight, near: Sequence[Sight]) -> tuple[Array, Array | None]:
+    mean = sum((sight.half for sight in near), np.zeros(2)) / len(near)
+    half = np.maximum(here.half, mean)
+    if here.points is None:
+        return half, None
+    total, points = 0.0, np.zeros((5, 2))
+    for sight in near:
+        if sight.points is not None:
+            weight = sight.score + 1e-3 + (sight is here)
+            points += weight * (sight.points * sight.half)
+            total += weight
+    return half, points / (total * half)
 
 
 def _template(sight: Sight, picture: Seen) -> motion.Template | None:

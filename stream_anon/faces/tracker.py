@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stream_anon.config import TrackerConfig
 from stream_anon.errors import TrackerFault
 from stream_anon.faces import association, motion
-from stream_anon.faces.align import align
+from stream_anon.faces.align import align_all
 from stream_anon.faces.cuts import CutDetector
 from stream_anon.faces.face import Face, TrackedFace
 from stream_anon.faces.smoothing import Place, Seen, Trajectory, sight_of
@@ -33,6 +33,8 @@ is painted for ``interval`` about that look, not for the whole of ``look_back`` 
 SURE = 0.5
 """A face that was seen twice, and once with this score, is painted beyond ``look_back`` and
 ``hold`` for as long as it can be followed."""
+
+_UNKNOWN: Array = np.full((5, 2), np.nan)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -253,15 +255,16 @@ class Tracker:
         return decided
 
     def _decide(self, index: int, seconds: float) -> Decided:
-        faces = []
+        places = []
         for track in (*self._tracks, *self._closed):
             sure = track.looks > 1 and track.best >= SURE
             faint = track.looks == 1 and track.best < FAINT
             spans = (self.config.look_back, self.config.hold)
             back, hold = (min(span, self.config.interval) if faint else span for span in spans)
             place = track.place(index, back, hold, self.delay if sure else 0.0)
-            if place is not None and (face := self._paint(track.number, place)) is not None:
-                faces.append(face)
+            if place is not None:
+                places.append((track.number, place))
+        faces = self._paint(places)
         painted = {face.track for face in faces}
         ended = [
             track for track in self._closed
@@ -271,18 +274,29 @@ class Tracker:
             self._closed.remove(track)
         for track in self._tracks:
             track.forget(index)
-        faces.sort(key=lambda face: face.track)
         return Decided(index, tuple(faces), tuple(sorted(track.number for track in ended)))
 
-    def _paint(self, number: int, place: Place) -> TrackedFace | None:
-        """Grow the place and find its transform; None where it lies outside the picture."""
-        half = place.half * (1.0 + self.config.margin) + place.doubt
-        box = np.concatenate([place.centre - half, place.centre + half])
-        if self._outside(box):
-            return None
-        points = None if place.points is None else place.centre + place.points * place.half
-        transform = align(box, points, self._turns)
-        return TrackedFace(number, transform, box, points, place.origin, place.score)
+    def _paint(self, places: list[tuple[int, Place]]) -> list[TrackedFace]:
+        """Grow the places and find their transforms; none for those outside the picture."""
+        found = []
+        for number, place in places:
+            half = place.half * (1.0 + self.config.margin) + place.doubt
+            box = np.concatenate([place.centre - half, place.centre + half])
+            if not self._outside(box):
+                points = None if place.points is None else place.centre + place.points * place.half
+                found.append((number, place, box, points))
+        if not found:
+            return []
+        found.sort(key=lambda one: one[0])
+        transforms = align_all(
+            np.array([box for _, _, box, _ in found]),
+            np.array([_UNKNOWN if points is None else points for _, _, _, points in found]),
+            self._turns,
+        )
+        return [
+            TrackedFace(number, transform, box, points, place.origin, place.score)
+            for (number, place, box, points), transform in zip(found, transforms, strict=True)
+        ]
 
     def _outside(self, box: Array) -> bool:
         return bool(
