@@ -35,8 +35,18 @@ UNSAFE_SEED = (
 )
 
 
+PSEUDONYMS = (
+    "Pseudonyms were used: tracks taken for one person share a code. That decision was made on "
+    "clear codes and can be seen in the video. No guarantee is claimed for this run."
+)
+
+
 class TrackRecord(TypedDict):
-    """One track of the ledger; times in seconds of the video, None where not known."""
+    """One track of the ledger; times in seconds of the video, None where not known.
+
+    ``same_as`` is the earlier track whose code this one shares (pseudonyms), or None; with
+    one there is no epsilon.
+    """
 
     track: int
     mechanism: str
@@ -47,6 +57,7 @@ class TrackRecord(TypedDict):
     delta: float
     first: float | None
     last: float | None
+    same_as: int | None
 
 
 class Composition(TypedDict):
@@ -72,6 +83,7 @@ class _Entry:
     mechanism: int
     first: float | None = None
     last: float | None = None
+    same_as: int | None = None
 
 
 class Ledger:
@@ -90,14 +102,21 @@ class Ledger:
         """Whether a release was made for ``track``."""
         return track in self._entries
 
-    def add(self, track: int, record: MechanismRecord, *, unsafe: bool = False) -> None:
-        """Note the one release of ``track``."""
+    def add(
+        self,
+        track: int,
+        record: MechanismRecord,
+        *,
+        unsafe: bool = False,
+        same_as: int | None = None,
+    ) -> None:
+        """Note the one release of ``track``, or that it shares that of ``same_as``."""
         with self._lock:
             if track in self._entries:
                 raise ValueError(f"track {track} stands in the ledger already")
             if record not in self._mechanisms:
                 self._mechanisms.append(record)
-            self._entries[track] = _Entry(self._mechanisms.index(record))
+            self._entries[track] = _Entry(self._mechanisms.index(record), same_as=same_as)
             self._unsafe |= unsafe
 
     def seen(self, track: int, time: float | None) -> None:
@@ -117,6 +136,8 @@ class Ledger:
         limits = [LIMITS]
         if any(record["kind"] == "none" for record in mechanisms):
             limits.insert(0, NO_GUARANTEE)
+        if any(entry.same_as is not None for _, entry in entries):
+            limits.insert(0, PSEUDONYMS)
         if self._unsafe:
             limits.insert(0, UNSAFE_SEED)
         return PrivacyReport(
@@ -142,10 +163,11 @@ def _line(track: int, entry: _Entry, record: MechanismRecord) -> TrackRecord:
         dimension=record["dimension"],
         sensitivity=record["sensitivity"],
         norm=record["norm"],
-        epsilon=record["epsilon"],
-        delta=record["delta"],
+        epsilon=record["epsilon"] if entry.same_as is None else None,
+        delta=record["delta"] if entry.same_as is None else 0.0,
         first=entry.first,
         last=entry.last,
+        same_as=entry.same_as,
     )
 
 
