@@ -1,0 +1,63 @@
+"""The privacy bottleneck of `stream_anon.networks.face_frame`, on tensors for training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stream_anon.networks import face_frame
+
+
+class Conceal(nn.Module):
+    """Replace the inside of the minimum mask by its grid of colours, or by nothing.
+
+    Args:
+        keep_colour: As in `face_frame.conceal`.
+    """
+
+    inside: Tensor
+    paint: Tensor
+    gather: Tensor
+    spread: Tensor
+
+    def __init__(self, *, keep_colour: bool) -> None:
+        super().__init__()
+        self.keep_colour = keep_colour
+        gather, spread = face_frame.grid_matrices()
+        inside = torch.from_numpy(face_frame.minimum_mask().copy()).float()
+        paint = torch.from_numpy(face_frame.paint_mask().copy()).float() / 255.0
+        self.register_buffer("inside", inside.view(1, 1, 128, 128), persistent=False)
+        self.register_buffer("paint", paint.view(1, 1, 128, 128), persistent=False)
+        self.register_buffer("gather", torch.from_numpy(gather), persistent=False)
+        self.register_buffer("spread", torch.from_numpy(spread), persistent=False)
+
+    def cells(self, pictures: Tensor, valid: Tensor) -> Tensor:
+        """Average colours of the inside: (n,3,16) in the pictures' own range."""
+        known = valid.flatten(2)
+        sums = (pictures.flatten(2) * known) @ self.gather.T
+        sizes = known @ self.gather.T
+        whole = sums.sum(2, keepdim=True) / sizes.sum(2, keepdim=True).clamp(min=1)
+        return torch.where(sizes > 0, sums / sizes.clamp(min=1), whole)
+
+    def forward(self, pictures: Tensor, valid: Tensor) -> Tensor:
+        """Pictures (n,3,128,128) and valid (n,1,128,128) to the generator's input (n,4,128,128)."""
+        count = len(pictures)
+        if self.keep_colour:
+            fill = (self.cells(pictures, valid) @ self.spread.T).view(count, 3, 128, 128)
+        else:
+            around = valid * (1 - self.inside)
+            mean = (pictures * around).sum((2, 3), keepdim=True)
+            fill = mean / around.sum((2, 3), keepdim=True).clamp(min=1)
+        unknown = torch.maximum(self.inside, 1 - valid)
+        return torch.cat([torch.where(unknown > 0, fill, pictures), unknown], 1)
+
+
+def heatmaps(landmarks: Tensor) -> Tensor:
+    """Landmarks (n,5,2) to Gaussian bumps (n,5,64,64), as `face_frame.heatmaps`."""
+    side, sigma = face_frame.HEATMAP_SIZE, face_frame.HEATMAP_SIGMA
+    axis = torch.arange(side, device=landmarks.device, dtype=torch.float32) + 0.5
+    centre = landmarks.float() * (side / face_frame.SIZE)
+    scale = -0.5 / sigma**2
+    x = torch.exp(scale * (axis - centre[..., 0:1]) ** 2)
+    y = torch.exp(scale * (axis - centre[..., 1:2]) ** 2)
+    return y[..., :, None] * x[..., None, :]

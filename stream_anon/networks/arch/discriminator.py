@@ -1,0 +1,58 @@
+"""The critic of the adversarial game: training only, never exported.
+
+Spectral normalisation (Miyato et al. 2018) instead of a gradient penalty,
+which would need a double backward pass in float32; minibatch deviation
+(Karras et al. 2018); a local and a global verdict.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+SLOPE = 0.2
+
+
+class Discriminator(nn.Module):
+    """Real or drawn, given where the landmarks should be."""
+
+    def __init__(self, widths: tuple[int, ...] = (64, 128, 192, 224)) -> None:
+        super().__init__()
+        layers = []
+        width = 4 * 4 + 5
+        for outputs in widths:
+            layers.append(spectral_norm(nn.Conv2d(width, outputs, 4, 2, 1)))
+            width = outputs
+        self.layers = nn.ModuleList(layers)
+        self.local = spectral_norm(nn.Conv2d(widths[2], 1, 3, 1, 1))
+        self.final = spectral_norm(nn.Conv2d(width + 1, width, 3, 1, 1))
+        self.verdict = spectral_norm(nn.Linear(width * 16, 1))
+
+    def forward(self, shown: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Judge.
+
+        Args:
+            shown: (n,21,64,64) of `present`.
+
+        Returns:
+            Verdicts (n,k), greater is more real, and the features of each layer.
+        """
+        x = shown
+        features = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), SLOPE)
+            features.append(x)
+        local = self.local(features[2]).flatten(1)
+        groups = x.unflatten(0, (-1, min(4, len(x)))).float()
+        deviation = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
+        plane = deviation.repeat_interleave(min(4, len(x))).view(-1, 1, 1, 1)
+        x = torch.cat([x, plane.expand(-1, 1, *x.shape[2:]).to(x.dtype)], 1)
+        whole = self.verdict(F.leaky_relu(self.final(x), SLOPE).flatten(1))
+        return torch.cat([local.float() / 8.0, whole.float()], 1), features
+
+
+def present(pictures: Tensor, valid: Tensor, maps: Tensor) -> Tensor:
+    """What the critic sees: pictures, valid (n,·,128,128) and heat maps, at 64 px: (n,21,64,64)."""
+    return torch.cat([F.pixel_unshuffle(torch.cat([pictures, valid], 1), 2), maps], 1)

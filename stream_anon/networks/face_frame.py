@@ -1,0 +1,175 @@
+"""The face frame and the privacy bottleneck, in NumPy.
+
+Everything a generator may know of a face passes through this file: the picture
+around the face, a 4x4 grid of average colours of its inside, and five
+landmarks. The replacement happens here, on pixels, before any network runs, so
+that no layer and no skip connection can carry a clear pixel of the inside.
+
+Face frame: 128x128 units, the ArcFace template of 112 px shifted by (+8, +8).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE = 128
+"""Side of the face frame, in pixels."""
+
+TEMPLATE: NDArray[np.float32] = np.array(
+    [
+        (46.2946, 59.6963),
+        (81.5318, 59.5014),
+        (64.0252, 79.7366),
+        (49.5493, 100.3655),
+        (78.7299, 100.2041),
+    ],
+    np.float32,
+)
+"""Left eye, right eye, nose, left and right mouth corner (left as seen in the image)."""
+
+CENTRE = (64.0, 70.0)
+"""Centre of the minimum mask (x, y)."""
+
+SEMI_AXES = (44.0, 58.0)
+"""Semi-axes of the minimum mask (x, y): forehead, jaw and cheeks are inside."""
+
+GRID = 4
+"""The inside of the mask is known to a generator as GRID x GRID average colours."""
+
+HEATMAP_SIZE = 64
+"""Side of the landmark heat maps, in cells of two units."""
+
+HEATMAP_SIGMA = 1.5
+"""Standard deviation of a landmark's bump, in heat-map cells."""
+
+
+@lru_cache(maxsize=1)
+def _unit_radius() -> NDArray[np.float32]:
+    """Squared radius of every pixel centre in units of the minimum mask (128,128)."""
+    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    x = (axis[None, :] - CENTRE[0]) / SEMI_AXES[0]
+    y = (axis[:, None] - CENTRE[1]) / SEMI_AXES[1]
+    return np.asarray(x * x + y * y, np.float32)
+
+
+@lru_cache(maxsize=1)
+def minimum_mask() -> NDArray[np.bool_]:
+    """The pixels that are always replaced: bool (128,128)."""
+    mask = _unit_radius() <= 1.0
+    mask.flags.writeable = False
+    return mask
+
+
+@lru_cache(maxsize=1)
+def paint_mask() -> NDArray[np.uint8]:
+    """The mask a generator is trained to be pasted with: uint8 (128,128), 255 = new face.
+
+    255 inside the minimum mask, then a ramp down to 0 at 1.22 times its size,
+    so that the new face may also change the outline that surrounds it. The
+    ramp reaches 0 at the frame's border, the minimum mask does not shrink there.
+    """
+    radius = np.sqrt(_unit_radius())
+    ramp = np.clip((1.22 - radius) / (1.22 - 1.04), 0.0, 1.0)
+    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    border = np.clip(np.minimum(axis, SIZE - axis) / 6.0, 0.0, 1.0)
+    ramp = ramp * np.minimum(border[None, :], border[:, None])
+    mask = np.where(minimum_mask(), 255.0, 255.0 * ramp * ramp * (3.0 - 2.0 * ramp))
+    out = np.rint(mask).astype(np.uint8)
+    out.flags.writeable = False
+    return out
+
+
+@lru_cache(maxsize=1)
+def grid_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Matrices that average the inside over the grid and spread it out again.
+
+    Returns:
+        ``gather`` (16, 16384) of 0 and 1: which inside pixels belong to a cell;
+        ``spread`` (16384, 16): bilinear weights of the cells for every pixel.
+    """
+    left, top = CENTRE[0] - SEMI_AXES[0], CENTRE[1] - SEMI_AXES[1]
+    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    u = (axis - left) / (2 * SEMI_AXES[0]) * GRID
+    v = (axis - top) / (2 * SEMI_AXES[1]) * GRID
+    cell_x = np.clip(np.floor(u), 0, GRID - 1).astype(int)
+    cell_y = np.clip(np.floor(v), 0, GRID - 1).astype(int)
+    cell = cell_y[:, None] * GRID + cell_x[None, :]
+    inside = minimum_mask()
+    gather = np.stack([(cell == k) & inside for k in range(GRID * GRID)])
+
+    def weights(position: NDArray[np.float32]) -> NDArray[np.float32]:
+        p = np.clip(position - 0.5, 0, GRID - 1)
+        return np.maximum(0.0, 1.0 - np.abs(p[:, None] - np.arange(GRID)[None, :]))
+
+    wx, wy = weights(u), weights(v)
+    spread = wy[:, None, :, None] * wx[None, :, None, :]
+    return (
+        gather.reshape(GRID * GRID, -1).astype(np.float32),
+        spread.reshape(SIZE * SIZE, GRID * GRID).astype(np.float32),
+    )
+
+
+def heatmaps(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Five Gaussian bumps a face.
+
+    Args:
+        landmarks: float32 (n,5,2) in face-frame units.
+
+    Returns:
+        float32 (n,5,64,64) in [0, 1].
+    """
+    axis = np.arange(HEATMAP_SIZE, dtype=np.float32) + 0.5
+    centre = landmarks * (HEATMAP_SIZE / SIZE)
+    scale = -0.5 / HEATMAP_SIGMA**2
+    x = np.exp(scale * (axis - centre[..., 0:1]) ** 2)
+    y = np.exp(scale * (axis - centre[..., 1:2]) ** 2)
+    return np.asarray(y[..., :, None] * x[..., None, :], np.float32)
+
+
+def conceal(
+    crops: NDArray[np.uint8],
+    valid: NDArray[np.bool_] | None = None,
+    *,
+    keep_colour: bool = True,
+) -> NDArray[np.float32]:
+    """Replace the inside of the minimum mask by what a generator may know of it.
+
+    The sums over a cell are sums of at most 16384 bytes and so exact in
+    float32 whatever their order: two pictures with the same cell averages give
+    the same bits.
+
+    Args:
+        crops: uint8 RGB (n,128,128,3) in the face frame.
+        valid: bool (n,128,128), False where the crop reaches beyond the frame.
+        keep_colour: Whether the 4x4 average colours of the inside are kept. If
+            not, the inside is filled with the mean of the outside.
+
+    Returns:
+        float32 (n,4,128,128): RGB in [-1, 1] and the mask of what is unknown.
+    """
+    count = len(crops)
+    pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+    flat = pixels.reshape(count, 3, -1)
+    known = np.ones((count, 1, SIZE * SIZE), np.float32)
+    if valid is not None:
+        known = valid.reshape(count, 1, -1).astype(np.float32)
+        flat = flat * known
+    gather, spread = grid_matrices()
+    inside = minimum_mask().reshape(1, 1, -1)
+    if keep_colour:
+        sums, sizes = flat @ gather.T, known @ gather.T
+        whole = sums.sum(2, keepdims=True) / np.maximum(sizes.sum(2, keepdims=True), 1.0)
+        cells = np.where(sizes > 0, sums / np.maximum(sizes, 1.0), whole)
+        fill = cells @ spread.T
+    else:
+        around = known * ~inside
+        mean = (flat * around).sum(2, keepdims=True) / np.maximum(around.sum(2, keepdims=True), 1.0)
+        fill = np.broadcast_to(mean, flat.shape)
+    unknown = inside | (known == 0)
+    out = np.empty((count, 4, SIZE * SIZE), np.float32)
+    out[:, :3] = np.where(unknown, fill, flat) / 127.5 - 1.0
+    out[:, 3] = unknown[:, 0]
+    return out.reshape(count, 4, SIZE, SIZE)

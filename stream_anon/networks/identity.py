@@ -1,0 +1,271 @@
+"""The networks of `identity` (IdentityDP) and `dp-image` (DP-Image) at run time.
+
+NumPy in, NumPy out, OpenVINO in between. Pictures are crops in the face frame
+(`stream_anon.networks.face_frame`); codes are unit vectors. Nothing here draws
+random numbers by itself: whoever asks for prior codes brings the generator.
+
+The inside of a face reaches a generator only through `face_frame.conceal`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.errors import ModelError
+from stream_anon.networks import WEIGHTS, engine, face_frame
+
+
+class NormalSource(Protocol):
+    """The one method that drawing codes needs of a source of randomness."""
+
+    def standard_normal(self, size: tuple[int, ...]) -> NDArray[np.float64]:
+        """Independent standard normal numbers of this shape."""
+
+
+class _Net:
+    """A compiled network with one output."""
+
+    def __init__(self, name: str, threads: int, precision: engine.Precision) -> None:
+        path = WEIGHTS / f"{name}.onnx"
+        if not path.exists() or not path.with_suffix(".safetensors").exists():
+            msg = f"the weights of {name} are missing from {WEIGHTS}"
+            raise ModelError(msg)
+        options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": engine.choose_precision(precision),
+        }
+        try:
+            compiled = engine.runtime().Core().compile_model(path, "CPU", options)
+        except RuntimeError as error:
+            msg = f"the weights of {name} cannot be loaded: {str(error).splitlines()[0]}"
+            raise ModelError(msg) from error
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._request.infer(inputs, share_inputs=True)
+        return np.array(self._request.get_output_tensor(0).data, np.float32)
+
+
+def _check_crops(crops: NDArray[np.uint8]) -> None:
+    side = face_frame.SIZE
+    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (side, side, 3):
+        msg = f"crops must be uint8 (n,{side},{side},3), got {crops.dtype} {crops.shape}"
+        raise ValueError(msg)
+
+
+def _check_rows(name: str, rows: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    if rows.shape != shape or not np.isfinite(rows).all():
+        msg = f"{name} must be finite with shape {shape}, got {rows.shape}"
+        raise ValueError(msg)
+
+
+def _pixels(faces: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(n,3,128,128) in [-1, 1] to uint8 (n,128,128,3)."""
+    scaled = np.rint((faces + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(scaled.transpose(0, 2, 3, 1))
+
+
+def _unit(codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    norm = np.linalg.norm(codes, axis=1, keepdims=True)
+    return np.asarray(codes / np.maximum(norm, 1e-12), np.float32)
+
+
+@cache
+def prior(name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A public prior over codes: x = mean + root @ g with g standard normal, to unit norm.
+
+    Args:
+        name: ``identity_prior`` or ``appearance_prior``.
+
+    Returns:
+        mean (d,) and root (d,d), float32.
+
+    Raises:
+        ModelError: It is not installed.
+    """
+    path = WEIGHTS / f"{name}.npz"
+    if not path.exists():
+        msg = f"the public prior {name} is missing from {WEIGHTS}"
+        raise ModelError(msg)
+    with np.load(path) as stored:
+        return stored["mean"].astype(np.float32), stored["root"].astype(np.float32)
+
+
+def _draw(name: str, count: int, rng: NormalSource) -> NDArray[np.float32]:
+    mean, root = prior(name)
+    noise = np.asarray(rng.standard_normal((count, len(mean))), np.float32)
+    return _unit(mean + noise @ root.T)
+
+
+def prior_codes(count: int, rng: NormalSource) -> NDArray[np.float32]:
+    """Identities of nobody: draws from the public prior over identity codes.
+
+    A Gaussian fitted to the teacher's codes of the training pictures, brought
+    to unit norm. It is not a function of any face that is anonymised.
+
+    Args:
+        count: How many.
+        rng: Whose ``standard_normal`` is used.
+
+    Returns:
+        float32 (count,128), unit norm.
+
+    Raises:
+        ModelError: The prior is not installed.
+    """
+    return _draw("identity_prior", count, rng)
+
+
+def appearance_prior_codes(count: int, rng: NormalSource) -> NDArray[np.float32]:
+    """As `prior_codes`, for the appearance codes of `dp-image`: float32 (count,64)."""
+    return _draw("appearance_prior", count, rng)
+
+
+class IdentityEncoder:
+    """Face to identity code.
+
+    Args:
+        threads: CPU threads.
+        precision: ``bf16``, ``f32`` or ``auto`` (what the processor does best).
+    """
+
+    name = "identity_encoder"
+    dimension = 128
+
+    def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
+        self._net = _Net(self.name, threads, precision)
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Codes of faces.
+
+        Args:
+            crops: uint8 RGB (n,128,128,3) in the face frame.
+
+        Returns:
+            float32 (n,d), unit norm.
+
+        Raises:
+            ValueError: Wrong shape or dtype.
+        """
+        _check_crops(crops)
+        if not len(crops):
+            return np.zeros((0, self.dimension), np.float32)
+        pictures = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / 127.5 - 1.0
+        return _unit(self._net(pictures=pictures))
+
+
+class AppearanceEncoder(IdentityEncoder):
+    """Face to the appearance code of `dp-image`: float32 (n,64)."""
+
+    name = "appearance_encoder"
+    dimension = 64
+
+
+class IdentityGenerator:
+    """Context, landmarks and an identity code to a face.
+
+    Args:
+        threads: CPU threads.
+        precision: ``bf16``, ``f32`` or ``auto`` (what the processor does best).
+    """
+
+    name = "identity_generator"
+    dimension = 128
+    keep_colour = True
+
+    def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
+        self._net = _Net(self.name, threads, precision)
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """The mask the faces are meant to be pasted with: uint8 (128,128), read only."""
+        return face_frame.paint_mask()
+
+    def __call__(
+        self,
+        crops: NDArray[np.uint8],
+        landmarks: NDArray[np.float32],
+        codes: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Draw new faces.
+
+        Of the inside of the minimum mask only a 4x4 grid of average colours
+        (none at all in `dp-image`) and the landmarks have any influence.
+
+        Args:
+            crops: uint8 RGB (n,128,128,3) in the face frame.
+            landmarks: float32 (n,5,2), face-frame units.
+            codes: float32 (n,d), unit norm.
+            valid: bool (n,128,128), False where a crop reaches beyond the picture.
+
+        Returns:
+            uint8 RGB (n,128,128,3); to be pasted with `mask`.
+
+        Raises:
+            ValueError: Wrong shape, or numbers that are not finite.
+        """
+        _check_crops(crops)
+        count = len(crops)
+        _check_rows("landmarks", landmarks, (count, 5, 2))
+        _check_rows("codes", codes, (count, self.dimension))
+        if not count:
+            return crops.copy()
+        context = face_frame.conceal(crops, valid, keep_colour=self.keep_colour)
+        maps = face_frame.heatmaps(np.asarray(landmarks, np.float32))
+        return _pixels(self._net(context=context, maps=maps, code=_unit(codes)))
+
+
+class AppearanceGenerator(IdentityGenerator):
+    """Context, landmarks and an appearance code to a face, for `dp-image`.
+
+    It is told no colour of the inside: everything inside comes from the code
+    and the landmarks, and the surroundings are disclosed.
+    """
+
+    name = "appearance_generator"
+    dimension = 64
+    keep_colour = False
+
+
+class AppearanceAutoencoder:
+    """The two halves of `dp-image`.
+
+    Args:
+        threads: CPU threads.
+        precision: As for `IdentityGenerator`.
+    """
+
+    dimension = AppearanceEncoder.dimension
+
+    def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
+        self._encoder = AppearanceEncoder(threads, precision)
+        self._generator = AppearanceGenerator(threads, precision)
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """As `IdentityGenerator.mask`."""
+        return self._generator.mask
+
+    def encode(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Crops uint8 (n,128,128,3) to unit appearance codes float32 (n,64)."""
+        return self._encoder(crops)
+
+    def decode(
+        self,
+        codes: NDArray[np.float32],
+        landmarks: NDArray[np.float32],
+        crops: NDArray[np.uint8],
+        valid: NDArray[np.bool_] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Draw the faces of codes (n,64) into the surroundings of ``crops``.
+
+        Pose and expression come from ``landmarks`` and are not private.
+        Arguments and errors as for `IdentityGenerator.__call__`.
+        """
+        return self._generator(crops, landmarks, codes, valid)

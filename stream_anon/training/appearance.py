@@ -1,0 +1,179 @@
+"""Stage 3: the autoencoder of `dp-image` (DP-Image).
+
+The encoder brings a face to a point on the sphere, the generator draws a face
+from that point, five landmarks and the surroundings; no colour of the inside
+goes around the code. Codes are disturbed while training, from hardly at all to
+a uniform draw, so that every point of the sphere is a face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from stream_anon.networks.arch.conceal import Conceal
+from stream_anon.networks.arch.encoder import Encoder, EncoderSpec
+from stream_anon.networks.arch.generator import FaceGenerator, GeneratorSpec
+from stream_anon.training import augment, losses
+from stream_anon.training.data import Batch, Faces
+from stream_anon.training.distil import landmark_target
+from stream_anon.training.game import Game
+from stream_anon.training.identity import Judges
+from stream_anon.training.runtime import autocast
+from stream_anon.training.trainer import FaceTrainer
+
+APPEARANCE_ENCODER = EncoderSpec((24, 48, 96, 160), (0, 1, 1, 1), code=64, margin=0)
+"""128 px to a point on the sphere in 64 dimensions, 0.25 GFLOP."""
+
+
+@dataclass(frozen=True)
+class AppearanceWeights:
+    """Weights of the loss.
+
+    Attributes:
+        adversarial: Of the critic's verdict.
+        features: Recogniser's features, where the code is hardly disturbed.
+        pixels: Absolute difference, where the code is hardly disturbed.
+        identity: 1 - cosine to the picture's own person, where hardly disturbed.
+        cycle: 1 - cosine between a code and the code of what was drawn from it.
+        spread: Uniformity of the codes on the sphere.
+        landmarks: Error of the landmarks found in the new face.
+        steady: Difference between drawing a moved picture and moving the drawn one.
+    """
+
+    adversarial: float = 1.0
+    features: float = 3.0
+    pixels: float = 10.0
+    identity: float = 4.0
+    cycle: float = 4.0
+    spread: float = 0.3
+    landmarks: float = 3.0
+    steady: float = 6.0
+
+
+class Autoencoder(nn.Module):
+    """The encoder and the generator, trained together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder(APPEARANCE_ENCODER)
+        self.generator = FaceGenerator(GeneratorSpec(code=APPEARANCE_ENCODER.code))
+
+
+def disturb(codes: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+    """Half of the codes nearly as they are, a third disturbed, the rest uniform draws.
+
+    Returns:
+        Unit codes (n,d), and (n,) 1 where the face should still be the picture's own.
+    """
+    n, d = codes.shape
+    dice = torch.rand(n, generator=rng, device=codes.device)
+    noise = torch.randn(n, d, generator=rng, device=codes.device) / d**0.5
+    level = augment.uniform((n,), -1.5, 1.5, rng).exp()
+    level = torch.where(dice < 0.5, torch.full_like(level, 0.1), level)[:, None]
+    noisy = F.normalize(codes + level * noise, dim=1)
+    far = (dice > 0.8)[:, None]
+    return torch.where(far, F.normalize(noise, dim=1), noisy), (dice < 0.5).float()
+
+
+class AppearanceTrainer(FaceTrainer):
+    """The autoencoder of `dp-image`, one step at a time.
+
+    Args:
+        faces: The training pictures.
+        judges: Frozen nets and tables.
+        weights: Of the loss.
+        rate: Learning rate.
+        steady_every: Half a batch is moved and drawn again on every so manieth step.
+        start: A trained generator of `identity` to start from.
+    """
+
+    stage = "appearance"
+    number = 3
+
+    def __init__(
+        self,
+        faces: Faces,
+        judges: Judges,
+        weights: AppearanceWeights,
+        *,
+        rate: float = 4e-4,
+        steady_every: int = 4,
+        start: FaceGenerator | None = None,
+    ) -> None:
+        self.faces = faces
+        self.judges = judges
+        self.weights = weights
+        self.steady_every = steady_every
+        self.conceal = Conceal(keep_colour=False).to(self.device)
+        self.nets = Autoencoder()
+        if start is not None:
+            ours = self.nets.generator.state_dict()
+            taken = {k: v for k, v in start.state_dict().items() if ours[k].shape == v.shape}
+            self.nets.generator.load_state_dict(taken, strict=False)
+        self.game = Game(self.nets, self.device, rate=rate)
+
+    def generator(self) -> FaceGenerator:
+        """The net that draws."""
+        return self.nets.generator
+
+    def step(self, batch: Batch, rng: Generator) -> dict[str, float]:
+        """Critic's step, then the autoencoder's."""
+        w, judges, game = self.weights, self.judges, self.game
+        seen = augment.relight(batch.pictures, rng, 0.5) * batch.valid
+        with autocast(self.device):
+            code = self.nets.encoder(seen.contiguous(memory_format=torch.channels_last))
+        given, own = disturb(code, rng)
+        face, pasted = self.draw(batch, given, rng)
+        real = game.view(batch.pictures, batch.valid, batch.landmarks, rng)
+        shown = game.view(pasted, batch.valid, batch.landmarks, rng)
+        log_values = game.critic_step(real, shown)
+
+        game.critic.requires_grad_(False)
+        half = len(own) // 2
+        mine = own[:half] > 0
+        with autocast(self.device):
+            verdict, _ = game.critic(shown)
+            points = judges.landmarker(pasted)
+            person, features = judges.teacher.run(pasted[:half][mine], (56, 28, 14))
+            again = self.nets.encoder(pasted[half:])
+            with torch.no_grad():
+                _, there = judges.teacher.run(batch.pictures[:half][mine], (56, 28, 14))
+        everyone = own[:half][mine]
+        adversarial = -verdict.mean()
+        identity = (
+            losses.toward(person, judges.codes[batch.index[:half][mine]])
+            if len(everyone)
+            else adversarial.new_zeros(())
+        )
+        feature = losses.matched(features, there, everyone)
+        pixel = losses.pixels(pasted, batch.pictures, self.conceal.paint * batch.valid, own)
+        cycle = losses.toward(again, given[half:].detach())
+        spread = losses.spread_out(code)
+        landmark = F.smooth_l1_loss(points.float(), landmark_target(batch.landmarks), beta=0.05)
+        loss = (
+            w.adversarial * adversarial
+            + w.identity * identity
+            + w.features * feature
+            + w.pixels * pixel
+            + w.cycle * cycle
+            + w.spread * spread
+            + w.landmarks * landmark
+        )
+        if game.step % self.steady_every == 0:
+            steady = self.unsteadiness(batch, face, given.detach(), rng)
+            loss = loss + w.steady * steady
+            log_values["steady"] = steady.item()
+        game.generator_step(loss)
+        return log_values | {
+            "adv": adversarial.item(),
+            "id": 1 - identity.item(),
+            "cycle": 1 - cycle.item(),
+            "spread": spread.item(),
+            "pix": pixel.item(),
+            "feat": feature.item(),
+            "lm": landmark.item(),
+        }

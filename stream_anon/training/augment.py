@@ -1,0 +1,93 @@
+"""Augmentation on the device: affine jitter with landmarks, light, degradation.
+
+Every function takes an explicit ``torch.Generator``, so that a step is a
+function of the run's seed and the step's number.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+SIZE = 128
+FLIP_ORDER = [1, 0, 2, 4, 3]
+"""Where each landmark goes when the picture is mirrored."""
+
+
+def uniform(shape: tuple[int, ...], low: float, high: float, rng: Generator) -> Tensor:
+    """Uniform numbers in [low, high) on the generator's device."""
+    return torch.rand(shape, generator=rng, device=rng.device) * (high - low) + low
+
+
+def random_affine(count: int, rng: Generator, *, turn: float, zoom: float, shift: float) -> Tensor:
+    """Random similarities about the frame's centre: (n,2,3), output pixel to input pixel.
+
+    Args:
+        count: How many.
+        rng: Source of randomness.
+        turn: Largest turn in radians.
+        zoom: Largest zoom, as a logarithm.
+        shift: Largest shift in pixels.
+    """
+    angle = uniform((count,), -turn, turn, rng)
+    scale = uniform((count,), -zoom, zoom, rng).exp()
+    move = uniform((count, 2), -shift, shift, rng)
+    c, s = scale * angle.cos(), scale * angle.sin()
+    linear = torch.stack([torch.stack([c, -s], 1), torch.stack([s, c], 1)], 1)
+    return torch.cat([linear, move[:, :, None]], 2)
+
+
+def warp(pictures: Tensor, matrix: Tensor, *, fill: str = "border") -> Tensor:
+    """Warp (n,c,128,128) by matrices of `random_affine` (about the centre)."""
+    theta = matrix.clone()
+    theta[:, :, 2] = matrix[:, :, 2] / (SIZE / 2)
+    grid = F.affine_grid(theta, [len(pictures), 1, SIZE, SIZE], align_corners=False)
+    return F.grid_sample(
+        pictures, grid.to(pictures.dtype), mode="bilinear", padding_mode=fill, align_corners=False
+    )
+
+
+def warp_points(points: Tensor, matrix: Tensor) -> Tensor:
+    """Move landmarks (n,k,2) as `warp` moves pixels."""
+    centred = points - SIZE / 2 - matrix[:, None, :, 2]
+    inverse = torch.linalg.inv(matrix[:, :, :2])
+    return torch.einsum("nij,nkj->nki", inverse, centred) + SIZE / 2
+
+
+def mirror(
+    pictures: Tensor, valid: Tensor, points: Tensor, which: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mirror those of the batch where ``which`` (n,) is true."""
+    w = which.view(-1, 1, 1, 1)
+    flipped = points[:, FLIP_ORDER].clone()
+    flipped[..., 0] = SIZE - flipped[..., 0]
+    return (
+        torch.where(w, pictures.flip(3), pictures),
+        torch.where(w, valid.flip(3), valid),
+        torch.where(which.view(-1, 1, 1), flipped, points),
+    )
+
+
+def relight(pictures: Tensor, rng: Generator, amount: float = 1.0) -> Tensor:
+    """Random brightness, contrast and colour of (n,3,h,w) in [-1, 1]."""
+    n = len(pictures)
+    gain = uniform((n, 1, 1, 1), -0.25 * amount, 0.25 * amount, rng).exp()
+    tint = uniform((n, 3, 1, 1), -0.06 * amount, 0.06 * amount, rng)
+    offset = uniform((n, 1, 1, 1), -0.12 * amount, 0.12 * amount, rng)
+    return (pictures * gain + tint + offset).clamp(-1, 1)
+
+
+def degrade(pictures: Tensor, rng: Generator, share: float = 0.3) -> Tensor:
+    """Lower resolution and noise, as far-away and compressed faces have.
+
+    One factor for the batch, applied to a random ``share`` of it.
+    """
+    n = len(pictures)
+    side = int(uniform((1,), 32, 100, rng).item())
+    small = F.interpolate(pictures, size=(side, side), mode="area")
+    soft = F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+    noise = torch.randn(pictures.shape, generator=rng, device=pictures.device)
+    soft = soft + noise * uniform((n, 1, 1, 1), 0, 0.05, rng)
+    which = uniform((n, 1, 1, 1), 0, 1, rng) < share
+    return torch.where(which, soft, pictures).clamp(-1, 1)

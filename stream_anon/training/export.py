@@ -1,0 +1,128 @@
+"""From torch to what ships: an ONNX graph whose weights lie in a safetensors file.
+
+The weights exist once. ``<name>.safetensors`` holds them by name (8-bit with a
+scale for each output channel where that pays, else half precision); ``<name>.onnx``
+is the graph, and points into that file as ONNX external data. OpenVINO reads
+the pair; torch or anything else can read the tensors alone.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import save_file
+from torch import Tensor, nn
+
+OPSET = 17
+
+
+def trace(net: nn.Module, examples: dict[str, Tensor], outputs: list[str]) -> onnx.ModelProto:
+    """The ONNX graph of a net in evaluation mode, the first dimension free."""
+    buffer = io.BytesIO()
+    names = list(examples)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        torch.onnx.export(
+            net.eval().cpu().float(),
+            tuple(t.contiguous() for t in examples.values()),
+            buffer,  # type: ignore[arg-type]
+            input_names=names,
+            output_names=outputs,
+            dynamic_axes={name: {0: "n"} for name in [*names, *outputs]},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def quantise(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Symmetric 8 bits with one scale for each output channel (the first axis)."""
+    peak = np.abs(weight.reshape(len(weight), -1)).max(1)
+    scale = np.maximum(peak / 127.0, 1e-12).astype(np.float32)
+    shaped = scale.reshape(-1, *([1] * (weight.ndim - 1)))
+    return np.rint(weight / shaped).astype(np.int8), scale
+
+
+def write_pair(
+    model: onnx.ModelProto, path: Path, *, metadata: dict[str, str], eight_bit: bool
+) -> None:
+    """Write ``path`` (``.onnx``) and its ``.safetensors``.
+
+    Args:
+        model: A graph with its weights inside, as `trace` returns it.
+        path: Where the graph goes; the weights go beside it.
+        metadata: Kept in the header of the safetensors file.
+        eight_bit: Whether weights of two and more dimensions are stored in 8 bits.
+    """
+    graph = model.graph
+    stored: dict[str, NDArray[np.generic]] = {}
+    nodes: list[onnx.NodeProto] = []
+    external: list[TensorProto] = []
+    kept: list[TensorProto] = []
+    for item in graph.initializer:
+        value = numpy_helper.to_array(item)
+        if value.dtype != np.float32 or value.size < 512:
+            kept.append(item)
+            continue
+        name = item.name
+        if eight_bit and value.ndim >= 2:
+            codes, scale = quantise(value)
+            stored[f"{name}.q"] = codes
+            kept.append(numpy_helper.from_array(scale, f"{name}.scale"))
+            nodes.append(
+                helper.make_node("DequantizeLinear", [f"{name}.q", f"{name}.scale"], [name], axis=0)
+            )
+        else:
+            stored[f"{name}.h"] = value.astype(np.float16)
+            nodes.append(helper.make_node("Cast", [f"{name}.h"], [name], to=TensorProto.FLOAT))
+    for item in kept:
+        value = numpy_helper.to_array(item)
+        if value.dtype == np.float32 and value.size > 1:
+            stored[item.name] = value
+    weights = path.with_suffix(".safetensors")
+    save_file(stored, weights, metadata=metadata)  # type: ignore[arg-type]
+    raw = weights.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    for name, value in stored.items():
+        begin, end = header[name]["data_offsets"]
+        tensor = TensorProto()
+        tensor.name = name
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+        tensor.dims.extend(value.shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, text in (
+            ("location", weights.name),
+            ("offset", str(8 + size + begin)),
+            ("length", str(end - begin)),
+        ):
+            tensor.external_data.add(key=key, value=text)
+        external.append(tensor)
+    small = [item for item in kept if item.name not in stored]
+    body = list(graph.node)
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend([*small, *external])
+    graph.node.extend([*nodes, *body])
+    onnx.save_model(model, str(path))
+
+
+def export(
+    net: nn.Module,
+    path: Path,
+    examples: dict[str, Tensor],
+    *,
+    output: str,
+    metadata: dict[str, str],
+    eight_bit: bool = True,
+) -> None:
+    """Export a net; see the module's text."""
+    write_pair(trace(net, examples, [output]), path, metadata=metadata, eight_bit=eight_bit)

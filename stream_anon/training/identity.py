@@ -1,0 +1,199 @@
+"""Stage 2: the generator of `identity` (IdentityDP).
+
+It learns to draw the person that a code asks for into a context it did not
+choose: a third of the time the picture's own person (so that there is an
+answer to compare with), else another one, a blend of two, or a draw from the
+public prior. It is paid for the asked identity and fined for the original one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from stream_anon.networks.arch.conceal import Conceal
+from stream_anon.networks.arch.encoder import Encoder, Landmarker
+from stream_anon.networks.arch.generator import FaceGenerator
+from stream_anon.networks.arch.recogniser import OnnxRecogniser
+from stream_anon.training import augment, losses
+from stream_anon.training.codes import Prior
+from stream_anon.training.data import Batch, Faces
+from stream_anon.training.distil import landmark_target
+from stream_anon.training.game import Game
+from stream_anon.training.runtime import autocast
+from stream_anon.training.trainer import FaceTrainer
+
+
+@dataclass(frozen=True)
+class IdentityWeights:
+    """Weights of the generator's loss.
+
+    Attributes:
+        adversarial: Of the critic's verdict.
+        features: Critic's and encoder's features, where the code is the picture's own.
+        pixels: Absolute difference, where the code is the picture's own.
+        identity: 1 - cosine to the asked code.
+        away: Hinge on the cosine to the original person, where another was asked.
+        away_margin: Where that hinge begins.
+        colour: 4x4 colours of the inside.
+        landmarks: Error of the landmarks found in the new face.
+        steady: Difference between drawing a moved picture and moving the drawn one.
+    """
+
+    adversarial: float = 1.0
+    features: float = 3.0
+    pixels: float = 8.0
+    identity: float = 10.0
+    away: float = 8.0
+    away_margin: float = 0.0
+    colour: float = 3.0
+    landmarks: float = 3.0
+    steady: float = 6.0
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Frozen nets and tables the generator is judged with.
+
+    Attributes:
+        teacher: The recogniser whose code space is used.
+        landmarker: Finds five landmarks.
+        codes: (n,d) teacher's codes of every row of the pack.
+        prior: Public prior over those codes.
+        student: A second recogniser of the same space, or None.
+    """
+
+    teacher: OnnxRecogniser
+    landmarker: Landmarker
+    codes: Tensor
+    prior: Prior
+    student: Encoder | None = None
+
+
+def ask(judges: Judges, index: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+    """Codes for a batch: 30 % own, 20 % other, 15 % blends of two, 35 % prior draws.
+
+    Returns:
+        Codes (n,d), and own (n,): 1 where it is the picture's own person.
+    """
+    n = len(index)
+    codes = judges.codes[index]
+    dice = torch.rand(n, generator=rng, device=index.device)
+    own = dice < 0.30
+    blend = (dice >= 0.50) & (dice < 0.65)
+    mix = augment.uniform((n,), 0.3, 0.7, rng) * blend
+    other = F.normalize(
+        codes.roll(1, 0) * (1 - mix[:, None]) + codes.roll(2, 0) * mix[:, None], dim=1
+    )
+    asked = torch.where(own[:, None], codes, other)
+    drawn = judges.prior.draw(n, rng)
+    return torch.where((dice >= 0.65)[:, None], drawn, asked), own.float()
+
+
+class IdentityTrainer(FaceTrainer):
+    """The generator of `identity`, one step at a time.
+
+    Args:
+        faces: The training pictures.
+        judges: Frozen nets and tables.
+        weights: Of the loss.
+        rate: Learning rate.
+        judged_share: Share of a batch whose identity is judged.
+        student_every: The student judges in the teacher's place on every so manieth step.
+        steady_every: Half a batch is moved and drawn again on every so manieth step.
+    """
+
+    stage = "identity"
+    number = 2
+
+    def __init__(
+        self,
+        faces: Faces,
+        judges: Judges,
+        weights: IdentityWeights,
+        *,
+        rate: float = 4e-4,
+        judged_share: float = 0.5,
+        student_every: int = 3,
+        steady_every: int = 4,
+    ) -> None:
+        self.faces = faces
+        self.judges = judges
+        self.weights = weights
+        self.judged_share = judged_share
+        self.student_every = student_every
+        self.steady_every = steady_every
+        self.conceal = Conceal(keep_colour=True).to(self.device)
+        self.game = Game(FaceGenerator(), self.device, rate=rate)
+
+    def generator(self) -> FaceGenerator:
+        """The net that draws."""
+        net = self.game.generator
+        assert isinstance(net, FaceGenerator)  # noqa: S101 - it is made in __init__
+        return net
+
+    def look(self, number: int, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Codes and features of pictures under the judge of this step."""
+        student = self.judges.student
+        if student is None or number % self.student_every:
+            return self.judges.teacher.run(pictures, (56, 28, 14))
+        found = student.features(pictures)
+        return student.code(found), found[:3]
+
+    def step(self, batch: Batch, rng: Generator) -> dict[str, float]:
+        """Critic's step, then the generator's."""
+        w, judges, game = self.weights, self.judges, self.game
+        number = game.step
+        wanted, own = ask(judges, batch.index, rng)
+        face, pasted = self.draw(batch, wanted, rng)
+        real = game.view(batch.pictures, batch.valid, batch.landmarks, rng)
+        shown = game.view(pasted, batch.valid, batch.landmarks, rng)
+        log_values = game.critic_step(real, shown)
+
+        game.critic.requires_grad_(False)
+        judged = max(1, int(len(own) * self.judged_share))
+        mine = own[:judged] > 0
+        with autocast(self.device):
+            verdict, _ = game.critic(shown)
+            code, seen = self.look(number, pasted[:judged])
+            points = judges.landmarker(pasted[:judged])
+            with torch.no_grad():
+                _, there = self.look(number, batch.pictures[:judged][mine])
+        adversarial = -verdict.mean()
+        identity = losses.toward(code, wanted[:judged])
+        original = judges.codes[batch.index[:judged]]
+        away = losses.away(code, original, 1 - own[:judged], w.away_margin)
+        paint = self.conceal.paint * batch.valid
+        pixel = losses.pixels(pasted, batch.pictures, paint, own)
+        feature = losses.matched([f[mine] for f in seen], there, own[:judged][mine])
+        cells = self.conceal.cells(pasted, batch.valid)
+        colour = (cells - self.conceal.cells(batch.pictures, batch.valid)).abs().mean()
+        landmark = F.smooth_l1_loss(
+            points.float(), landmark_target(batch.landmarks[:judged]), beta=0.05
+        )
+        loss = (
+            w.adversarial * adversarial
+            + w.identity * identity
+            + w.away * away
+            + w.pixels * pixel
+            + w.features * feature
+            + w.colour * colour
+            + w.landmarks * landmark
+        )
+        if number % self.steady_every == 0:
+            steady = self.unsteadiness(batch, face, wanted, rng)
+            loss = loss + w.steady * steady
+            log_values["steady"] = steady.item()
+        game.generator_step(loss)
+        return log_values | {
+            "adv": adversarial.item(),
+            "id": 1 - identity.item(),
+            "away": away.item(),
+            "pix": pixel.item(),
+            "feat": feature.item(),
+            "col": colour.item(),
+            "lm": landmark.item(),
+        }

@@ -1,0 +1,40 @@
+"""Sample sheets: what the generator draws now, to be looked at by a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stream_anon.networks.arch.conceal import Conceal, heatmaps
+from stream_anon.training.data import Batch
+from stream_anon.training.runtime import autocast
+
+
+@torch.no_grad()
+def sheet(
+    path: Path, generator: nn.Module, conceal: Conceal, batch: Batch, codes: list[Tensor]
+) -> None:
+    """Write a PNG: one column a face; rows are the picture, the context, then each code.
+
+    Args:
+        path: Where to.
+        generator: In evaluation mode.
+        conceal: Its bottleneck.
+        batch: n faces.
+        codes: One (n,d) for each further row.
+    """
+    context = conceal(batch.pictures, batch.valid)
+    rows = [batch.pictures, context[:, :3]]
+    packed = context.contiguous(memory_format=torch.channels_last)
+    for code in codes:
+        with autocast(context.device):
+            face = generator(packed, heatmaps(batch.landmarks), code).float()
+        rows.append((conceal.paint * face + (1 - conceal.paint) * batch.pictures) * batch.valid)
+    lines = [torch.cat(list(row.clamp(-1, 1)), 2) for row in rows]
+    picture = torch.cat(lines, 1).permute(1, 2, 0).float().cpu().numpy()
+    rgb = np.rint((picture + 1) * 127.5).astype(np.uint8)
+    cv2.imwrite(str(path), rgb[..., ::-1])

@@ -1,0 +1,177 @@
+"""What the trainers of both generators share: drawing, steadiness, the loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from stream_anon.networks.arch.conceal import Conceal, heatmaps
+from stream_anon.networks.arch.generator import FaceGenerator
+from stream_anon.training import augment, losses
+from stream_anon.training.data import Batch, Faces
+from stream_anon.training.game import Game
+from stream_anon.training.runtime import (
+    Progress,
+    Threads,
+    autocast,
+    load_checkpoint,
+    save_checkpoint,
+    step_generator,
+)
+
+log = logging.getLogger(__name__)
+
+
+class FaceTrainer(ABC):
+    """A generator in training.
+
+    Attributes:
+        faces: The training pictures.
+        conceal: The generator's bottleneck.
+        game: Generator, critic, averages.
+        stage: Name of the stage; its checkpoint is ``<stage>.pt``.
+        number: Of the stage, for its randomness.
+    """
+
+    stage: str
+    number: int
+    faces: Faces
+    conceal: Conceal
+    game: Game
+
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return self.faces.device
+
+    @abstractmethod
+    def generator(self) -> FaceGenerator:
+        """The net that draws."""
+
+    @abstractmethod
+    def step(self, batch: Batch, rng: Generator) -> dict[str, float]:
+        """Critic's step, then the generator's; what is worth a progress line."""
+
+    def draw(self, batch: Batch, code: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        """New faces, and the pictures with them pasted in; landmarks jitter by 0.7 px."""
+        noise = torch.randn(batch.landmarks.shape, generator=rng, device=self.device)
+        context = self.conceal(batch.pictures, batch.valid)
+        context = context.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device):
+            face = self.generator()(context, heatmaps(batch.landmarks + 0.7 * noise), code)
+        face = face.float()
+        paint = self.conceal.paint
+        return face, (paint * face + (1 - paint) * batch.pictures) * batch.valid
+
+    def unsteadiness(self, batch: Batch, face: Tensor, code: Tensor, rng: Generator) -> Tensor:
+        """Half of the batch moved a little and drawn again, against the moved drawing."""
+        half = len(face) // 2
+        matrix = augment.random_affine(half, rng, turn=0.04, zoom=0.03, shift=2.0)
+        moved = Batch(
+            augment.warp(batch.pictures[:half], matrix),
+            (augment.warp(batch.valid[:half], matrix) > 0.99).float(),
+            augment.warp_points(batch.landmarks[:half], matrix),
+            batch.index[:half],
+        )
+        again, _ = self.draw(moved, code[:half], rng)
+        there = augment.warp(face[:half].detach(), matrix)
+        everywhere = torch.ones(half, device=self.device)
+        return losses.pixels(again, there, self.conceal.inside * batch.valid[:half], everywhere)
+
+
+class Gossip:
+    """Train one generator in several processes that never wait for each other.
+
+    Now and then a process leaves its weights in a shared folder and moves half
+    way to those of the others (gossip averaging, Blot et al. 2016). On a busy
+    CPU this makes use of cores where threads would wait for the slowest.
+
+    Args:
+        folder: The shared folder.
+        name: This process's own file in it.
+        every: Steps between two exchanges.
+    """
+
+    def __init__(self, folder: Path, name: str, every: int = 40) -> None:
+        self.folder = folder
+        self.name = name
+        self.every = every
+        self._seen: dict[Path, float] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def exchange(self, game: Game) -> None:
+        """Leave the weights and take half of each newer neighbour's."""
+        nets = {"generator": game.generator, "critic": game.critic, "average": game.average}
+        for path in self.folder.glob("*.pt"):
+            stamp = path.stat().st_mtime
+            if path.stem == self.name or self._seen.get(path, 0.0) >= stamp:
+                continue
+            self._seen[path] = stamp
+            theirs = load_checkpoint(path, game.device)
+            with torch.no_grad():
+                for key, net in nets.items():
+                    for name, value in net.state_dict().items():
+                        if value.dtype.is_floating_point:
+                            value.lerp_(theirs[key][name], 0.5)
+        state = {key: net.state_dict() for key, net in nets.items()}
+        save_checkpoint(self.folder / f"{self.name}.pt", state)
+
+
+def train(
+    trainer: FaceTrainer,
+    folder: Path,
+    *,
+    pictures: int,
+    batch: int = 32,
+    seed: int = 0,
+    decay_from: float = 0.75,
+    threads: int = 0,
+    checkpoint_seconds: float = 240.0,
+    on_checkpoint: Callable[[FaceTrainer], None] | None = None,
+    gossip: Gossip | None = None,
+) -> None:
+    """Train, or resume, until ``pictures`` were shown.
+
+    Args:
+        trainer: What is trained.
+        folder: Where ``<stage>.pt`` lies.
+        pictures: How many in all.
+        batch: Pictures a step.
+        seed: Of the whole stage.
+        decay_from: Share of the run after which the learning rate falls linearly.
+        threads: Most CPU threads, fewer beside busy neighbours; 0 leaves torch's number.
+        checkpoint_seconds: How often the checkpoint and a sheet are written.
+        on_checkpoint: Called after each checkpoint.
+        gossip: Other processes that train the same generator with other seeds.
+    """
+    path = folder / f"{trainer.stage}.pt"
+    game = trainer.game
+    if path.exists():
+        game.restore(load_checkpoint(path, trainer.device))
+        log.info("%s: resumed at step %d", trainer.stage, game.step)
+    steps = pictures // batch
+    progress = Progress(trainer.stage, pictures)
+    written = adapted = time.monotonic()
+    cores = Threads(threads)
+    while game.step < steps:
+        if time.monotonic() - adapted > 5:
+            cores.adapt(time.monotonic() - adapted)
+            adapted = time.monotonic()
+        done = game.step / steps
+        game.set_rate(min(1.0, max(0.02, (1 - done) / (1 - decay_from))))
+        rng = step_generator(seed, trainer.number, game.step, trainer.device)
+        progress.add(batch, trainer.step(trainer.faces.batch(batch, rng), rng))
+        progress.report(game.step * batch)
+        if gossip is not None and game.step % gossip.every == 0:
+            gossip.exchange(game)
+        if time.monotonic() - written > checkpoint_seconds or game.step == steps:
+            written = time.monotonic()
+            save_checkpoint(path, game.state())
+            if on_checkpoint is not None:
+                on_checkpoint(trainer)
