@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,15 +22,13 @@ from stream_anon.cli.boundary import (
     fail_usage,
     say,
 )
-from stream_anon.cli.rows import Command, Option
+from stream_anon.cli.rows import Command, option
 from stream_anon.cli.times import Time
 from stream_anon.device import choose
 from stream_anon.errors import StreamAnonError, UsageError
 
 if TYPE_CHECKING:
     from stream_anon.config import Config
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -49,55 +47,51 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
     return [name for name in METHODS if name.startswith(incomplete)]
 
 
-def _option(*names: str, group: str, **rest: Any) -> Callable[[Decorated], Decorated]:
-    return click.option(*names, cls=Option, group=group, **rest)
-
-
 @click.command(
     cls=Command,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     options_metavar="[OPTIONS]",
 )
 @click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True, type=_PATH)
-@_option("-o", "--output", group="Result", metavar="PATH",
-         help="file or folder [NAME_anonymized.EXT]")
-@_option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
-         help="what exists: replace | keep")
-@_option("-n", "--skip", group="Result", row="existing", is_flag=True)
-@_option("--report", group="Result", metavar="FILE",
-         help="write what was done, as JSON")
-@_option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
-@_option("--method", group="Faces", metavar="NAME", help="what a face becomes",
-         shell_complete=_methods)
-@_option("--mechanism", group="Faces", row="noise", metavar="NAME",
-         help="identity, dp-image: noise, budget")
-@_option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
-@_option("--on-fault", group="Faces", metavar="stop|step-down",
-         type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
-@_option("--draw-boxes", group="Faces", is_flag=True, help="show what was tracked")
-@_option("--codec", group="Video", metavar="NAME",
-         type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
-         help="auto, h264, hevc, av1, vp9, gif")
-@_option("--crf", group="Video", row="quality", metavar="N", type=float,
-         help="quality, speed of the encoder")
-@_option("--encoder-preset", group="Video", row="quality", metavar="NAME")
-@_option("--start", group="Video", row="span", metavar="TIME", type=Time(),
-         help="this part only: 12.5 or h:mm:ss")
-@_option("--end", group="Video", row="span", metavar="TIME", type=Time())
-@_option("--audio", group="Video", metavar="copy|drop", type=click.Choice(["copy", "drop"]),
-         help="sound: bit for bit, or none")
-@_option("--keep-metadata", group="Video", is_flag=True, help="keep place, time and device")
-@_option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
-         help="options from a preset | a YAML file")
-@_option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
-@_option("--pipeline", group="Options", metavar="FILE", default="redact",
-         help="your own pipeline, a .py file")
-@_option("--device", group="Machine", metavar="auto|cpu|cuda",
-         type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: doctor")
-@_option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
-         help="folder with network weights")
-@_option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
-@_option("-v", "--verbose", group="Words", row="words", count=True)
+@option("-o", "--output", group="Result", metavar="PATH",
+        help="file or folder [NAME_anonymized.EXT]")
+@option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
+        help="what exists: replace | keep")
+@option("-n", "--skip", group="Result", row="existing", is_flag=True)
+@option("--report", group="Result", metavar="FILE",
+        help="write what was done, as JSON")
+@option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
+@option("--method", group="Faces", metavar="NAME", help="what a face becomes",
+        shell_complete=_methods)
+@option("--mechanism", group="Faces", row="noise", metavar="NAME",
+        help="identity, dp-image: noise, budget")
+@option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
+@option("--on-fault", group="Faces", metavar="stop|step-down",
+        type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
+@option("--draw-boxes", group="Faces", is_flag=True, help="show what was tracked")
+@option("--codec", group="Video", metavar="NAME",
+        type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
+        help="auto, h264, hevc, av1, vp9, gif")
+@option("--crf", group="Video", row="quality", metavar="N", type=float,
+        help="quality, speed of the encoder")
+@option("--encoder-preset", group="Video", row="quality", metavar="NAME")
+@option("--start", group="Video", row="span", metavar="TIME", type=Time(),
+        help="this part only: 12.5 or h:mm:ss")
+@option("--end", group="Video", row="span", metavar="TIME", type=Time())
+@option("--audio", group="Video", metavar="copy|drop", type=click.Choice(["copy", "drop"]),
+        help="sound: bit for bit, or none")
+@option("--keep-metadata", group="Video", is_flag=True, help="keep place, time and device")
+@option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
+        help="options from a preset | a YAML file")
+@option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
+@option("--pipeline", group="Options", metavar="FILE", default="redact",
+        help="your own pipeline, a .py file")
+@option("--device", group="Machine", metavar="auto|cpu|cuda",
+        type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: doctor")
+@option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
+        help="folder with network weights")
+@option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
+@option("-v", "--verbose", group="Words", row="words", count=True)
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def redact(
     inputs_: tuple[Path, ...],
@@ -237,7 +231,7 @@ def _show_plans(planned: Sequence[inputs.Job], config: Config) -> None:
         raise Exit(FAILED)
 
 
-def _asker(overwrite: bool, skip: bool) -> Any:
+def _asker(overwrite: bool, skip: bool) -> Callable[[Path], bool]:
     """What decides whether an existing output is replaced."""
 
     def may_replace(target: Path) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 LABEL, NAMES = 9, 33
 """Widths in characters of the first two columns of the table."""
@@ -22,6 +25,11 @@ class Option(click.Option):
         """How the option is written: ``-o, --output PATH``."""
         words = ", ".join(sorted(self.opts, key=len))
         return words if self.is_flag or self.count else f"{words} {self.metavar}"
+
+
+def option(*names: str, group: str, **rest: Any) -> Callable[[Decorated], Decorated]:
+    """``click.option`` for a row of the table; options with the same ``row`` share a line."""
+    return click.option(*names, cls=Option, group=group, **rest)
 
 
 class Command(click.Command):
