@@ -360,12 +360,12 @@ def kept_metadata(stream: StreamInfo, everything: bool) -> Mapping[str, str]:
 
 def chapters(info: MediaInfo) -> list[Any]:
     """The input's chapters on the output's time line, as PyAV takes them."""
-    begin = Fraction(info.begin or 0.0)
+    begin = Fraction(info.begin or 0.0).limit_denominator(1000)
     out: list[Any] = []
     for number, chapter in enumerate(info.chapters, start=1):
         start, end = chapter.start - begin, chapter.end - begin
         if info.end is not None:
-            end = min(end, Fraction(info.end) - begin)
+            end = min(end, Fraction(info.end).limit_denominator(1000) - begin)
         if end <= 0 or start >= end:
             continue
         out.append(

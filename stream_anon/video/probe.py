@@ -205,7 +205,11 @@ def _video(stream: Any, frame: Any) -> VideoInfo:
 
 def picture_rate(stream: Any) -> Fraction:
     """Pictures a second, from what the container and the codec say; 25 when neither does."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    if stream.container.format.name in _RAW:
+        # The demuxer's own default comes first there, what the codec says second.
+        rates[:2] = [stream.guessed_rate, stream.average_rate]
+    for rate in rates:
         if rate and 0 < rate <= 1000:
             return Fraction(rate)
     return _DEFAULT_RATE

@@ -26,7 +26,7 @@ from stream_anon.video.picture import Picture
 from stream_anon.video.probe import has_timestamps, open_input, probe, reason
 
 _COPYABLE = ("audio", "subtitle")
-_INDEXED = {"mov", "matroska", "avi"}
+_INDEXED = {"mov", "matroska"}
 _SEEK_MARGIN = 1
 """Seconds before the wanted time to seek to, for sound that is stored ahead of its picture."""
 _PROMISE_SLACK = 0.25
@@ -206,8 +206,9 @@ class FileSource(Source):
 
     def _cut(self) -> Iterator[Picture | Copied]:
         """The part from ``begin`` to ``end``; a given ``begin`` becomes time 0."""
-        begin = Fraction(self.info.begin or 0.0) + Fraction(self.info.start)
-        end = None if self.info.end is None else Fraction(self.info.end) + Fraction(self.info.start)
+        start = _exact(self.info.start)
+        begin = start + _exact(self.info.begin or 0.0)
+        end = None if self.info.end is None else start + _exact(self.info.end)
         span = _Span(self.info, self._copied, begin, end)
         counts: dict[int, int] = {}
         waiting: list[Picture | Copied] = []
@@ -236,8 +237,9 @@ class FileSource(Source):
         if self.info.begin is None or not indexed or len(self.info.video) > 1:
             yield from self._read()
             return
+        seek = max(begin - _SEEK_MARGIN, _exact(self.info.start))
         held: list[Picture | Copied] = []
-        with closing(self._read(begin - _SEEK_MARGIN)) as items:
+        with closing(self._read(seek)) as items:
             for item in items:
                 held.append(item)
                 time = _time(item)
@@ -354,6 +356,11 @@ class _Span:
         self._open = self._open - {item.stream}
         late = time > self._end + _SOUND_LAG
         return not self._open or (late and not self._open & self._open_video)
+
+
+def _exact(seconds: float) -> Fraction:
+    """The decimal number that somebody wrote, which the float only comes near."""
+    return Fraction(seconds).limit_denominator(av.time_base)
 
 
 def _time(item: Picture | Copied) -> Fraction | None:

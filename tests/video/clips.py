@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 FAST = {"preset": "ultrafast", "crf": "20"}
+QUIET = {"x265-params": "log-level=none"}
 
 
 def texture(index: int, width: int, height: int, speed: float = 2.0) -> np.ndarray:
@@ -79,6 +80,8 @@ def make_clip(
     base = time_base or 1 / rate
     if options is None:
         options = FAST if codec in ("libx264", "libx265") else {}
+    if codec == "libx265":
+        options = {**options, **QUIET}
     with av.open(
         str(path), "w", format=format, container_options=container_options or {}
     ) as container:
