@@ -102,7 +102,8 @@ def grid_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
     def weights(position: NDArray[np.float32]) -> NDArray[np.float32]:
         p = np.clip(position - 0.5, 0, GRID - 1)
-        return np.maximum(0.0, 1.0 - np.abs(p[:, None] - np.arange(GRID)[None, :]))
+        hats = 1.0 - np.abs(p[:, None] - np.arange(GRID)[None, :])
+        return np.asarray(np.maximum(0.0, hats), np.float32)
 
     wx, wy = weights(u), weights(v)
     spread = wy[:, None, :, None] * wx[None, :, None, :]

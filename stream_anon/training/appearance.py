@@ -18,6 +18,7 @@ from stream_anon.networks.arch.conceal import Conceal
 from stream_anon.networks.arch.encoder import Encoder, EncoderSpec
 from stream_anon.networks.arch.generator import FaceGenerator, GeneratorSpec
 from stream_anon.training import augment, losses
+from stream_anon.training.codes import Prior
 from stream_anon.training.data import Batch, Faces
 from stream_anon.training.distil import landmark_target
 from stream_anon.training.game import Game
@@ -119,6 +120,34 @@ class AppearanceTrainer(FaceTrainer):
     def generator(self) -> FaceGenerator:
         """The net that draws."""
         return self.nets.generator
+
+    def _averages(self) -> Autoencoder:
+        nets = self.game.average
+        assert isinstance(nets, Autoencoder)  # noqa: S101 - it is a copy of self.nets
+        return nets
+
+    def average(self) -> FaceGenerator:
+        """The running average of the net that draws: what ships."""
+        return self._averages().generator
+
+    def average_encoder(self) -> Encoder:
+        """The running average of the encoder: what ships."""
+        return self._averages().encoder
+
+    def prior(self) -> Prior:
+        """Uniform on the sphere: what the codes are spread over while training."""
+        d = APPEARANCE_ENCODER.code
+        return Prior(torch.zeros(d), torch.eye(d) / d**0.5)
+
+    @torch.no_grad()
+    def shown_codes(self, batch: Batch, rng: Generator) -> list[Tensor]:
+        """The faces' own, then three of nobody."""
+        n, d = len(batch.pictures), APPEARANCE_ENCODER.code
+        rows = [self.average_encoder()(batch.pictures)]
+        for _ in range(3):
+            noise = torch.randn(1, d, generator=rng, device=self.device)
+            rows.append(F.normalize(noise, dim=1).expand(n, -1))
+        return rows
 
     def step(self, batch: Batch, rng: Generator) -> dict[str, float]:
         """Critic's step, then the autoencoder's."""

@@ -89,7 +89,7 @@ def write_pair(
         if value.dtype == np.float32 and value.size > 1:
             stored[item.name] = value
     weights = path.with_suffix(".safetensors")
-    save_file(stored, weights, metadata=metadata)  # type: ignore[arg-type]
+    save_file(stored, weights, metadata=metadata)
     raw = weights.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + size])

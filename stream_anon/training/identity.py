@@ -135,6 +135,23 @@ class IdentityTrainer(FaceTrainer):
         assert isinstance(net, FaceGenerator)  # noqa: S101 - it is made in __init__
         return net
 
+    def average(self) -> FaceGenerator:
+        """The running average of the net that draws: what ships."""
+        net = self.game.average
+        assert isinstance(net, FaceGenerator)  # noqa: S101 - it is a copy of the generator
+        return net
+
+    def prior(self) -> Prior:
+        """The prior over the teacher's codes."""
+        return self.judges.prior
+
+    @torch.no_grad()
+    def shown_codes(self, batch: Batch, rng: Generator) -> list[Tensor]:
+        """The faces' own, then three of nobody."""
+        n = len(batch.pictures)
+        own = self.judges.teacher(batch.pictures)
+        return [own, *(self.judges.prior.draw(1, rng).expand(n, -1) for _ in range(3))]
+
     def look(self, number: int, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Codes and features of pictures under the judge of this step."""
         student = self.judges.student

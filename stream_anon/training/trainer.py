@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from stream_anon.networks.arch.conceal import Conceal, heatmaps
 from stream_anon.networks.arch.generator import FaceGenerator
 from stream_anon.training import augment, losses
+from stream_anon.training.codes import Prior
 from stream_anon.training.data import Batch, Faces
 from stream_anon.training.game import Game
 from stream_anon.training.runtime import (
@@ -53,6 +54,18 @@ class FaceTrainer(ABC):
     @abstractmethod
     def generator(self) -> FaceGenerator:
         """The net that draws."""
+
+    @abstractmethod
+    def average(self) -> FaceGenerator:
+        """The running average of the net that draws: what ships."""
+
+    @abstractmethod
+    def prior(self) -> Prior:
+        """The public prior over the codes that it draws from."""
+
+    @abstractmethod
+    def shown_codes(self, batch: Batch, rng: Generator) -> list[Tensor]:
+        """Codes (n,d) for a sample sheet: the faces' own, then three of nobody."""
 
     @abstractmethod
     def step(self, batch: Batch, rng: Generator) -> dict[str, float]:

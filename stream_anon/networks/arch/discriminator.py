@@ -45,7 +45,7 @@ class Discriminator(nn.Module):
             x = F.leaky_relu(layer(x), SLOPE)
             features.append(x)
         local = self.local(features[2]).flatten(1)
-        groups = x.unflatten(0, (-1, min(4, len(x)))).float()
+        groups = x.reshape(-1, min(4, len(x)), *x.shape[1:]).float()
         deviation = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
         plane = deviation.repeat_interleave(min(4, len(x))).view(-1, 1, 1, 1)
         x = torch.cat([x, plane.expand(-1, 1, *x.shape[2:]).to(x.dtype)], 1)

@@ -54,7 +54,8 @@ class StyledConv(nn.Module):
         if self.normalise:
             h = F.instance_norm(h)
         scale, shift = self.affine(style)[:, :, None, None].chunk(2, 1)
-        return h * (1 + scale) + shift
+        out: Tensor = h * (1 + scale) + shift
+        return out
 
 
 class StyledBlock(nn.Module):
@@ -67,7 +68,8 @@ class StyledBlock(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """(n,c,h,w), (n,style) to (n,c,h,w)."""
-        return x + self.second(self.first(x, style), style)
+        out: Tensor = x + self.second(self.first(x, style), style)
+        return out
 
 
 class PlainBlock(nn.Module):
@@ -80,7 +82,9 @@ class PlainBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n,c,h,w) to (n,c,h,w)."""
-        return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, SLOPE)), SLOPE))
+        h = self.first(F.leaky_relu(x, SLOPE))
+        out: Tensor = x + self.second(F.leaky_relu(h, SLOPE))
+        return out
 
 
 class FaceGenerator(nn.Module):

@@ -6,6 +6,7 @@ any other operator is refused by name rather than guessed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,10 @@ class Clip(torch.autograd.Function):
         return torch.ops.aten.threshold_backward(gradient, out, ctx.low), None, None
 
 
+_frozen_conv: Callable[..., Tensor] = FrozenConv.apply
+_clip: Callable[..., Tensor] = Clip.apply
+
+
 class OnnxRecogniser(nn.Module):
     """An ONNX recogniser with 112 px input, as torch operations (weights frozen).
 
@@ -96,6 +101,9 @@ class OnnxRecogniser(nn.Module):
         mean: Subtracted from pictures in [0, 1], by channel.
         std: Divided by, by channel.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -162,9 +170,9 @@ class OnnxRecogniser(nn.Module):
             first = values[inputs[0]]
             if kind == "conv":
                 weight, bias = (self.convolutions[n.replace(".", "_")] for n in inputs[1:3])
-                result = FrozenConv.apply(first, weight, bias, torch.tensor(numbers))
+                result = _frozen_conv(first, weight, bias, torch.tensor(numbers))
             elif kind == "clip":
-                result = Clip.apply(first, numbers[0], numbers[1])
+                result = _clip(first, numbers[0], numbers[1])
             elif kind == "relu":
                 result = F.relu(first)
             elif kind == "add":

@@ -1,0 +1,227 @@
+"""The stages of a training run, each resumable, each a method of `Training`."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stream_anon.errors import UsageError
+from stream_anon.networks.arch.encoder import STUDENT_A, Encoder, Landmarker
+from stream_anon.networks.arch.generator import FaceGenerator
+from stream_anon.networks.arch.recogniser import OnnxRecogniser
+from stream_anon.training.appearance import AppearanceTrainer, AppearanceWeights
+from stream_anon.training.codes import Prior, code_table
+from stream_anon.training.data import Batch, Faces
+from stream_anon.training.distil import distil
+from stream_anon.training.export import export
+from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges
+from stream_anon.training.pack import Pack, build_pack
+from stream_anon.training.plan import TrainConfig
+from stream_anon.training.runtime import load_checkpoint, pick_device, place, save_checkpoint
+from stream_anon.training.sheets import sheet
+from stream_anon.training.trainer import FaceTrainer, Gossip, train
+
+log = logging.getLogger(__name__)
+
+SHOWN = 12
+"""Faces on a sample sheet."""
+
+
+class Training:
+    """One run.
+
+    Args:
+        config: What is asked for.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.out = config.out
+        self.device = pick_device(config.device)
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    def run(self) -> None:
+        """Run the stages that were asked for."""
+        for stage in self.config.stages:
+            log.info("stage %s on %s", stage, self.device)
+            getattr(self, f"_{stage}")()
+
+    @cached_property
+    def faces(self) -> Faces:
+        """The training pictures: from the pack, which is built first where it is missing."""
+        folder = self.out / "pack"
+        if not folder.is_dir():
+            if not self.config.data or self.config.detector is None:
+                raise UsageError("a new run needs --data and --detector")
+            build_pack(list(self.config.data), self.config.detector).save(folder)
+        return Faces(Pack.load(folder), self.device)
+
+    @cached_property
+    def teacher(self) -> OnnxRecogniser:
+        """The recogniser whose space is learned."""
+        if self.config.teacher is None:
+            raise UsageError("training needs --teacher, a recogniser as an ONNX file")
+        return place(OnnxRecogniser(self.config.teacher), self.device)
+
+    @cached_property
+    def judges(self) -> Judges:
+        """What the generators are judged with."""
+        state = load_checkpoint(self.out / "distil.pt", self.device)["nets"]
+        landmarker = place(Landmarker(), self.device).eval().requires_grad_(False)
+        student = place(Encoder(STUDENT_A), self.device).eval().requires_grad_(False)
+        for name, net in (("landmarker", landmarker), ("student", student)):
+            prefix = f"{name}."
+            net.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )
+        codes = self._codes()
+        return Judges(self.teacher, landmarker, codes, Prior.fit(codes), student)
+
+    def _codes(self) -> Tensor:
+        path = self.out / "codes.pt"
+        if path.exists():
+            return load_checkpoint(path, self.device)["codes"]  # type: ignore[no-any-return]
+        codes = code_table(self.teacher, self.faces)
+        save_checkpoint(path, {"codes": codes})
+        return codes
+
+    def _distil(self) -> None:
+        options = self.config.distil
+        distil(
+            self.faces,
+            self.teacher,
+            self.out,
+            pictures=options.pictures,
+            batch=options.batch,
+            rate=options.rate,
+            seed=self.config.seed,
+            checkpoint_seconds=self.config.checkpoint_seconds,
+        )
+
+    @cached_property
+    def _identity_trainer(self) -> IdentityTrainer:
+        options = self.config.identity
+        weights = IdentityWeights(
+            **options.model_dump(include=set(IdentityWeights.__dataclass_fields__))
+        )
+        return IdentityTrainer(
+            self.faces,
+            self.judges,
+            weights,
+            rate=options.rate,
+            judged_share=options.judged_share,
+            student_every=options.student_every,
+            steady_every=options.steady_every,
+        )
+
+    def _identity(self) -> None:
+        torch.manual_seed(self.config.seed)
+        options = self.config.identity
+        self._train(self._identity_trainer, options.pictures, options.batch, options.decay_from)
+
+    @cached_property
+    def _appearance_trainer(self) -> AppearanceTrainer:
+        options = self.config.appearance
+        weights = AppearanceWeights(
+            **options.model_dump(include=set(AppearanceWeights.__dataclass_fields__))
+        )
+        start = None
+        path = self.out / "identity.pt"
+        if path.exists():
+            start = FaceGenerator()
+            start.load_state_dict(load_checkpoint(path, self.device)["average"])
+        return AppearanceTrainer(
+            self.faces,
+            self.judges,
+            weights,
+            rate=options.rate,
+            steady_every=options.steady_every,
+            start=start,
+        )
+
+    def _appearance(self) -> None:
+        torch.manual_seed(self.config.seed + 1)
+        options = self.config.appearance
+        self._train(self._appearance_trainer, options.pictures, options.batch, options.decay_from)
+
+    def _train(self, trainer: FaceTrainer, pictures: int, batch: int, decay_from: float) -> None:
+        config = self.config
+        gossip = None
+        folder = self.out
+        if config.workers > 1:
+            gossip = Gossip(self.out / f"gossip-{trainer.stage}", str(config.worker))
+            folder = self.out if config.worker == 0 else self.out / f"worker-{config.worker}"
+        train(
+            trainer,
+            folder,
+            pictures=pictures,
+            batch=batch,
+            seed=config.seed + config.worker,
+            decay_from=decay_from,
+            threads=config.threads,
+            checkpoint_seconds=config.checkpoint_seconds,
+            on_checkpoint=self._sheet if config.worker == 0 else None,
+            gossip=gossip,
+        )
+
+    def _sheet(self, trainer: FaceTrainer) -> None:
+        """Own code, then three that are the same for every face of the sheet."""
+        rng = torch.Generator(device=self.device).manual_seed(5)
+        batch: Batch = self.faces.batch(SHOWN, rng, turn=0.0, zoom=0.0, shift=0.0)
+        path = self.out / f"{trainer.stage}_{trainer.game.step:07d}.png"
+        sheet(path, trainer.average(), trainer.conceal, batch, trainer.shown_codes(batch, rng))
+
+    def _export(self) -> None:
+        """Write the weights that ship; those of stages that were not run are left alone."""
+        folder = self.config.weights or self.out / "weights"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = torch.zeros(2, 3, 128, 128)
+        context, maps = torch.zeros(2, 4, 128, 128), torch.zeros(2, 5, 64, 64)
+        notes = {"licence": "Apache-2.0", "trained_by": "stream-anon train"}
+        if (self.out / "distil.pt").exists():
+            export(
+                self.judges.student or Encoder(STUDENT_A),
+                folder / "identity_encoder.onnx",
+                {"pictures": picture},
+                output="code",
+                metadata=notes,
+            )
+        for stage, name in (("identity", "identity"), ("appearance", "appearance")):
+            if not (self.out / f"{stage}.pt").exists():
+                continue
+            trainer: FaceTrainer
+            trainer = self._identity_trainer if stage == "identity" else self._appearance_trainer
+            state = load_checkpoint(self.out / f"{stage}.pt", self.device)
+            trainer.game.restore(state)
+            prior = trainer.prior()
+            _save_prior(folder / f"{name}_prior.npz", prior)
+            examples = {"context": context, "maps": maps, "code": prior.mean.cpu().repeat(2, 1)}
+            export(
+                trainer.average(),
+                folder / f"{name}_generator.onnx",
+                examples,
+                output="face",
+                metadata=notes | {"steps": str(trainer.game.step)},
+                eight_bit=stage != "identity",
+            )
+            if isinstance(trainer, AppearanceTrainer):
+                export(
+                    trainer.average_encoder(),
+                    folder / "appearance_encoder.onnx",
+                    {"pictures": picture},
+                    output="code",
+                    metadata=notes | {"steps": str(trainer.game.step)},
+                )
+
+
+def _save_prior(path: Path, prior: Prior) -> None:
+    np.savez(
+        path,
+        mean=prior.mean.cpu().numpy().astype(np.float32),
+        root=prior.root.cpu().numpy().astype(np.float32),
+    )
