@@ -40,8 +40,8 @@ class Drawn(CodedMethod):
         if self._paint is not None:
             return self._paint(crops), None
         x = np.linspace(0, 6.0, 128)
-        wave = np.sin(x[None, :, None] + 4 * codes[:, None, None, :]) * np.cos(x[:, None, None])
-        return np.rint(127 + 100 * wave).astype(np.uint8), None
+        wave = 80 * np.sin(x)[None, :] * np.cos(x)[:, None]
+        return np.rint(127 + wave[None, ..., None] + 30 * codes[:, None, None]).astype(np.uint8), None
 
 
 def subject(track=1, landmarks=TEMPLATE, size=80.0, seconds=0.0):
