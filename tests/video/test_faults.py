@@ -79,16 +79,13 @@ def test_a_file_that_breaks_off(tmp_path, suffix, share):
     data = source.read_bytes()
     path = tmp_path / f"cut{suffix}"
     path.write_bytes(data[: int(len(data) * share)])
-    try:
-        with FileSource(path) as reader:
-            count = len(list(reader.pictures()))
-    except InputError as error:
-        assert str(path) in str(error)
-        assert "\n" not in str(error)
+    # Matroska tells its length only roughly: a quarter of a second may go unnoticed.
+    if suffix == ".mkv" and share > 0.9:
+        assert len(list(FileSource(path).pictures())) >= 60 - 7
     else:
-        # Matroska tells its length only roughly: a quarter of a second may go unnoticed.
-        assert suffix == ".mkv"
-        assert count >= 60 - 7
+        with pytest.raises(InputError, match="cut") as caught:
+            list(FileSource(path).pictures())
+        assert "\n" not in str(caught.value)
     with FileSource(path, tolerant=True) as reader:
         assert 0 < len(list(reader.pictures())) < 60
 
@@ -110,11 +107,10 @@ def test_an_index_at_the_end_that_is_missing(tmp_path):
 def test_pictures_that_change_their_form(tmp_path, second, words):
     path = joined(tmp_path / "x.ts", [(96, 64, "yuv420p"), second])
     with FileSource(path) as source:
-        seen = 0
+        seen = []
         with pytest.raises(PictureFault, match=words):
-            for _ in source.pictures():
-                seen += 1
-    assert seen == 8
+            seen.extend(source.pictures())
+    assert len(seen) == 8
     with pytest.raises(PictureFault):
         pass_through(path, tmp_path / "out.ts")
     assert not (tmp_path / "out.ts").exists()
