@@ -18,9 +18,11 @@ from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.blend import add_grain, match_light
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum
+from stream_anon.methods.pseudonyms import WARNING, Pseudonyms
 from stream_anon.privacy import (
     Mechanism,
     Prior,
+    Release,
     Releases,
     SecureRandom,
     UnsafeSeedWarning,
@@ -79,15 +81,21 @@ class CodedMethod(Method):
         chosen: the mechanism by which the code of a track is released.
         smallest: faces smaller than this many pixels are declined.
         random: where the randomness comes from; None makes one from the operating system.
+        pseudonyms: a person who comes back gets the same face again; see ``Pseudonyms``.
     """
 
     crop_size = FACE_FRAME
 
     def __init__(
-        self, chosen: Mechanism, smallest: float, random: SecureRandom | None = None
+        self,
+        chosen: Mechanism,
+        smallest: float,
+        random: SecureRandom | None = None,
+        pseudonyms: bool = False,
     ) -> None:
         self._random = random if random is not None else SecureRandom()
         self._releases = Releases(chosen, rng=self._random.spawn("releases"))
+        self._people = Pseudonyms() if pseudonyms else None
         self._fitness = Fitness(smallest)
         grain = self._random.spawn("grain").normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
         self._grain = grain.reshape(GRAIN_TILES, FACE_FRAME, FACE_FRAME).astype(np.float32)
@@ -138,26 +146,43 @@ class CodedMethod(Method):
         """See ``Method.forget``."""
         self._releases.forget(track)
         self._fitness.forget(track)
+        if self._people is not None:
+            self._people.left(track)
 
     def privacy(self) -> Mapping[str, Any]:
         """See ``Method.privacy``."""
         return self._releases.ledger.to_json()
 
+    def warning(self) -> str | None:
+        """See ``Method.warning``."""
+        return None if self._people is None else WARNING
+
     def close(self) -> None:
         """See ``Method.close``."""
+        if self._people is not None:
+            self._people.clear()
         self._releases.close()
         self._random.close()
 
     def _codes(self, crops: Pixels, subjects: Sequence[Subject]) -> Codes:
         new = [i for i, s in enumerate(subjects) if self._releases.get(s.track) is None]
         true: dict[int, NDArray[np.float64]] = {}
-        if new and self._releases.mechanism.reads_code:
+        if new and (self._people is not None or self._releases.mechanism.reads_code):
             encoded = self.encode(crops[new])
             if encoded.shape[0] != len(new) or not np.isfinite(encoded).all():
                 raise MethodFault(f"the encoder of {self.name} answered with no codes")
             true = dict(zip(new, encoded, strict=True))
-        rows = [
-            self._releases.of(s.track, true.get(i), time=s.seconds).code
-            for i, s in enumerate(subjects)
-        ]
+        rows = [self._release(s, true.get(i)).code for i, s in enumerate(subjects)]
         return np.stack(rows).astype(np.float32)
+
+    def _release(self, subject: Subject, code: NDArray[np.float64] | None) -> Release:
+        if self._people is None or code is None:
+            return self._releases.of(subject.track, code, time=subject.seconds)
+        known = self._people.find(code)
+        if known is None:
+            given = code if self._releases.mechanism.reads_code else None
+            release = self._releases.of(subject.track, given, time=subject.seconds)
+        else:
+            release = self._releases.share(subject.track, *known, time=subject.seconds)
+        self._people.remember(subject.track, code, release)
+        return release

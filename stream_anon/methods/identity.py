@@ -42,9 +42,10 @@ class Identity(CodedMethod):
         self, config: MethodConfig, threads: int = 1, random: SecureRandom | None = None
     ) -> None:
         chosen = mechanism_of(config, "independent", 0.0, GaussianPrior(*prior("identity_prior")))
-        super().__init__(chosen, config.smallest, random)
+        super().__init__(chosen, config.smallest, random, config.pseudonyms)
         self._generator = IdentityGenerator(threads)
-        self._encoder = IdentityEncoder(threads) if chosen.reads_code else None
+        wanted = chosen.reads_code or config.pseudonyms
+        self._encoder = IdentityEncoder(threads) if wanted else None
 
     def encode(self, crops: Pixels) -> NDArray[np.float64]:
         """See ``CodedMethod.encode``."""

@@ -24,8 +24,8 @@ class Drawn(CodedMethod):
 
     name = "drawn"
 
-    def __init__(self, kind="independent", paint=None, **options):
-        super().__init__(mechanism(kind, dimension=3, **options), 24.0)
+    def __init__(self, kind="independent", paint=None, pseudonyms=False, **options):
+        super().__init__(mechanism(kind, dimension=3, **options), 24.0, pseudonyms=pseudonyms)
         self.encoded = 0
         self.codes = []
         self._paint = paint
@@ -97,6 +97,51 @@ def test_the_ledger_tells_the_track_and_no_code():
     assert (line["track"], line["epsilon"], line["first"], line["last"]) == (1, 4.0, 1.0, 3.0)
     flat = str(ledger)
     assert not any(f"{value:.6f}"[:7] in flat for value in method.codes[0].ravel() if abs(value) > 0.1)
+
+
+def person(hue):
+    """Crops of one colour: as far as ``Drawn`` is concerned, a person."""
+    colour = np.zeros(3) + 20
+    colour[hue] = 235
+    picture = noise(128, 128, 1) // 8 + colour.astype(np.uint8)[None, None] // 8 * 7
+    return picture.astype(np.uint8)[None]
+
+
+class Hues(Drawn):
+    def encode(self, crops):
+        self.encoded += len(crops)
+        codes = crops.reshape(len(crops), -1, 3).mean(axis=1) - crops.mean()
+        return codes / np.linalg.norm(codes, axis=1, keepdims=True)
+
+
+def test_pseudonyms_give_the_same_face_again_and_claim_nothing():
+    method = Hues(pseudonyms=True)
+    for track, hue in ((1, 0), (2, 1)):
+        method.render(person(hue), [subject(track)])
+    method.forget(1)
+    method.render(person(0), [subject(3)])
+    assert (method.codes[2] == method.codes[0]).all()
+    assert not np.allclose(method.codes[1], method.codes[0])
+    ledger = method.privacy()
+    assert "pseudonym" in str(method.warning())
+    assert [line["same_as"] for line in ledger["tracks"]] == [None, None, 1]
+    assert ledger["tracks"][2]["epsilon"] is None
+    assert "No guarantee is claimed" in str(ledger["limits"])
+
+
+def test_two_people_in_one_picture_are_two_whatever_they_look_like():
+    method = Hues(pseudonyms=True)
+    method.render(np.concatenate([person(0), person(0)]), [subject(1), subject(2)])
+    assert not np.allclose(*method.codes[0])
+
+
+def test_without_pseudonyms_nobody_is_recognised():
+    method = Hues()
+    method.render(person(0), [subject(1)])
+    method.forget(1)
+    method.render(person(0), [subject(2)])
+    assert method.encoded == 0
+    assert not np.allclose(*method.codes)
 
 
 @pytest.mark.parametrize(
