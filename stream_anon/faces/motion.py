@@ -62,8 +62,10 @@ def cut(luma: Luma, step: int, box: Array) -> Template | None:
     if x1 - x0 < LEAST_SIDE // 2 or y1 - y0 < LEAST_SIDE // 2:
         return None
     stride = max(1, round(max(x1 - x0, y1 - y0) / TEMPLATE_SIDE))
-    samples = np.ascontiguousarray(luma[y0:y1:stride, x0:x1:stride])
-    if min(samples.shape) < 3 or float(samples.std()) < 2.0:
+    if min(x1 - x0, y1 - y0) < 3 * stride:
+        return None
+    samples = _thinned(luma[y0:y1, x0:x1], stride)
+    if float(samples.std()) < 2.0:
         return None
     return Template(samples, stride, (float(centre[0] - x0), float(centre[1] - y0)))
 
@@ -96,7 +98,7 @@ def find(
     y1 = min(height, math.ceil(top + around) + rows * stride)
     if x1 - x0 < columns * stride or y1 - y0 < rows * stride:
         return guess, 0.0
-    area = luma[y0:y1:stride, x0:x1:stride]
+    area = _thinned(luma[y0:y1, x0:x1], stride)
     match = cv2.matchTemplate(area, template.samples, cv2.TM_CCOEFF_NORMED)
     _, score, _, (column, row) = cv2.minMaxLoc(match)
     if not -1.0 <= score <= 1.001:
@@ -104,6 +106,15 @@ def find(
     across = x0 + (column + _vertex(match[row], column)) * stride + template.anchor[0]
     down = y0 + (row + _vertex(match[:, column], row)) * stride + template.anchor[1]
     return np.array([across * step, down * step]), score
+
+
+def _thinned(luma: Luma, stride: int) -> Luma:
+    """Averages of stride x stride samples; what is left over at the end is dropped."""
+    if stride == 1:
+        return luma
+    rows, columns = luma.shape[0] // stride, luma.shape[1] // stride
+    whole = luma[: rows * stride, : columns * stride]
+    return np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _vertex(values: NDArray[Any], at: int) -> float:

@@ -8,6 +8,7 @@ the box grows. All boxes here may be too large, none may be too small.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ REACH = 0.5
 
 GROWTH = (0.15, 0.9)
 """Doubt per second away from a look, in sizes: while it is followed well, and while it is not."""
+
+COASTING = 0.6
+"""Seconds in which a face that is out of sight loses its speed but for 37 %."""
 
 MOST_DOUBT = 1.0
 """Doubt is at most this, in sizes."""
@@ -139,7 +143,7 @@ class Trajectory:
         if spot.score >= motion.GOOD and elapsed > 0:
             self.velocity = 0.5 * self.velocity + 0.5 * (spot.centre - self.centre) / elapsed
         else:
-            self.velocity = self.velocity * 0.85
+            self.velocity = self.velocity * math.exp(-elapsed / COASTING)
         self.followed = self.followed and spot.score >= motion.GOOD
         self.centre, self._seconds = spot.centre, picture.seconds
         self._ahead[picture.index] = spot
@@ -305,7 +309,7 @@ def _followed(
         if spot.score >= motion.GOOD and elapsed > 0:
             velocity = 0.5 * velocity + 0.5 * (spot.centre - centre) / elapsed
         else:
-            velocity = velocity * 0.85
+            velocity = velocity * math.exp(-elapsed / COASTING)
         centre, seconds = spot.centre, picture.seconds
         spots[picture.index] = spot
     return spots

@@ -12,8 +12,7 @@ from stream_anon.errors import DetectorFault, ModelError
 from stream_anon.faces import detector as module
 from stream_anon.faces.detector import Detector, make_detector, merge, overlaps
 from stream_anon.networks import registry
-
-from .conftest import EYES, FACE, Still, fetched, placed
+from tests.faces.conftest import EYES, FACE, Still, fetched, placed
 
 
 @pytest.fixture(
