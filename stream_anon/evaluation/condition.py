@@ -69,7 +69,7 @@ class Condition:
         if self.method in GENERATORS:
             weights = resources.files("stream_anon.networks").joinpath("weights")
             for file in sorted(weights.iterdir(), key=lambda f: f.name):
-                if file.is_file() and file.name.endswith((".bin", ".xml", ".onnx", ".safetensors")):
+                if file.is_file() and file.name.endswith((".npz", ".xml", ".onnx", ".safetensors")):
                     digest.update(file.name.encode() + file.read_bytes())
         return digest.hexdigest()[:24]
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from stream_anon.errors import ModelError
 from stream_anon.evaluation.report import Column, Section, Table
 from stream_anon.geometry import TEMPLATE
-from stream_anon.privacy import SecureRandom
 
 Pixels = NDArray[np.uint8]
 Call = Callable[[Pixels], object]
@@ -58,10 +57,10 @@ def _encoder(threads: int) -> Call:
 
 
 def _generator(threads: int) -> Call:
-    from stream_anon.networks.identity import IdentityGenerator, PublicPrior
+    from stream_anon.networks.identity import IdentityGenerator, prior_codes
 
     generator = IdentityGenerator(threads=threads)
-    codes = PublicPrior.load().draw(8, SecureRandom()).astype(np.float32)
+    codes = prior_codes(8, np.random.default_rng(0))
 
     def call(pictures: Pixels) -> object:
         points = np.broadcast_to(TEMPLATE.astype(np.float32), (len(pictures), 5, 2))

@@ -8,18 +8,24 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.errors import ConfigError
 from stream_anon.evaluation import scores
 from stream_anon.evaluation.condition import Condition
 from stream_anon.evaluation.privacy_table import label
 from stream_anon.evaluation.protocol import Stand, Verdict
 from stream_anon.evaluation.report import Cell, Column, Section, Table
-from stream_anon.methods.coded import mechanism_of
-from stream_anon.networks.identity import IdentityEncoder, PublicPrior
-from stream_anon.privacy import SecureRandom
+from stream_anon.evaluation.still import in_batches
+from stream_anon.methods.coded import CodedMethod, mechanism_of
+from stream_anon.networks.identity import prior
+from stream_anon.privacy import GaussianPrior, Mechanism, SecureRandom
 
 SLACK = 0.01
 """Cosine by which a step may fall below the one before it and still count as level: about two
 standard errors of a mean over a thousand faces."""
+
+
+PRIORS = {"identity": "identity_prior", "dp-image": "appearance_prior"}
+"""The public prior of each method that has a code."""
 
 
 def dial(
@@ -39,9 +45,7 @@ def dial(
         tell: hears what is being done.
     """
     tell("dial: codes")
-    codes = IdentityEncoder(threads=1)(stand.faces.pictures(index)).astype(np.float64)
-    codes /= np.linalg.norm(codes, axis=1, keepdims=True)
-    prior = PublicPrior.load()
+    codes = codes_of(steps, stand.faces.pictures(index))
     names = [a.name for a in stand.attackers]
     table = Table(
         "Cosine between the released and the true code, and between new face and original",
@@ -56,7 +60,7 @@ def dial(
     with SecureRandom() as rng:
         for step in steps:
             tell(f"dial: {step}")
-            mechanism = mechanism_of(step.config().method, "independent", prior)
+            mechanism = mechanism_for(step)
             drawn = np.stack([mechanism.release(code, rng) for code in codes])
             alike = np.einsum("nd,nd->n", codes, drawn)
             cells: list[Cell] = []
@@ -76,6 +80,34 @@ def dial(
         f"{len(index)} pictures. The faces' cosines are those of the privacy section.",
         [table, *([rising(faces)] if faces else [])],
     )
+
+
+def codes_of(steps: Sequence[Condition], pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Unit codes of pictures, by the encoder of the method under test.
+
+    Raises:
+        ConfigError: no step reads a code.
+    """
+    for step in steps:
+        if not mechanism_for(step).reads_code:
+            continue
+        method = step.build()
+        try:
+            if isinstance(method, CodedMethod):
+                codes = np.concatenate([method.encode(pictures[part]) for part in
+                                        in_batches(len(pictures), 16)])  # fmt: skip
+                norms = np.linalg.norm(codes, axis=1, keepdims=True)
+                return np.asarray(codes / norms, np.float64)
+        finally:
+            method.close()
+    raise ConfigError("the dial needs a mechanism that reads a code")
+
+
+def mechanism_for(step: Condition) -> Mechanism:
+    """The mechanism that a condition asks for, as its method makes it."""
+    mean, root = (np.asarray(part, np.float64) for part in prior(PRIORS[step.method]))
+    public = GaussianPrior(mean, root)
+    return mechanism_of(step.config().method, "independent", 0.0, public)
 
 
 def rising(faces: dict[tuple[str, str], list[tuple[float, float]]]) -> Table:

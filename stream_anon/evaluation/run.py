@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,12 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon import config
 from stream_anon.errors import ConfigError, StreamAnonError, UsageError
 from stream_anon.evaluation import condition as tested
 from stream_anon.evaluation.attacker import load_attackers
+from stream_anon.evaluation.clips import Film
 from stream_anon.evaluation.condition import Condition
 from stream_anon.evaluation.faceset import FaceSet, Pairs, read_faces, read_pairs
 from stream_anon.evaluation.finder import Finder, landmarks_of
+from stream_anon.evaluation.lessons import School
+from stream_anon.evaluation.privacy_table import dial_plots, label, verification
 from stream_anon.evaluation.protocol import Stand, Verdict
 from stream_anon.evaluation.report import Report, Section, machine
 from stream_anon.geometry import TEMPLATE
@@ -48,6 +53,7 @@ class Profile:
         train_faces: pictures that the trained attackers learn from.
         label_faces: pictures that the attribute probes learn from.
         clip_frames: pictures of each clip.
+        dial_pairs: of each kind, for every mechanism at every epsilon.
         repeats: timed calls of each network.
     """
 
@@ -58,10 +64,11 @@ class Profile:
     label_faces: int
     clip_frames: int
     repeats: int
+    dial_pairs: int
 
 
-FULL = Profile(None, 800, tested.EPSILONS, 6000, 6000, 240, 60)
-QUICK = Profile(300, 120, tested.QUICK_EPSILONS, 1500, 1500, 60, 20)
+FULL = Profile(None, 600, tested.EPSILONS, 3000, 5000, 90, 60, 600)
+QUICK = Profile(300, 120, tested.QUICK_EPSILONS, 1500, 1500, 45, 20, 150)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,8 @@ class Plan:
         detectors: utility measures; landmarks are those of the first.
         train_faces: tar or folder of *other* people, for attackers that learn.
         label_faces: tars or folders named age_gender_race_date, for attribute probes.
-        clips: folder of videos.
-        linked: glob patterns of clips, one for each person, for clip-to-clip linkage.
+        clips: videos of people nobody knows.
+        linked: videos of one person, one tuple for each person, for clip-to-clip linkage.
         cache: folder for embeddings, so that a run can be resumed.
         only: keys of ``SECTIONS``; empty takes all that the inputs allow.
         profile: how much.
@@ -97,8 +104,8 @@ class Plan:
     detectors: tuple[str, ...] = ("yunet",)
     train_faces: Path | None = None
     label_faces: tuple[Path, ...] = ()
-    clips: Path | None = None
-    linked: tuple[str, ...] = ()
+    clips: tuple[Path, ...] = ()
+    linked: tuple[tuple[Path, ...], ...] = ()
     cache: Path | None = None
     only: tuple[str, ...] = ()
     profile: Profile = FULL
@@ -119,6 +126,8 @@ class Bench:
         skipped: conditions that cannot be built, and why.
         finders: detectors.
         verdicts: of the privacy section.
+        films: tracks of the clips by condition.
+        school: the other people, for attackers that learn.
     """
 
     plan: Plan
@@ -130,6 +139,8 @@ class Bench:
     skipped: dict[str, str]
     finders: list[Finder]
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    films: dict[str, list[Film]] = field(default_factory=dict)
+    school: School | None = None
 
     @property
     def compared(self) -> list[Condition]:
@@ -226,10 +237,34 @@ def _measure(key: str, bench: Bench) -> Section | None:
         from stream_anon.evaluation.dial import dial
 
         return dial(stand, bench.stills, _dialled(bench), bench.verdicts, bench.tell)
+    if key in ("parrot", "reconstruct"):
+        return _learned(key, bench)
+    if key == "attributes" and plan.label_faces:
+        from stream_anon.evaluation.attributes import attributes
+
+        sets = [read_faces(path) for path in plan.label_faces]
+        return attributes(
+            stand,
+            bench.stills,
+            bench.compared,
+            sets,
+            bench.finders[0],
+            plan.profile.label_faces,
+            bench.tell,
+        )
     if key == "utility":
         from stream_anon.evaluation.utility import utility
 
         return utility(stand, bench.stills, bench.compared, bench.finders, bench.tell)[0]
+    if key in ("linkage", "video") and (plan.clips or plan.linked):
+        labels = _film(bench)
+        if key == "video":
+            from stream_anon.evaluation.motion import motion
+
+            return motion(stand.attackers, bench.finders[0], bench.films, labels)
+        from stream_anon.evaluation.linkage import linkage
+
+        return linkage(stand.attackers, bench.films, labels, len(plan.linked))
     if key == "cost":
         from stream_anon.evaluation.cost import cost
 
@@ -238,19 +273,61 @@ def _measure(key: str, bench: Bench) -> Section | None:
 
 
 def _privacy(bench: Bench) -> Section:
-    from stream_anon.evaluation.privacy_table import dial_plots, verification
-
     steps = _dialled(bench)
-    rows = list(bench.compared)
-    rows += [step for step in steps if str(step) not in {str(row) for row in rows}]
     section, bench.verdicts = verification(
-        bench.stand, bench.pairs, rows, bench.compared, bench.tell
+        bench.stand, bench.pairs, bench.compared, bench.compared, bench.tell
     )
-    names = [a.name for a in bench.stand.attackers]
-    section.plots = dial_plots(steps, bench.verdicts, names)
+    if steps:
+        fewer = bench.pairs.take(bench.plan.profile.dial_pairs)
+        turned, verdicts = verification(bench.stand, fewer, steps, (), bench.tell)
+        bench.verdicts |= {k: v for k, v in verdicts.items() if k not in bench.verdicts}
+        for table in turned.tables:
+            table.title += f", every epsilon, {len(fewer)} pairs"
+        section.tables += turned.tables
+        section.plots = dial_plots(steps, verdicts, [a.name for a in bench.stand.attackers])
     if bench.skipped:
         section.text += " Not run: " + "; ".join(f"{k}: {v}" for k, v in bench.skipped.items())
     return section
+
+
+def _learned(key: str, bench: Bench) -> Section | None:
+    plan = bench.plan
+    if plan.train_faces is None:
+        return None
+    if importlib.util.find_spec("torch") is None:
+        return Section(key, key.capitalize(), "Not run: torch missing (the [train] extra).")
+    from stream_anon.evaluation import learned
+
+    if bench.school is None:
+        others = read_faces(plan.train_faces)
+        bench.school = School(
+            others,
+            bench.finders[0],
+            bench.stand.attackers,
+            plan.profile.train_faces,
+            bench.tell,
+        )
+    measure = learned.parrot if key == "parrot" else learned.reconstruct
+    return measure(
+        bench.stand, bench.pairs, bench.compared, bench.school, plan.threads, bench.tell
+    )
+
+
+def _film(bench: Bench) -> dict[str, str]:
+    """Run the clips through every compared condition, once; how the conditions are called."""
+    from stream_anon.evaluation.clips import film
+
+    plan = bench.plan
+    people = [(path, i) for i, paths in enumerate(plan.linked) for path in paths]
+    clips = people + [(path, -1) for path in plan.clips]
+    detector = {"name": plan.detectors[0]}
+    base = config.parse({"detector": detector, "models_dir": plan.models})
+    for condition in bench.compared:
+        if str(condition) not in bench.films:
+            bench.films[str(condition)] = film(
+                clips, condition, bench.finders[0], base, plan.profile.clip_frames, bench.tell
+            )
+    return {str(c): label(c) for c in bench.compared}
 
 
 def _dialled(bench: Bench) -> list[Condition]:

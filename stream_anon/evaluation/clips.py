@@ -1,0 +1,222 @@
+"""Clips, clear and anonymised by the project's own pipeline, as tracks of face-frame crops."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon import geometry
+from stream_anon.api import redact
+from stream_anon.config import Config
+from stream_anon.errors import InputError
+from stream_anon.evaluation.condition import Condition
+from stream_anon.evaluation.finder import Finder
+from stream_anon.faces.face import Face
+
+Pixels = NDArray[np.uint8]
+Array = NDArray[np.float64]
+
+SMALLEST = 24.0
+"""Side in pixels below which a face is not followed here."""
+
+OVERLAP = 0.3
+"""Intersection over union from which two boxes of neighbouring pictures are one face."""
+
+SHORTEST = 8
+"""Pictures below which a track is not measured."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Film:
+    """One face of one clip, clear and anonymised, aligned by the *clear* face's landmarks.
+
+    That is the strongest alignment an attacker can have. ``before`` holds the picture before
+    each, cut by the same transform, so that only what moves within the face differs.
+
+    Attributes:
+        clip: file name without suffix.
+        person: number of the person, equal for clips that were said to show the same one.
+        frames: (n,) int64 number of each picture in the clip, rising.
+        sizes: (n,) sides of the face's box in pixels.
+        landmarks: (n, 5, 2) of the clear face in face-frame units.
+        clear: (n, 128, 128, 3) uint8 RGB.
+        new: likewise, anonymised.
+        clear_before: likewise, the picture before; the first repeats itself.
+        new_before: likewise.
+    """
+
+    clip: str
+    person: int
+    frames: NDArray[np.int64]
+    sizes: Array
+    landmarks: Array
+    clear: Pixels
+    new: Pixels
+    clear_before: Pixels
+    new_before: Pixels
+
+
+def film(
+    clips: Sequence[tuple[Path, int]],
+    condition: Condition,
+    finder: Finder,
+    base: Config,
+    most: int,
+    tell: Callable[[str], None],
+) -> list[Film]:
+    """Anonymise clips, each in a run of its own, and cut their faces.
+
+    Args:
+        clips: files with the number of the person they show; -1 where nobody knows, which
+            makes every track a person of its own.
+        condition: how they are anonymised.
+        finder: finds and aligns the clear faces.
+        base: detector, models and all the rest of the configuration.
+        most: pictures of each clip.
+        tell: hears what is being done.
+
+    Raises:
+        StreamAnonError: as ``redact`` raises it.
+    """
+    films: list[Film] = []
+    config = condition.config(base)
+    with TemporaryDirectory(prefix="stream-anon-") as folder:
+        for path, person in clips:
+            tell(f"clip {path.name}: {condition}")
+            target = Path(folder) / f"{path.stem}.mp4"
+            redact(path, target, config=config, overwrite=True, end=_end(path, most))
+            tracks = _cut(path, target, finder, most)
+            for number, track in enumerate(sorted(tracks, key=lambda t: -len(t.frames))):
+                if len(track.frames) < SHORTEST or (person >= 0 and number > 0):
+                    continue
+                films.append(track.film(path.stem, person))
+            target.unlink()
+    unknown = max([f.person for f in films], default=-1) + 1
+    strangers = itertools.count(unknown)
+    return [f if f.person >= 0 else replace(f, person=next(strangers)) for f in films]
+
+
+def pictures_of(path: Path) -> Iterator[Pixels]:
+    """Pictures of a video as (height, width, 3) uint8 RGB, in presentation order.
+
+    Raises:
+        InputError: it cannot be opened or holds no video.
+    """
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def cut(picture: Pixels, transform: Array) -> Pixels:
+    """One (128, 128, 3) face-frame crop of an RGB picture."""
+    scale = geometry.scale_of(transform)
+    if scale < 0.6:
+        # Averaged first: interpolation alone would skip pixels of a large face.
+        factor = min(8, max(2, round(1.0 / scale)))
+        height, width = picture.shape[0] // factor, picture.shape[1] // factor
+        trimmed = picture[: height * factor, : width * factor]
+        picture = np.asarray(
+            cv2.resize(trimmed, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        )
+        offset = (factor - 1) / 2.0
+        transform = transform.copy()
+        transform[:, 2] += transform[:, :2] @ np.array([offset, offset])
+        transform[:, :2] *= factor
+    side = (geometry.FACE_FRAME, geometry.FACE_FRAME)
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    crop = cv2.warpAffine(picture, transform, side, flags=flags, borderMode=border)
+    return np.asarray(crop, np.uint8)
+
+
+class _Track:
+    """A face while its clip is read."""
+
+    def __init__(self, box: Array) -> None:
+        self.box = box
+        self.frames: list[int] = []
+        self._sizes: list[float] = []
+        self._landmarks: list[Array] = []
+        self._crops: list[tuple[Pixels, Pixels, Pixels, Pixels]] = []
+
+    def add(
+        self,
+        number: int,
+        face: Face,
+        landmarks: Array,
+        pictures: tuple[Pixels, Pixels, Pixels, Pixels],
+    ) -> None:
+        """One more picture: clear, new, and the two of the picture before."""
+        transform = geometry.similarity(landmarks)
+        self.box = face.box
+        self.frames.append(number)
+        self._sizes.append(face.size)
+        self._landmarks.append(geometry.apply(transform, landmarks))
+        crops = [cut(picture, transform) for picture in pictures]
+        self._crops.append((crops[0], crops[1], crops[2], crops[3]))
+
+    def film(self, clip: str, person: int) -> Film:
+        """What was gathered."""
+        columns = [np.stack(column) for column in zip(*self._crops, strict=True)]
+        return Film(
+            clip,
+            person,
+            np.array(self.frames, np.int64),
+            np.array(self._sizes),
+            np.stack(self._landmarks),
+            *columns,
+        )
+
+
+def _cut(clear_path: Path, new_path: Path, finder: Finder, most: int) -> list[_Track]:
+    tracks: list[_Track] = []
+    before: tuple[Pixels, Pixels] | None = None
+    pairs = zip(pictures_of(clear_path), pictures_of(new_path), strict=False)
+    for number, (clear, new) in enumerate(pairs):
+        if number >= most:
+            break
+        if clear.shape != new.shape:
+            raise InputError(f"{new_path.name}: {new.shape} where {clear.shape} went in")
+        last = before or (clear, new)
+        live = [t for t in tracks if t.frames[-1] >= number - 3]
+        for face in finder.all(clear):
+            if face.landmarks is None or face.size < SMALLEST:
+                continue
+            best = max(live, key=lambda t: overlap(t.box, face.box), default=None)
+            if best is None or overlap(best.box, face.box) < OVERLAP:
+                best = _Track(face.box)
+                tracks.append(best)
+            else:
+                live.remove(best)
+            best.add(number, face, face.landmarks, (clear, new, *last))
+        before = (clear, new)
+    return tracks
+
+
+def overlap(a: Array, b: Array) -> float:
+    """Intersection over union of two boxes x0 y0 x1 y1."""
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
+    inter = float(np.prod(np.maximum(high - low, 0.0)))
+    areas = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]))
+    return inter / max(areas - inter, 1e-9)
+
+
+def _end(path: Path, most: int) -> float | None:
+    """Seconds after which the clip may end; None where its rate is not known."""
+    try:
+        with av.open(str(path)) as container:
+            rate: Any = container.streams.video[0].average_rate
+    except (av.error.FFmpegError, IndexError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
+    return float((most + 1) / rate) if rate else None

@@ -1,0 +1,191 @@
+"""What anonymised video is still good for: steady over time, moving as the original does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.evaluation import faces_shape, scores
+from stream_anon.evaluation.attacker import Recogniser
+from stream_anon.evaluation.clips import Film
+from stream_anon.evaluation.finder import FACE_SIDE, Finder
+from stream_anon.evaluation.report import Cell, Column, Section, Sheet, Table
+from stream_anon.geometry import FACE_FRAME
+from stream_anon.methods.masks import minimum_interior
+
+Pixels = NDArray[np.uint8]
+Flow = NDArray[np.float32]
+
+CONSISTENT = 1.0
+"""Pixels by which flow there and back may differ; beyond it something was hidden."""
+
+UTILITY_SIDE = 40.0
+"""Side in pixels of the smallest face of which utility is asked."""
+
+
+def motion(
+    attackers: Sequence[Recogniser],
+    finder: Finder,
+    films: Mapping[str, list[Film]],
+    labels: Mapping[str, str],
+) -> Section:
+    """Flicker, steadiness of the new face, and what is kept of head and mouth over time.
+
+    Args:
+        attackers: recognisers.
+        finder: looks for the anonymised faces.
+        films: tracks by condition.
+        labels: how each condition is called.
+    """
+    steady = Table(
+        "Steadiness",
+        [
+            Column("condition"),
+            Column("tracks", "number"),
+            Column("flicker ratio, mean over tracks", "number"),
+            Column("flicker ratio, worst track", "number"),
+            *(Column(f"cosine along the track, {a.name}", "number") for a in attackers),
+            *(Column(f"lowest track, {a.name}", "number") for a in attackers),
+        ],
+        note="Flicker: mean absolute difference to the picture before, motion compensated by flow "
+        "estimated on the input, inside the minimum mask where the flow is consistent, as a "
+        "ratio to the original's own. Cosine: mean over all pairs of frames of a track, averaged "
+        "over tracks.",
+    )
+    kept = Table(
+        f"Found and moving alike, faces of {UTILITY_SIDE:.0f} px or more",
+        [
+            Column("condition"),
+            Column("frames", "number"),
+            Column("found %", "percent"),
+            Column("landmark error", "number"),
+            *(Column(f"{name} r", "number") for name in faces_shape.PROXIES),
+        ],
+        note="r: correlation over the frames of a track between original and new face, averaged "
+        "over tracks, weighted by their length.",
+    )
+    for name, tracks in films.items():
+        ratios = [flicker(track) for track in tracks]
+        finite = np.array([r for r in ratios if np.isfinite(r)])
+        cosines = [np.array([along(a.embed(t.new)) for t in tracks]) for a in attackers]
+        steady.add(
+            labels[name],
+            len(tracks),
+            scores.mean(finite) if len(finite) else None,
+            float(finite.max()) if len(finite) else None,
+            *(scores.mean(c) for c in cosines),
+            *(float(c.min()) for c in cosines),
+        )
+        kept.add(labels[name], *_kept(finder, tracks))
+    section = Section(
+        "video",
+        "Utility of video",
+        "Clips run through the pipeline as a user would run it, and compared with the original "
+        "picture by picture.",
+        [steady, kept],
+    )
+    section.sheets.append(_sheet(films, labels))
+    return section
+
+
+def along(embeddings: NDArray[np.float32]) -> float:
+    """Mean cosine over all pairs of different rows; (n, d) unit rows, n >= 2."""
+    n = len(embeddings)
+    total = embeddings.astype(np.float64).sum(axis=0)
+    return float((total @ total - np.square(embeddings, dtype=np.float64).sum()) / (n * (n - 1)))
+
+
+def flicker(track: Film) -> float:
+    """Motion-compensated change of the new face over the original's; NaN if nothing changes."""
+    old, new = 0.0, 0.0
+    inside = minimum_interior(FACE_FRAME)
+    estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    for i in range(1, len(track.frames)):
+        if track.frames[i] != track.frames[i - 1] + 1:
+            continue
+        now, before = (
+            cv2.cvtColor(p[i], cv2.COLOR_RGB2GRAY) for p in (track.clear, track.clear_before)
+        )
+        there: Flow = estimator.calc(now, before, None)
+        back: Flow = estimator.calc(before, now, None)
+        valid = inside & consistent(there, back)
+        if valid.sum() < 200:
+            continue
+        old += change(track.clear[i], track.clear_before[i], there, valid)
+        new += change(track.new[i], track.new_before[i], there, valid)
+    return new / old if old > 0 else float("nan")
+
+
+def consistent(there: Flow, back: Flow) -> NDArray[np.bool_]:
+    """(h, w): where following the flow there and back ends at the start."""
+    returned = there + warp(back, there)
+    result: NDArray[np.bool_] = np.hypot(returned[..., 0], returned[..., 1]) < CONSISTENT
+    return result
+
+
+def change(now: Pixels, before: Pixels, flow: Flow, valid: NDArray[np.bool_]) -> float:
+    """Mean absolute difference in levels between a picture and the one before, moved by flow."""
+    moved = warp(before.astype(np.float32), flow)
+    return float(np.abs(now.astype(np.float32) - moved)[valid].mean())
+
+
+def warp(picture: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
+    """Sample a picture at each pixel's place plus its flow; (h, w, c) and (h, w, 2) float32."""
+    height, width = flow.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    border = cv2.BORDER_REPLICATE
+    moved = cv2.remap(
+        picture, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=border
+    )
+    return np.asarray(moved, np.float32)
+
+
+def _kept(finder: Finder, tracks: Sequence[Film]) -> list[Cell]:
+    frames, hits, errors = 0, 0, []
+    rows, weights = [], []
+    for track in tracks:
+        fit = np.flatnonzero(track.sizes >= UTILITY_SIDE)
+        points = np.full((len(fit), 5, 2), np.nan)
+        for k, i in enumerate(fit):
+            side = float(np.clip(track.sizes[i], UTILITY_SIDE, FACE_SIDE))
+            face = finder.aligned(track.new[i], side)
+            hits += face is not None
+            if face is not None and face.landmarks is not None:
+                points[k] = face.landmarks
+        frames += len(fit)
+        seen = np.isfinite(points).all(axis=(1, 2))
+        if not seen.any():
+            continue
+        a, b = track.landmarks[fit][seen], points[seen]
+        errors.append(faces_shape.landmark_error(a, b))
+        old, now = faces_shape.proxies(a), faces_shape.proxies(b)
+        rows.append([faces_shape.correlation(old[:, k], now[:, k]) for k in range(old.shape[1])])
+        weights.append(int(seen.sum()))
+    if not frames:
+        return [0, None, None, *([None] * len(faces_shape.PROXIES))]
+    cells: list[Cell] = [frames, scores.share(hits, frames)]
+    cells.append(scores.mean(np.concatenate(errors)) if errors else None)
+    table = np.array(rows, np.float64).reshape(-1, len(faces_shape.PROXIES))
+    for column in table.T:
+        good = np.isfinite(column)
+        weight = np.array(weights, np.float64)[good]
+        cells.append(float(np.average(column[good], weights=weight)) if good.any() else None)
+    return cells
+
+
+def _sheet(films: Mapping[str, list[Film]], labels: Mapping[str, str], count: int = 8) -> Sheet:
+    names, rows = [], []
+    first = next(iter(films))
+    for i, track in enumerate(films[first]):
+        step = max(1, len(track.frames) // count)
+        names.append(f"{track.clip}, original")
+        rows.append(list(track.clear[::step][:count]))
+        for name, tracks in films.items():
+            if i < len(tracks) and tracks[i].clip == track.clip:
+                names.append(labels[name])
+                rows.append(list(tracks[i].new[::step][:count]))
+    return Sheet("Faces over time", names, rows)

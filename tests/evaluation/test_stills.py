@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stream_anon.errors import ConfigError, MethodFault
+from stream_anon.evaluation import condition, leak, still
+from stream_anon.geometry import MASK_SEMI_AXES
+from stream_anon.methods import Fill, Method, Pixelate, Rendered
+from stream_anon.methods.masks import minimum_interior, minimum_mask
+
+
+class Fake(Method):
+    """Answers as it is told."""
+
+    name = "fake"
+    crop_size = 128
+
+    def __init__(self, value: int = 255, declined: bool = False, wrong: bool = False) -> None:
+        self.value, self.declined, self.wrong = value, declined, wrong
+        self.tracks: list[int] = []
+        self.forgotten: list[int] = []
+
+    def render(self, crops, subjects):
+        self.tracks += [s.track for s in subjects]
+        if self.wrong:
+            return Rendered(crops.astype(np.float32))
+        new = crops if self.value < 0 else np.full_like(crops, self.value)
+        return Rendered(new, np.zeros((len(crops), 128, 128), np.uint8), np.array([self.declined]))
+
+    def forget(self, track):
+        self.forgotten.append(track)
+
+
+@pytest.fixture
+def pictures() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 256, (3, 128, 128, 3), dtype=np.uint8)
+
+
+def test_inside_the_minimum_mask_nothing_of_the_picture_is_left(pictures):
+    made = still.anonymise(Fake(255), pictures)
+    inside, outside = minimum_interior(128), minimum_mask(128) == 0
+    assert (made.pictures[:, inside] == 255).all()
+    assert np.array_equal(made.pictures[:, outside], pictures[:, outside])
+    assert not made.covered.any()
+
+
+def test_every_picture_is_a_track_of_its_own_and_forgotten(pictures):
+    fake = Fake()
+    still.anonymise(fake, pictures, first_track=5)
+    assert fake.tracks == fake.forgotten == [5, 6, 7]
+    one = Fake()
+    still.anonymise(one, pictures, first_track=5, same_track=True)
+    assert one.tracks == [5, 5, 5]
+    assert one.forgotten == []
+
+
+@pytest.mark.parametrize("fake", [Fake(declined=True), Fake(value=-1)])
+def test_what_is_declined_or_unchanged_gets_the_cover(pictures, fake):
+    made = still.anonymise(fake, pictures)
+    assert made.covered.all()
+    inside = minimum_interior(128)
+    for old, new in zip(pictures, made.pictures, strict=True):
+        assert new[inside].std(axis=0).max() < 1.0
+        assert np.abs(new[inside].mean(0) - old[inside].mean(0)).max() < 3.0
+
+
+def test_a_broken_answer_is_a_fault_and_no_figure(pictures):
+    with pytest.raises(MethodFault):
+        still.anonymise(Fake(wrong=True), pictures)
+
+
+def test_a_method_at_another_size_is_pasted_over_the_same_place(pictures):
+    halves = pictures // 2
+    halves[:, :, 64:] += 120
+    made = still.anonymise(Pixelate(8), halves).pictures
+    assert np.abs(made[:, 60:80, 40:60].astype(int) - 64).max() < 20
+    assert np.abs(made[:, 60:80, 70:90].astype(int) - 184).max() < 20
+    assert len(np.unique(made[0, 66:78, 50:62, 0])) == 1
+
+
+@pytest.mark.parametrize("cells", [1, 4, 8])
+def test_a_leak_probe_hides_the_ellipse_and_nothing_else(pictures, cells):
+    hidden = leak.concealed(pictures[0], (36.0, 46.0), cells)
+    assert np.array_equal(hidden[:, :20], pictures[0][:, :20])
+    core = hidden[60:80, 50:78].astype(float)
+    assert core.std(axis=(0, 1)).max() < (1.0 if cells == 1 else 30.0)
+    assert min(probe[1] for probe in leak.PROBES if "44x58" in probe[0]) == MASK_SEMI_AXES
+
+
+def test_conditions_are_read_and_written_alike():
+    for text in ("fill", "identity:mechanism=vmf,epsilon=8", "pixelate:cells=4"):
+        assert str(condition.parse(text)) == text
+    assert condition.parse("fill:colour=null").options == {"colour": None}
+    assert isinstance(condition.parse("fill").build(), Fill)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":x=1", "fill:colour", "fill:=1", "fill:colour=[", "fill:color=1", "smear"]
+)
+def test_conditions_that_mean_nothing_are_refused(text):
+    with pytest.raises(ConfigError):
+        condition.parse(text).build()
+
+
+def test_fingerprints_follow_the_options():
+    one, other = condition.parse("pixelate:cells=4"), condition.parse("pixelate:cells=8")
+    assert one.fingerprint() != other.fingerprint()
+    assert one.fingerprint() == condition.parse("pixelate:cells=4").fingerprint()
+
+
+def test_the_dial_has_one_control_and_every_step():
+    steps = condition.dial("identity", ("vmf", "krr"), (1.0, 8.0))
+    assert [str(s) for s in steps] == [
+        "identity:mechanism=independent",
+        "identity:mechanism=vmf,epsilon=1",
+        "identity:mechanism=vmf,epsilon=8",
+        "identity:mechanism=krr,epsilon=1",
+        "identity:mechanism=krr,epsilon=8",
+    ]
