@@ -34,6 +34,10 @@ SURE = 0.5
 """A face that was seen twice, and once with this score, is painted beyond ``look_back`` and
 ``hold`` for as long as it can be followed."""
 
+UNSURE = 0.15
+"""Share of its size by which a face of score 0 is grown beyond the margin, one of ``SURE`` not at
+all: boxes of profiles and half-hidden faces are off by about that much."""
+
 _UNKNOWN: Array = np.full((5, 2), np.nan)
 
 
@@ -280,7 +284,8 @@ class Tracker:
         """Grow the places and find their transforms; none for those outside the picture."""
         found = []
         for number, place in places:
-            half = place.half * (1.0 + self.config.margin) + place.doubt
+            unsure = UNSURE * max(0.0, 1.0 - place.score / SURE)
+            half = place.half * (1.0 + self.config.margin + unsure) + place.doubt
             box = np.concatenate([place.centre - half, place.centre + half])
             if not self._outside(box):
                 points = None if place.points is None else place.centre + place.points * place.half
