@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -75,21 +76,19 @@ class Condition:
 
 
 def parse(text: str) -> Condition:
-    """Read ``name`` or ``name:key=value,key=value``; values are read as YAML scalars.
+    """Read ``name`` or ``name:key=value,key=value``; values are read as YAML.
 
     Raises:
         ConfigError: it is not of that form.
     """
     name, _, rest = text.strip().partition(":")
-    options: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"condition '{text}': '{part}' is not KEY=VALUE")
-        try:
-            options[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"condition '{text}': '{value}' is no value") from error
+    mapping, keys = re.subn(r"(^|,)\s*([A-Za-z_]\w*)=", r"\1 \2: ", rest)
+    try:
+        options = yaml.safe_load(f"{{{mapping}}}")
+    except yaml.YAMLError as error:
+        raise ConfigError(f"condition '{text}': '{rest}' is not KEY=VALUE,...") from error
+    if not isinstance(options, dict) or len(options) != keys:
+        raise ConfigError(f"condition '{text}': '{rest}' is not KEY=VALUE,...")
     if not name:
         raise ConfigError(f"condition '{text}': names no method")
     return Condition(name, options)
@@ -111,4 +110,4 @@ def dial(
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
