@@ -16,7 +16,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from stream_anon.config import VideoConfig
 from stream_anon.video.encoders import ENCODERS, settings
-from stream_anon.video.formats import Container
+from stream_anon.video.formats import Container, drops_lead_in
 from stream_anon.video.info import MediaInfo, StreamInfo, VideoInfo
 from stream_anon.video.planes import LAYOUTS
 from stream_anon.video.probe import open_input
@@ -236,6 +236,7 @@ class Muxer:
         self._last_dts: dict[int, int] = {}
         # Silence between subtitles, which the muxer writes anew.
         self._fillers: set[int] = set()
+        self._drops_lead_in = drops_lead_in(info, plan.container)
         templates = open_input(info.path) if plan.copied else None
         try:
             for stream, planned in zip(info.streams, plan.streams, strict=True):
@@ -279,6 +280,8 @@ class Muxer:
         """
         out = self._copies[stream]
         if stream in self._fillers and packet.size == _EMPTY_TEXT:
+            return
+        if self._drops_lead_in and _ends_before_zero(packet):
             return
         if packet.dts is None:
             packet.dts = packet.pts
@@ -335,6 +338,11 @@ def may_reorder(stream: StreamInfo, container: Container) -> bool:
     # Decoding times below zero would move everything in an MPEG-TS or FLV.
     first = (stream.video.first_pts or 0) * stream.time_base
     return first > _DELAY / stream.video.rate
+
+
+def _ends_before_zero(packet: Any) -> bool:
+    stamp = packet.pts if packet.pts is not None else packet.dts
+    return stamp is not None and stamp + (packet.duration or 0) <= 0
 
 
 def container_options(muxer: str, info: MediaInfo) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Container:
         timed: whether it stores a time for each picture.
         reorders: whether pictures may be stored in another order than they are shown.
         rotates: whether it stores a display matrix.
+        early: whether it stores times below zero, as sound that leads in has.
+        unit: seconds; the time base that the muxer insists on, None where it takes any.
     """
 
     muxer: str
@@ -34,18 +37,22 @@ class Container:
     timed: bool = True
     reorders: bool = True
     rotates: bool = False
+    early: bool = False
+    unit: Fraction | None = None
 
 
-_MP4 = Container("mp4", ("mov", "mp4"), ("h264", "hevc", "av1", "vp9"), rotates=True)
-_MOV = Container("mov", ("mov", "mp4"), ("h264", "hevc"), rotates=True)
-_MKV = Container("matroska", ("matroska", "webm"), ("h264", "hevc", "av1", "vp9"), rotates=True)
-_WEBM = Container("webm", ("matroska", "webm"), ("vp9", "av1"), rotates=True)
+_ANY = ("h264", "hevc", "av1", "vp9")
+_MS = Fraction(1, 1000)
+_MP4 = Container("mp4", ("mov", "mp4"), _ANY, rotates=True, early=True)
+_MOV = Container("mov", ("mov", "mp4"), ("h264", "hevc"), rotates=True, early=True)
+_MKV = Container("matroska", ("matroska", "webm"), _ANY, rotates=True, unit=_MS)
+_WEBM = Container("webm", ("matroska", "webm"), ("vp9", "av1"), rotates=True, unit=_MS)
 _AVI = Container("avi", ("avi",), ("h264",), reorders=False)
-_TS = Container("mpegts", ("mpegts",), ("h264", "hevc"))
-_FLV = Container("flv", ("flv", "live_flv"), ("h264",))
+_TS = Container("mpegts", ("mpegts",), ("h264", "hevc"), unit=Fraction(1, 90000))
+_FLV = Container("flv", ("flv", "live_flv"), ("h264",), unit=_MS)
 _H264 = Container("h264", ("h264",), ("h264",), copies=False, timed=False)
 _HEVC = Container("hevc", ("hevc",), ("hevc",), copies=False, timed=False)
-_GIF = Container("gif", ("gif",), ("gif",), copies=False)
+_GIF = Container("gif", ("gif",), ("gif",), copies=False, unit=Fraction(1, 100))
 
 BY_SUFFIX: dict[str, Container] = {
     ".mp4": _MP4,
@@ -118,6 +125,16 @@ def holds(muxer: str, codec: str) -> bool:
         except ValueError:
             return False
     return True
+
+
+def drops_lead_in(info: MediaInfo, container: Container) -> bool:
+    """Whether sound from before time 0 is left out.
+
+    Encoders need a little sound to get going. Some containers tell players not to play it;
+    in others it would push everything else to a later time.
+    """
+    same = set(info.format.split(",")) & set(container.demuxers)
+    return not container.early and not same
 
 
 def default_suffix(info: MediaInfo) -> tuple[str, str | None]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from stream_anon.config import VideoConfig
 from stream_anon.errors import UsageError
 from stream_anon.video.encoders import ENCODERS, encoded_format, settings
-from stream_anon.video.formats import Container, container_for, holds
+from stream_anon.video.formats import Container, container_for, drops_lead_in, holds
 from stream_anon.video.info import MediaInfo, StreamInfo
 
 Action = Literal["redact", "copy", "drop"]
@@ -125,7 +125,9 @@ def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPl
             )
             if note:
                 notes.append(f"stream {stream.index}: {note}")
-            notes += _video_notes(stream, container)
+            notes += _video_notes(info, stream, container)
+        elif planned.action == "copy" and drops_lead_in(info, container):
+            planned = replace(planned, reason=f"{planned.reason}, from time 0 on")
         streams.append(planned)
     if sum(s.action == "redact" for s in streams) > 1 and not container.copies:
         raise UsageError(f"{target}: {container.muxer} holds one video stream, the input has more")
@@ -186,11 +188,19 @@ def _plan(
     return answer("drop", "nobody knows what is in it")
 
 
-def _video_notes(stream: StreamInfo, container: Container) -> list[str]:
-    notes = []
+def _video_notes(info: MediaInfo, stream: StreamInfo, container: Container) -> list[str]:
+    notes: list[str] = []
     video = stream.video
-    if video is not None and video.matrix is not None and not container.rotates:
-        notes.append(f"stream {stream.index}: {container.muxer} cannot store its rotation")
+    if video is None:
+        return notes
+    name = f"stream {stream.index}: {container.muxer}"
+    if video.matrix is not None and not container.rotates:
+        notes.append(f"{name} cannot store its rotation")
+    if not container.timed or container.muxer == "avi":
+        if not set(info.format.split(",")) & set(container.demuxers):
+            notes.append(f"{name} stores no times: {float(video.rate):.6g} pictures a second")
+    elif container.unit is not None and (stream.time_base / container.unit).denominator != 1:
+        notes.append(f"{name} stores times in units of {container.unit} s")
     return notes
 
 

@@ -394,3 +394,31 @@ def test_the_last_picture_is_shown_as_long_as_before(tmp_path):
     pass_through(source, tmp_path / "out.mp4")
     with av.open(str(source)) as a, av.open(str(tmp_path / "out.mp4")) as b:
         assert a.duration == b.duration
+
+
+@pytest.mark.parametrize("target", [".mkv", ".ts", ".flv", ".avi", ".mov"])
+@pytest.mark.parametrize("source", [".mp4", ".mkv"])
+def test_another_container_keeps_the_times_of_pictures_and_the_sync(tmp_path, source, target):
+    path = make_clip(tmp_path / f"in{source}", audio=["aac"], count=30)
+    plan = pass_through(path, tmp_path / f"out{target}")
+    before, after = describe(path), describe(tmp_path / f"out{target}")
+    assert after.of("video")[0].times == before.of("video")[0].times
+    # Only the lead-in that nobody hears may be gone.
+    old, new = before.of("audio")[0].times, after.of("audio")[0].times
+    gone = len(old) - len(new)
+    assert gone == 0 or (gone == 1 and "from time 0 on" in plan.streams[1].reason)
+    for a, b in zip(old[gone:], new, strict=True):
+        # A decoder of AVI counts sound by bytes, others to the unit of the container.
+        assert abs(float(a - b)) <= (0.05 if target == ".avi" else 0.001)
+
+
+def test_what_a_coarser_container_does_to_times_is_told(tmp_path):
+    path = make_clip(
+        tmp_path / "in.mp4", pts=[0, 1001, 2002, 3003], time_base=Fraction(1, 30000), count=4
+    )
+    assert pass_through(path, tmp_path / "out.mp4").notes == ()
+    notes = pass_through(path, tmp_path / "out.mkv").notes
+    assert notes == ("stream 0: matroska stores times in units of 1/1000 s",)
+    notes = pass_through(path, tmp_path / "out.h264").notes
+    assert notes[0].startswith("stream 0: h264 stores no times: ")
+    assert differences(describe(path), describe(tmp_path / "out.mkv")) == []
