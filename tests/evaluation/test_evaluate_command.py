@@ -137,3 +137,61 @@ def test_a_quick_run_takes_only_the_pictures_its_pairs_need(setting, monkeypatch
     monkeypatch.setattr(running, "QUICK", small)
     assert call(setting, "-q", "--quick", "--only", "privacy", "-b", "blur", "-m", "fill") == 0
     assert figures(setting, "privacy")["blur"][0]["count"] == 4
+
+
+BASIS = np.linalg.qr(np.random.default_rng(7).normal(size=(128, 3)))[0]
+
+
+class ToyEncoder:
+    """The direction of the mean colour of the face, as a code."""
+
+    name = "toy-encoder"
+
+    def __init__(self, threads=1):
+        pass
+
+    def __call__(self, crops):
+        colour = crops[:, 50:90, 45:85].mean(axis=(1, 2)) - 127.0
+        code = colour @ BASIS.T
+        return (code / np.linalg.norm(code, axis=1, keepdims=True)).astype(np.float32)
+
+
+class ToyGenerator:
+    """The colour of a code, with stripes, so that it is not taken for nothing at all."""
+
+    name = "toy-generator"
+    mask = np.full((128, 128), 255, np.uint8)
+
+    def __init__(self, threads=1):
+        pass
+
+    def __call__(self, crops, landmarks, codes):
+        colour = codes @ BASIS
+        colour = colour / np.maximum(np.linalg.norm(colour, axis=1, keepdims=True), 1e-6)
+        faces = np.tile((127.0 + 80.0 * colour)[:, None, None], (1, 128, 128, 1))
+        faces[:, ::2] += 12.0
+        faces[:, 1::2] -= 12.0
+        return np.clip(faces, 0, 255).astype(np.uint8)
+
+
+def test_the_dial_turns_and_theory_meets_what_is_drawn(setting, monkeypatch):
+    from stream_anon.evaluation import dial
+    from stream_anon.methods import identity
+
+    root = np.eye(128, dtype=np.float32)
+    for module in (identity, dial):
+        monkeypatch.setattr(module, "prior", lambda name: (np.zeros(128, np.float32), root))
+    monkeypatch.setattr(identity, "IdentityEncoder", ToyEncoder)
+    monkeypatch.setattr(identity, "IdentityGenerator", ToyGenerator)
+    arguments = ("-q", "--only", "privacy", "--only", "dial", "-b", "blur")
+    steps = ("--mechanism", "vmf", "--epsilon", "1", "--epsilon", "100000")
+    assert call(setting, *arguments, *steps) == 0
+    rows = figures(setting, "dial")
+    assert len(rows) == 3
+    for row in rows.values():
+        assert row[0] == pytest.approx(row[1]["value"], abs=0.06)
+    assert rows["identity, vmf, epsilon 100000"][2]["value"] > 0.9
+    data = json.loads(setting["out.html"].with_suffix(".json").read_text())
+    rises = data["sections"][-1]["tables"][1]["rows"]
+    assert [row[:2] + row[-1:] for row in rises] == [["toy", "vmf", "yes"]]
+    assert setting["out.html"].read_text().count("<svg") == 2
