@@ -39,7 +39,7 @@ COMMANDS = {
     "config": Lazy("stream_anon.cli.config:config", "Print every option, commented, as YAML."),
     "bench": Lazy("stream_anon.cli.bench:bench", "Compare the speed with a bare transcode."),
     "budget": Lazy("stream_anon.cli.budget:budget", "Say what a privacy budget means."),
-    "mix": Lazy("stream_anon.cli.mix:mix", "Try VisualMixer on pictures."),
+    "mix": Lazy("stream_anon.cli.mix:mix", "Shuffle the faces of a data set (VisualMixer)."),
     "train": Lazy("stream_anon.cli.train:train", "Train the networks (needs [train])."),
     "evaluate": Lazy("stream_anon.cli.evaluate:evaluate", "Measure recall, leaks and likeness."),
     "completion": Lazy("stream_anon.cli.completion:completion", "Print a shell completion script."),
