@@ -7,10 +7,14 @@ integer coordinates. A 2x3 float64 *transform* maps picture pixels to face-frame
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+_TO_COMPLEX = np.array([1.0, 1.0j])
 
 FACE_FRAME = 128
 """Side of the face frame in units."""
@@ -49,16 +53,17 @@ def similarity(source: Array, target: Array = TEMPLATE) -> Array:
     """
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 2:
         raise ValueError(f"points must be two (n, 2) arrays, got {source.shape} and {target.shape}")
-    mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
-    s, t = source - mean_s, target - mean_t
-    spread = float((s * s).sum())
-    if not np.isfinite(spread) or spread < 1e-9:
+    # In the plane the optimum is one complex number: sum(conj(s) t) / sum |s|^2. Complex numbers
+    # also take a tenth of the time of small matrices, and this runs for every face and picture.
+    s, t = source @ _TO_COMPLEX, target @ _TO_COMPLEX
+    mean_s, mean_t = s.mean(), t.mean()
+    s = s - mean_s
+    spread = float(np.vdot(s, s).real)
+    if not math.isfinite(spread) or spread < 1e-9:
         raise ValueError("the points coincide or are not finite")
-    # In two dimensions the optimum is one complex number: sum(conj(s) t) / sum |s|^2.
-    a = float((s * t).sum()) / spread
-    b = float((s[:, 0] * t[:, 1] - s[:, 1] * t[:, 0]).sum()) / spread
-    linear = np.array([[a, -b], [b, a]])
-    return np.hstack([linear, (mean_t - linear @ mean_s)[:, None]])
+    turn = np.vdot(s, t - mean_t) / spread
+    shift = mean_t - turn * mean_s
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def apply(transform: Array, points: Array) -> Array:
