@@ -71,7 +71,9 @@ class BatchMixer:
         Raises:
             ValueError: shapes, types or parameters are out of range.
         """
-        if len(pictures.shape) != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8:
+        # NumPy, CuPy and torch name the type alike, and only that.
+        kind = str(pictures.dtype).rpartition(".")[2]
+        if len(pictures.shape) != 4 or pictures.shape[3] != 3 or kind != "uint8":
             raise ValueError(f"pictures are (b, h, w, 3) uint8, not {pictures.shape}")
         count, height, width = (int(n) for n in pictures.shape[:3])
         if len(keys) != count or count == 0:

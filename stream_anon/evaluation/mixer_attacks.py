@@ -1,0 +1,150 @@
+"""What attackers get out of mixed faces."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.evaluation.attacker import Recogniser
+from stream_anon.evaluation.faceset import FaceSet, Pairs
+from stream_anon.evaluation.finder import Finder
+from stream_anon.evaluation.scores import Estimate, accepted, equal_error, share, threshold_at
+from stream_anon.kernels.chacha import KEY_BYTES
+from stream_anon.kernels.mixer_layout import layout
+from stream_anon.kernels.visual_mixer import mix
+
+Pixels = NDArray[np.uint8]
+Embeddings = NDArray[np.float32]
+
+FAR = 1e-3
+SMOOTHING = 3.0
+"""Standard deviation in pixels of the blur that undoes what a mean can undo of 8 px windows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """Clear pictures as one recogniser sees them.
+
+    Attributes:
+        attacker: the recogniser.
+        clear: (n, d) embeddings, row by row of the set; zero where no pair needs them.
+        threshold: at ``FAR`` on the clear pairs of two people.
+        tar: true accept rate of the clear pairs.
+    """
+
+    attacker: Recogniser
+    clear: Embeddings
+    threshold: float
+    tar: Estimate
+
+
+def gallery(attacker: Recogniser, faces: FaceSet, pairs: Pairs, folder: Path) -> Gallery:
+    """Embed what the pairs need, or read it from the folder."""
+    file = folder / f"clear_{attacker.fingerprint}_{len(faces)}.npy"
+    if file.is_file():
+        clear = np.load(file)
+    else:
+        rows = np.unique(np.concatenate([pairs.a, pairs.b]))
+        clear = np.zeros((len(faces), attacker.spec.dimension), np.float32)
+        for start in range(0, len(rows), 64):
+            part = rows[start : start + 64]
+            clear[part] = attacker.embed(faces.pictures(part))
+        np.save(file, clear)
+    scores = (clear[pairs.a] * clear[pairs.b]).sum(axis=1)
+    threshold = threshold_at(scores[~pairs.same], FAR)
+    return Gallery(attacker, clear, threshold, accepted(scores[pairs.same], threshold))
+
+
+def verification(
+    known: Gallery, probes: Pixels, rows: NDArray[np.int64], pairs: Pairs
+) -> tuple[Estimate, float]:
+    """TAR at the clear threshold and equal error rate: clear gallery, changed probes.
+
+    Args:
+        known: the clear side.
+        probes: (m, 128, 128, 3) uint8 RGB, the changed pictures of ``rows``.
+        rows: rows of the set.
+        pairs: whose ``b`` lies in ``rows``.
+    """
+    return compared(known, known.attacker.embed(probes), rows, pairs)
+
+
+def compared(
+    known: Gallery, codes: Embeddings, rows: NDArray[np.int64], pairs: Pairs
+) -> tuple[Estimate, float]:
+    """As ``verification``, with the probes' embeddings."""
+    place = {int(row): i for i, row in enumerate(rows)}
+    at = np.array([place[int(b)] for b in pairs.b])
+    scores = (known.clear[pairs.a] * codes[at]).sum(axis=1)
+    genuine, impostor = scores[pairs.same], scores[~pairs.same]
+    return accepted(genuine, known.threshold), equal_error(genuine, impostor)
+
+
+def smoothed(pictures: Pixels) -> Pixels:
+    """Blurred, which is the first thing to try against a shuffle."""
+    return np.stack([cv2.GaussianBlur(p, (0, 0), SMOOTHING) for p in pictures])
+
+
+def found(finder: Finder, pictures: Sequence[Pixels]) -> Estimate:
+    """Share of face-frame pictures in which a detector finds a face in its place."""
+    return share(sum(finder.aligned(p) is not None for p in pictures), len(pictures))
+
+
+def recovered(pictures: Pixels, known: int, *, reuse: bool) -> float:
+    """Share of the pixels of an unseen picture that known pairs put back in place.
+
+    The attacker has ``known`` pairs of clear and mixed pictures. In each window's region he
+    matches every output pixel with the input pixels whose values agree in *all* pairs, and
+    undoes the last picture with what he found.
+
+    Args:
+        pictures: (known + 1, h, w, 3) uint8 RGB; the last one is attacked.
+        known: number of pairs.
+        reuse: one permutation for all pictures, or a fresh one for each.
+    """
+    first = mix(pictures[0], os.urandom(KEY_BYTES), None)
+    index = [first.index if reuse else mix(p, os.urandom(KEY_BYTES), None).index for p in pictures]
+    outputs = [np.take(p, i).reshape(p.shape) for p, i in zip(pictures, index, strict=True)]
+    # The channel order is unknown: a pixel's three values are compared as a set.
+    inside = np.sort(pictures[:known].astype(np.int64), axis=3) @ np.array([1, 256, 65536])
+    outside = np.sort(np.stack(outputs[:known]).astype(np.int64), axis=3) @ np.array(
+        [1, 256, 65536]
+    )
+    height, width = pictures.shape[1:3]
+    side = layout(height, width).region
+    truth = (index[-1][::3] // 3).reshape(height, width)
+    right = 0
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            window = slice(top, top + side), slice(left, left + side)
+            before = inside[(slice(None), *window)].reshape(known, -1).T
+            after = outside[(slice(None), *window)].reshape(known, -1).T
+            same = (after[:, None, :] == before[None, :, :]).sum(axis=2)
+            # The best match; among equals the first, which is as good a guess as any.
+            guess = same.argmax(axis=1)
+            y, x = np.divmod(guess, min(side, width - left))
+            right += int(((top + y) * width + left + x == truth[window].ravel()).sum())
+    count: int = height * width
+    return right / count
+
+
+def own_threshold(
+    known: Gallery, codes: Embeddings, rows: NDArray[np.int64], pairs: Pairs, far: float
+) -> Estimate:
+    """TAR at a threshold that the attacker sets on changed pictures of other pairs of people."""
+    place = {int(row): i for i, row in enumerate(rows)}
+    at = np.array([place[int(b)] for b in pairs.b])
+    scores = (known.clear[pairs.a] * codes[at]).sum(axis=1)
+    return accepted(scores[pairs.same], threshold_at(scores[~pairs.same], far))
+
+
+def psnr(pictures: Pixels, clear: Pixels) -> float:
+    """Peak signal to noise ratio in dB over all pictures."""
+    error = float(np.mean((pictures.astype(np.float32) - clear.astype(np.float32)) ** 2))
+    return float(10.0 * np.log10(255.0**2 / max(error, 1e-9)))
