@@ -120,9 +120,7 @@ def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPl
         planned = _plan(stream, container, codec, target, options)
         if planned.action == "redact" and stream.video is not None:
             pix_fmt, note = encoded_format(codec, stream.video)
-            planned = StreamPlan(
-                stream.index, stream.kind, stream.codec, "redact", planned.reason, codec, pix_fmt
-            )
+            planned = replace(planned, output_codec=codec, pix_fmt=pix_fmt)
             if note:
                 notes.append(f"stream {stream.index}: {note}")
             notes += _video_notes(info, stream, container)

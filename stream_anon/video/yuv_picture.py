@@ -7,7 +7,6 @@ import threading
 from fractions import Fraction
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -36,8 +35,6 @@ from stream_anon.video.warp import (
     sample,
     scaled,
 )
-
-_EMPTY_BOX = (0, 0, 0, 0)
 
 
 class Scaler:
@@ -295,25 +292,6 @@ class YuvPicture(Picture):
             self._frame.make_writable()
             self._writable = True
         return self._planes()
-
-
-def copy_of(picture: YuvPicture) -> YuvPicture:
-    """A picture with its own planes; for comparisons before and after."""
-    source = picture.frame()
-    frame = av.VideoFrame(source.width, source.height, source.format.name)
-    for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
-        setattr(frame, name, getattr(source, name))
-    twin = YuvPicture(
-        frame,
-        stream=picture.stream,
-        index=picture.index,
-        pts=picture.pts,
-        time_base=picture.time_base,
-        corrupt=picture.corrupt,
-    )
-    for i in range(len(source.planes)):
-        plane_view(frame, picture.layout, i)[...] = plane_view(source, picture.layout, i)
-    return twin
 
 
 def _to_chroma(to_picture: Matrix, layout: Layout) -> Matrix:

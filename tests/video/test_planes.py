@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stream_anon.video.planes import LAYOUTS, nearest_layout, plane_view, rgb_to_ycc, ycc_to_rgb
 from stream_anon.video.warp import blend, inverse, max_pool, sample
-from stream_anon.video.yuv_picture import YuvPicture, copy_of
+from stream_anon.video.yuv_picture import YuvPicture
 from tests.video.clips import frame, noise_frame
 
 cv2.setNumThreads(1)
@@ -262,14 +262,6 @@ def test_faces_over_the_border_and_beyond(x, y):
             np.testing.assert_array_equal(old, new)
     elif 0 <= x < 95 and 0 <= y < 71:
         assert plane_view(picture.frame(), picture.layout, 0)[y, x] == 16
-
-
-def test_a_patch_on_one_picture_leaves_its_copy_alone():
-    picture = noisy("yuv420p")
-    twin = copy_of(picture)
-    picture.paste(np.zeros((1, 64, 64, 3), np.uint8), ellipse(64), transform(40, 40, 50), EXTENT)
-    for old, new in zip(planes(noisy("yuv420p")), planes(twin), strict=True):
-        np.testing.assert_array_equal(old, new)
 
 
 def test_a_later_patch_covers_an_earlier_one():

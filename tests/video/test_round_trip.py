@@ -9,6 +9,7 @@ import av
 import pytest
 
 from stream_anon.video.compare import describe, differences
+from stream_anon.video.probe import probe
 from tests.video.clips import make_clip
 from tests.video.conftest import pass_through
 
@@ -241,6 +242,8 @@ def test_interlacing(tmp_path, suffix):
     source = make_clip(tmp_path / f"in{suffix}", interlaced=True, count=8)
     assert describe(source).of("video")[0].interlaced
     assert same(source, tmp_path / f"out{suffix}") == []
+    orders = [probe(tmp_path / f"{n}{suffix}").video[0].video.field_order for n in ("in", "out")]
+    assert orders[0] == orders[1] > 1
 
 
 @pytest.mark.parametrize(
@@ -422,3 +425,24 @@ def test_what_a_coarser_container_does_to_times_is_told(tmp_path):
     notes = pass_through(path, tmp_path / "out.h264").notes
     assert notes[0].startswith("stream 0: h264 stores no times: ")
     assert differences(describe(path), describe(tmp_path / "out.mkv")) == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_cut_begins_at_zero_and_takes_its_chapters_along(tmp_path, suffix):
+    path = make_clip(
+        tmp_path / f"in{suffix}",
+        audio=["aac"],
+        count=75,
+        chapters=[(0, 1, "One"), (1, 2, "Two"), (2, 3, "Three")],
+    )
+    pass_through(path, tmp_path / f"out{suffix}", start=0.8, end=1.8)
+    facts = describe(tmp_path / f"out{suffix}")
+    times = facts.of("video")[0].times
+    assert times == tuple(Fraction(n, 25) for n in range(25))
+    sound = [t for t in facts.of("audio")[0].times if t is not None]
+    assert -0.03 < sound[0] < 0.03
+    assert sound[-1] < 1.0
+    assert [(float(c.start), float(c.end), c.title) for c in facts.chapters] == [
+        (0.0, 0.2, "One"),
+        (0.2, 1.0, "Two"),
+    ]
