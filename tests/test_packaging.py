@@ -87,6 +87,12 @@ def test_the_words_keep_to_what_is_measured(root: Path):
                 pytest.fail(f"{path.relative_to(root)}:{number}: {line.strip()}")
 
 
+def test_links_between_documents_lead_somewhere(root: Path):
+    for page in [*root.glob("*.md"), *(root / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+\.\w+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(root)}: {target}"
+
+
 @pytest.mark.slow
 def test_the_wheel_is_whole_and_the_install_is_light(root: Path, tmp_path: Path):
     """Build the wheel, install it as a user would, and weigh and try the result."""
