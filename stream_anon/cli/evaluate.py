@@ -44,7 +44,7 @@ def _files(pattern: str) -> tuple[Path, ...]:
          type=_FILE, help="recognisers [the two that ship]")
 @_option("--models", group="Attack", metavar="DIR", type=_FOLDER, help="their ONNX files")
 @_option("--train-faces", group="Attack", metavar="TAR", type=_ANY,
-         help="other people, for attackers that learn")
+         help="other people, to learn from")
 @_option("-m", "--method", "methods", group="Tested", metavar="NAME:K=V,..", multiple=True,
          help="methods [identity, random code]")
 @_option("-b", "--baseline", "baselines", group="Tested", metavar="NAME:K=V,..", multiple=True,
@@ -65,7 +65,7 @@ def _files(pattern: str) -> tuple[Path, ...]:
 @_option("--quick", group="Run", row="size", is_flag=True, help="few pictures | threads [1]")
 @_option("--threads", group="Run", row="size", metavar="N", type=click.IntRange(1, 256), default=1)
 @_option("--cache", group="Run", metavar="DIR", type=_FOLDER,
-         help="embeddings, to resume (biometric data!)")
+         help="embeddings, to resume (biometric)")
 @_option("-q", "--quiet", group="Run", row="said", is_flag=True, help="less | more words")
 @_option("-v", "--verbose", group="Run", row="said", count=True)
 def evaluate(
@@ -128,7 +128,7 @@ def evaluate(
     if methods:
         plan = replace(plan, conditions=methods)
     if baselines:
-        plan = replace(plan, baselines=baselines)
+        plan = replace(plan, baselines=() if baselines == ("none",) else baselines)
     if mechanisms:
         plan = replace(plan, mechanisms=() if mechanisms == ("none",) else mechanisms)
     if detectors:

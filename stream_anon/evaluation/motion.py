@@ -65,8 +65,9 @@ def motion(
             Column("landmark error", "number"),
             *(Column(f"{name} r", "number") for name in faces_shape.PROXIES),
         ],
-        note="r: correlation over the frames of a track between original and new face, averaged "
-        "over tracks, weighted by their length.",
+        note="Frames: those whose face is found in the clear, shown in the same way. r: "
+        "correlation over the frames of a track between original and new face, averaged over "
+        "tracks, weighted by their length.",
     )
     for name, tracks in films.items():
         ratios = [flicker(track) for track in tracks]
@@ -148,23 +149,26 @@ def _kept(finder: Finder, tracks: Sequence[Film]) -> list[Cell]:
     frames, hits, errors = 0, 0, []
     rows, weights = [], []
     for track in tracks:
-        fit = np.flatnonzero(track.sizes >= UTILITY_SIDE)
-        points = np.full((len(fit), 5, 2), np.nan)
-        for k, i in enumerate(fit):
+        before, after = [], []
+        for i in np.flatnonzero(track.sizes >= UTILITY_SIDE):
             side = float(np.clip(track.sizes[i], UTILITY_SIDE, FACE_SIDE))
+            # Both are looked at in the same way: a detector's landmarks shift with the size.
+            old_face = finder.aligned(track.clear[i], side)
+            if old_face is None:
+                continue
+            frames += 1
             face = finder.aligned(track.new[i], side)
             hits += face is not None
-            if face is not None and face.landmarks is not None:
-                points[k] = face.landmarks
-        frames += len(fit)
-        seen = np.isfinite(points).all(axis=(1, 2))
-        if not seen.any():
+            if face is not None and face.landmarks is not None and old_face.landmarks is not None:
+                before.append(old_face.landmarks)
+                after.append(face.landmarks)
+        if not before:
             continue
-        a, b = track.landmarks[fit][seen], points[seen]
+        a, b = np.stack(before), np.stack(after)
         errors.append(faces_shape.landmark_error(a, b))
         old, now = faces_shape.proxies(a), faces_shape.proxies(b)
         rows.append([faces_shape.correlation(old[:, k], now[:, k]) for k in range(old.shape[1])])
-        weights.append(int(seen.sum()))
+        weights.append(len(before))
     if not frames:
         return [0, None, None, *([None] * len(faces_shape.PROXIES))]
     cells: list[Cell] = [frames, scores.share(hits, frames)]
