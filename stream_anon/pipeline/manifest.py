@@ -37,12 +37,14 @@ class Outcome:
         tracks: by number.
         copied: packets copied, by stream.
         clock: seconds by stage.
+        notes: what the source had to put up with, in words.
     """
 
     pictures: PicturesPart = field(default_factory=PicturesPart)
     tracks: dict[int, TrackPart] = field(default_factory=dict)
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
+    notes: list[str] = field(default_factory=list)
 
 
 def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Report:
@@ -75,7 +77,7 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
         models=[_model(name) for name in (detector, *method.networks())],
         streams=streams,
         dropped=list(plan.media.dropped),
-        notes=[*plan.media.notes, *plan.notes],
+        notes=[*plan.media.notes, *plan.notes, *outcome.notes],
         pictures=outcome.pictures,
         tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
         privacy=dict(method.privacy()),

@@ -227,3 +227,7 @@ class Pipeline:
         outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
         outcome.pictures.faces_stepped_down = steps.faces
         outcome.pictures.reasons = dict(steps.reasons)
+        if self._source.lost:
+            outcome.notes.append(f"{self._source.lost} packets of the input could not be decoded")
+        if self._source.repaired:
+            outcome.notes.append(f"{self._source.repaired} pictures had no time of their own")

@@ -52,9 +52,13 @@ class Source(ABC):
 
     Attributes:
         info: what the input is.
+        lost: packets that could not be decoded, in the last iteration.
+        repaired: pictures whose time was missing or did not grow, in the last iteration.
     """
 
     info: MediaInfo
+    lost: int = 0
+    repaired: int = 0
 
     @abstractmethod
     def __iter__(self) -> Iterator[Picture | Copied]:
@@ -134,10 +138,6 @@ class FileSource(Source):
             else (s.index for s in self.info.streams if s.kind in _COPYABLE)
         )
         self._open: Any = None
-        self.lost = 0
-        """Packets that could not be decoded, in the last iteration."""
-        self.repaired = 0
-        """Pictures whose time was missing or did not grow, in the last iteration."""
 
     def select(self, copied: Collection[int]) -> None:
         """Choose the streams whose packets are yielded, from the next iteration on."""
