@@ -31,7 +31,7 @@ class CenterFace(Detector):
             self.path,
             {"input.1": (1, 3, height, width)},
             self.config.precision,
-            self.config.threads,
+            self.threads,
             images="RGB",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -143,6 +144,11 @@ class Detector(ABC):
         boxes, landmarks, scores = self._decode(named, width, height)
         best = np.argsort(-scores, kind="stable")[:MOST_FACES]
         return boxes[best], landmarks[best], scores[best]
+
+    @property
+    def threads(self) -> int:
+        """Of the network. By default half of the processor's: decoding and encoding want theirs."""
+        return self.config.threads or max(1, len(os.sched_getaffinity(0)) // 2)
 
     @abstractmethod
     def _engine(self, width: int, height: int) -> Engine:

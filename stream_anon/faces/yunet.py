@@ -26,7 +26,7 @@ class YuNet(Detector):
             self.path,
             {"input": (1, 3, height, width)},
             self.config.precision,
-            self.config.threads,
+            self.threads,
             images="BGR",
         )
 
