@@ -135,7 +135,7 @@ def conceal(
     valid: NDArray[np.bool_] | None = None,
     *,
     keep_colour: bool = True,
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Replace the inside of the minimum mask by what a generator may know of it.
 
     The sums over a cell are sums of at most 16384 bytes and so exact in
@@ -149,7 +149,8 @@ def conceal(
             not, the inside is filled with the mean of the outside.
 
     Returns:
-        float32 (n,4,128,128): RGB in [-1, 1] and the mask of what is unknown.
+        float32 (n,4,128,128): RGB in [-1, 1] and the mask of what is unknown;
+        float32 (n,48): the colours of the inside, channel by channel, in [-1, 1].
     """
     count = len(crops)
     pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
@@ -168,9 +169,25 @@ def conceal(
     else:
         around = known * ~inside
         mean = (flat * around).sum(2, keepdims=True) / np.maximum(around.sum(2, keepdims=True), 1.0)
+        cells = np.repeat(mean, GRID * GRID, axis=2)
         fill = np.broadcast_to(mean, flat.shape)
     unknown = inside | (known == 0)
     out = np.empty((count, 4, SIZE * SIZE), np.float32)
     out[:, :3] = np.where(unknown, fill, flat) / 127.5 - 1.0
     out[:, 3] = unknown[:, 0]
-    return out.reshape(count, 4, SIZE, SIZE)
+    colours = (cells / 127.5 - 1.0).reshape(count, -1).astype(np.float32)
+    return out.reshape(count, 4, SIZE, SIZE), colours
+
+
+def hints(colours: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the generator's first, linear guess is made from, beside the code.
+
+    Args:
+        colours: float32 (n,48), from `conceal`.
+        landmarks: float32 (n,5,2), face-frame units.
+
+    Returns:
+        float32 (n,58): the colours, then the landmarks' offsets from the template / 16.
+    """
+    offsets = ((landmarks - TEMPLATE) / 16.0).reshape(len(landmarks), -1)
+    return np.concatenate([colours, offsets.astype(np.float32)], axis=1)

@@ -216,9 +216,15 @@ class IdentityGenerator:
         _check_rows("codes", codes, (count, self.dimension))
         if not count:
             return crops.copy()
-        context = face_frame.conceal(crops, valid, keep_colour=self.keep_colour)
-        maps = face_frame.heatmaps(np.asarray(landmarks, np.float32))
-        return _pixels(self._net(context=context, maps=maps, code=_unit(codes)))
+        places = np.asarray(landmarks, np.float32)
+        context, colours = face_frame.conceal(crops, valid, keep_colour=self.keep_colour)
+        faces = self._net(
+            context=context,
+            maps=face_frame.heatmaps(places),
+            hints=face_frame.hints(colours, places),
+            code=_unit(codes),
+        )
+        return _pixels(faces)
 
 
 class AppearanceGenerator(IdentityGenerator):

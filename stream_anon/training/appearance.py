@@ -15,19 +15,17 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from stream_anon.networks.arch.conceal import Conceal
-from stream_anon.networks.arch.encoder import Encoder, EncoderSpec
+from stream_anon.networks.arch.encoder import APPEARANCE, AppearanceNet
 from stream_anon.networks.arch.generator import FaceGenerator, GeneratorSpec
 from stream_anon.training import augment, losses
-from stream_anon.training.codes import Prior
+from stream_anon.training.codes import Prior, code_table
 from stream_anon.training.data import Batch, Faces
 from stream_anon.training.distil import landmark_target
 from stream_anon.training.game import Game
+from stream_anon.training.guess import fit_guess, fit_projection
 from stream_anon.training.identity import Judges
-from stream_anon.training.runtime import autocast
+from stream_anon.training.runtime import autocast, place
 from stream_anon.training.trainer import FaceTrainer
-
-APPEARANCE_ENCODER = EncoderSpec((24, 48, 96, 160), (0, 1, 1, 1), code=64, margin=0)
-"""128 px to a point on the sphere in 64 dimensions, 0.25 GFLOP."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ class Autoencoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = Encoder(APPEARANCE_ENCODER)
-        self.generator = FaceGenerator(GeneratorSpec(code=APPEARANCE_ENCODER.code))
+        self.encoder = AppearanceNet()
+        self.generator = FaceGenerator(GeneratorSpec(code=APPEARANCE.code))
 
 
 def disturb(codes: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
@@ -115,6 +113,11 @@ class AppearanceTrainer(FaceTrainer):
             ours = self.nets.generator.state_dict()
             taken = {k: v for k, v in start.state_dict().items() if ours[k].shape == v.shape}
             self.nets.generator.load_state_dict(taken, strict=False)
+        place(self.nets, self.device)
+        fit_projection(self.nets.encoder.projection, faces)
+        codes = code_table(self.nets.encoder.eval(), faces, mirrored=False)
+        self.nets.train()
+        fit_guess(self.nets.generator.guess, faces, codes, self.conceal)
         self.game = Game(self.nets, self.device, rate=rate)
 
     def generator(self) -> FaceGenerator:
@@ -130,20 +133,20 @@ class AppearanceTrainer(FaceTrainer):
         """The running average of the net that draws: what ships."""
         return self._averages().generator
 
-    def average_encoder(self) -> Encoder:
+    def average_encoder(self) -> AppearanceNet:
         """The running average of the encoder: what ships."""
         return self._averages().encoder
 
     def prior(self) -> Prior:
         """Uniform on the sphere: what the codes are spread over while training."""
-        d = APPEARANCE_ENCODER.code
+        d = APPEARANCE.code
         return Prior(torch.zeros(d), torch.eye(d) / d**0.5)
 
     @torch.no_grad()
     def shown_codes(self, batch: Batch, rng: Generator) -> list[Tensor]:
         """The faces' own, then three of nobody."""
-        n, d = len(batch.pictures), APPEARANCE_ENCODER.code
-        rows = [self.average_encoder()(batch.pictures)]
+        n, d = len(batch.pictures), APPEARANCE.code
+        rows = [self.average_encoder().eval()(batch.pictures)]
         for _ in range(3):
             noise = torch.randn(1, d, generator=rng, device=self.device)
             rows.append(F.normalize(noise, dim=1).expand(n, -1))

@@ -13,15 +13,17 @@ from stream_anon.training.runtime import autocast
 
 
 @torch.no_grad()
-def code_table(net: nn.Module, faces: Faces, batch: int = 128) -> Tensor:
-    """Unit codes (len(faces),d): each picture's and its mirror image's, averaged."""
+def code_table(net: nn.Module, faces: Faces, batch: int = 128, *, mirrored: bool = True) -> Tensor:
+    """Unit codes (len(faces),d): each picture's (and its mirror image's, averaged)."""
     found = []
     for start in range(0, len(faces), batch):
         index = torch.arange(start, min(start + batch, len(faces)), device=faces.device)
         rows = faces.rows(index)
         pictures = (rows.pictures * rows.valid).contiguous(memory_format=torch.channels_last)
         with autocast(faces.device):
-            both = net(pictures).float() + net(pictures.flip(3)).float()
+            both = net(pictures).float()
+            if mirrored:
+                both = both + net(pictures.flip(3)).float()
         found.append(F.normalize(both, dim=1))
     return torch.cat(found)
 

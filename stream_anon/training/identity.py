@@ -23,6 +23,7 @@ from stream_anon.training.codes import Prior
 from stream_anon.training.data import Batch, Faces
 from stream_anon.training.distil import landmark_target
 from stream_anon.training.game import Game
+from stream_anon.training.guess import fit_guess
 from stream_anon.training.runtime import autocast
 from stream_anon.training.trainer import FaceTrainer
 
@@ -73,8 +74,14 @@ class Judges:
     student: Encoder | None = None
 
 
-def ask(judges: Judges, index: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-    """Codes for a batch: 30 % own, 20 % other, 15 % blends of two, 35 % prior draws.
+def ask(judges: Judges, index: Tensor, rng: Generator, own_share: float) -> tuple[Tensor, Tensor]:
+    """Codes for a batch: own; of the rest half prior draws, the others real people or blends.
+
+    Args:
+        judges: Whose codes and prior.
+        index: (n,) rows of the pack.
+        rng: Source of randomness.
+        own_share: Share of the pictures' own codes.
 
     Returns:
         Codes (n,d), and own (n,): 1 where it is the picture's own person.
@@ -82,15 +89,15 @@ def ask(judges: Judges, index: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
     n = len(index)
     codes = judges.codes[index]
     dice = torch.rand(n, generator=rng, device=index.device)
-    own = dice < 0.30
-    blend = (dice >= 0.50) & (dice < 0.65)
-    mix = augment.uniform((n,), 0.3, 0.7, rng) * blend
+    own = dice < own_share
+    rest = (dice - own_share) / (1 - own_share)
+    mix = augment.uniform((n,), 0.3, 0.7, rng) * (rest < 0.2)
     other = F.normalize(
         codes.roll(1, 0) * (1 - mix[:, None]) + codes.roll(2, 0) * mix[:, None], dim=1
     )
     asked = torch.where(own[:, None], codes, other)
     drawn = judges.prior.draw(n, rng)
-    return torch.where((dice >= 0.65)[:, None], drawn, asked), own.float()
+    return torch.where((rest > 0.5)[:, None], drawn, asked), own.float()
 
 
 class IdentityTrainer(FaceTrainer):
@@ -104,6 +111,7 @@ class IdentityTrainer(FaceTrainer):
         judged_share: Share of a batch whose identity is judged.
         student_every: The student judges in the teacher's place on every so manieth step.
         steady_every: Half a batch is moved and drawn again on every so manieth step.
+        first_guess: Whether the linear part starts from its least-squares solution.
     """
 
     stage = "identity"
@@ -119,6 +127,7 @@ class IdentityTrainer(FaceTrainer):
         judged_share: float = 0.5,
         student_every: int = 3,
         steady_every: int = 4,
+        first_guess: bool = True,
     ) -> None:
         self.faces = faces
         self.judges = judges
@@ -127,7 +136,10 @@ class IdentityTrainer(FaceTrainer):
         self.student_every = student_every
         self.steady_every = steady_every
         self.conceal = Conceal(keep_colour=True).to(self.device)
-        self.game = Game(FaceGenerator(), self.device, rate=rate)
+        net = FaceGenerator()
+        if first_guess:
+            fit_guess(net.guess, faces, judges.codes, self.conceal)
+        self.game = Game(net, self.device, rate=rate)
 
     def generator(self) -> FaceGenerator:
         """The net that draws."""
@@ -164,7 +176,8 @@ class IdentityTrainer(FaceTrainer):
         """Critic's step, then the generator's."""
         w, judges, game = self.weights, self.judges, self.game
         number = game.step
-        wanted, own = ask(judges, batch.index, rng)
+        share = max(0.25, 0.65 - 1.2 * self.progress)
+        wanted, own = ask(judges, batch.index, rng, share)
         face, pasted = self.draw(batch, wanted, rng)
         real = game.view(batch.pictures, batch.valid, batch.landmarks, rng)
         shown = game.view(pasted, batch.valid, batch.landmarks, rng)

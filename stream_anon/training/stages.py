@@ -200,14 +200,15 @@ class Training:
             trainer.game.restore(state)
             prior = trainer.prior()
             _save_prior(folder / f"{name}_prior.npz", prior)
-            examples = {"context": context, "maps": maps, "code": prior.mean.cpu().repeat(2, 1)}
+            code = prior.mean.cpu().repeat(2, 1)
+            told = torch.zeros(2, 58)
+            examples = {"context": context, "maps": maps, "hints": told, "code": code}
             export(
                 trainer.average(),
                 folder / f"{name}_generator.onnx",
                 examples,
                 output="face",
                 metadata=notes | {"steps": str(trainer.game.step)},
-                eight_bit=stage != "identity",
             )
             if isinstance(trainer, AppearanceTrainer):
                 export(

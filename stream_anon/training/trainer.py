@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from stream_anon.networks.arch.conceal import Conceal, heatmaps
+from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints
 from stream_anon.networks.arch.generator import FaceGenerator
 from stream_anon.training import augment, losses
 from stream_anon.training.codes import Prior
@@ -38,10 +38,12 @@ class FaceTrainer(ABC):
         game: Generator, critic, averages.
         stage: Name of the stage; its checkpoint is ``<stage>.pt``.
         number: Of the stage, for its randomness.
+        progress: How much of the run is done, in [0, 1].
     """
 
     stage: str
     number: int
+    progress: float = 0.0
     faces: Faces
     conceal: Conceal
     game: Game
@@ -74,10 +76,11 @@ class FaceTrainer(ABC):
     def draw(self, batch: Batch, code: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         """New faces, and the pictures with them pasted in; landmarks jitter by 0.7 px."""
         noise = torch.randn(batch.landmarks.shape, generator=rng, device=self.device)
-        context = self.conceal(batch.pictures, batch.valid)
+        points = batch.landmarks + 0.7 * noise
+        context, colours = self.conceal(batch.pictures, batch.valid)
         context = context.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
-            face = self.generator()(context, heatmaps(batch.landmarks + 0.7 * noise), code)
+            face = self.generator()(context, heatmaps(points), hints(colours, points), code)
         face = face.float()
         paint = self.conceal.paint
         return face, (paint * face + (1 - paint) * batch.pictures) * batch.valid
@@ -176,7 +179,7 @@ def train(
         if time.monotonic() - adapted > 5:
             cores.adapt(time.monotonic() - adapted)
             adapted = time.monotonic()
-        done = game.step / steps
+        done = trainer.progress = game.step / steps
         game.set_rate(min(1.0, max(0.02, (1 - done) / (1 - decay_from))))
         rng = step_generator(seed, trainer.number, game.step, trainer.device)
         progress.add(batch, trainer.step(trainer.faces.batch(batch, rng), rng))

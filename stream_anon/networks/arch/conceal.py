@@ -39,17 +39,34 @@ class Conceal(nn.Module):
         whole = sums.sum(2, keepdim=True) / sizes.sum(2, keepdim=True).clamp(min=1)
         return torch.where(sizes > 0, sums / sizes.clamp(min=1), whole)
 
-    def forward(self, pictures: Tensor, valid: Tensor) -> Tensor:
-        """Pictures (n,3,128,128) and valid (n,1,128,128) to the generator's input (n,4,128,128)."""
+    def forward(self, pictures: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """What a generator may know of pictures.
+
+        Args:
+            pictures: (n,3,128,128) in [-1, 1].
+            valid: (n,1,128,128).
+
+        Returns:
+            (n,4,128,128) and (n,48), as `face_frame.conceal`.
+        """
         count = len(pictures)
         if self.keep_colour:
-            fill = (self.cells(pictures, valid) @ self.spread.T).view(count, 3, 128, 128)
+            cells = self.cells(pictures, valid)
+            fill = (cells @ self.spread.T).view(count, 3, 128, 128)
         else:
             around = valid * (1 - self.inside)
             mean = (pictures * around).sum((2, 3), keepdim=True)
             fill = mean / around.sum((2, 3), keepdim=True).clamp(min=1)
+            cells = fill.flatten(2).expand(-1, -1, 16)
         unknown = torch.maximum(self.inside, 1 - valid)
-        return torch.cat([torch.where(unknown > 0, fill, pictures), unknown], 1)
+        context = torch.cat([torch.where(unknown > 0, fill, pictures), unknown], 1)
+        return context, cells.flatten(1)
+
+
+def hints(colours: Tensor, landmarks: Tensor) -> Tensor:
+    """Colours (n,48) and landmarks (n,5,2) to (n,58), as `face_frame.hints`."""
+    template = torch.from_numpy(face_frame.TEMPLATE).to(landmarks.device)
+    return torch.cat([colours, ((landmarks - template) / 16.0).flatten(1)], 1)
 
 
 def heatmaps(landmarks: Tensor) -> Tensor:

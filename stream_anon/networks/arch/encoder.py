@@ -112,3 +112,29 @@ class Landmarker(Encoder):
 
     def __init__(self, spec: EncoderSpec = LANDMARKER) -> None:
         super().__init__(spec, unit=False)
+
+
+APPEARANCE = EncoderSpec((24, 48, 96, 160), (0, 1, 1, 1), code=64, margin=0)
+"""128 px to a point on the sphere in 64 dimensions, 0.25 GFLOP."""
+
+
+class AppearanceNet(Encoder):
+    """The encoder of `dp-image`: a linear projection and what convolutions add to it.
+
+    The projection starts as whitened principal components (`training.guess`),
+    so that codes mean something from the first step.
+    """
+
+    SIDE = 32
+
+    def __init__(self, spec: EncoderSpec = APPEARANCE) -> None:
+        super().__init__(spec)
+        self.projection = nn.Linear(3 * self.SIDE**2, spec.code)
+        for parameter in self.head.parameters():
+            nn.init.normal_(parameter, std=1e-4)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(n,3,128,128) in [-1, 1] to (n,64), unit norm."""
+        small = F.avg_pool2d(pictures, 4).flatten(1)
+        out = self.projection(small) + self.head(self.features(pictures)[-1].flatten(1))
+        return F.normalize(out.float(), dim=1)

@@ -1,0 +1,92 @@
+"""The least-squares start of the generator's linear first guess."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stream_anon.networks.arch.conceal import Conceal, hints
+from stream_anon.networks.arch.generator import FirstGuess
+from stream_anon.training.data import Faces
+
+
+@torch.no_grad()
+def fit_guess(
+    guess: FirstGuess, faces: Faces, codes: Tensor, conceal: Conceal, ridge: float = 1e-3
+) -> None:
+    """Solve for the linear layer that draws each face from its own description.
+
+    Pixels that tight chips do not reach are fitted on the pictures that fill
+    the frame; all others on every picture.
+
+    Args:
+        guess: Whose linear layer is set.
+        faces: The training pictures.
+        codes: (n,d) code of every row.
+        conceal: The bottleneck that the generator will see.
+        ridge: Added to the normal equations, relative to the number of pictures.
+    """
+    width = guess.linear.in_features + 1
+    pixels = guess.linear.out_features
+    device = faces.device
+    square = torch.zeros(2, width, width, device=device)
+    product = torch.zeros(2, width, pixels, device=device)
+    covered = torch.zeros(FirstGuess.SIDE**2, device=device)
+    for start in range(0, len(faces), 256):
+        index = torch.arange(start, min(start + 256, len(faces)), device=device)
+        rows = faces.rows(index)
+        _, colours = conceal(rows.pictures * rows.valid, rows.valid)
+        described = guess.describe(codes[index], hints(colours, rows.landmarks))
+        x = torch.cat([described, torch.ones_like(described[:, :1])], 1)
+        small = F.avg_pool2d(rows.valid, 4)
+        y = (F.avg_pool2d(rows.pictures * rows.valid, 4) / small.clamp(min=0.1)).flatten(1)
+        covered += (small.flatten(1) > 0.9).sum(0)
+        full = rows.valid.mean((1, 2, 3)) > 0.95
+        for kind, chosen in ((0, full), (1, torch.ones_like(full))):
+            square[kind] += x[chosen].T @ x[chosen]
+            product[kind] += x[chosen].T @ y[chosen]
+    covering = (covered / len(faces) > 0.97).repeat(3)
+    counts = square[:, -1, -1].clamp(min=1.0)
+    if counts[0] < width:
+        covering[:] = True
+    solved = []
+    for kind in range(2):
+        penalty = ridge * counts[kind] * torch.eye(width, device=device)
+        penalty[-1, -1] = 0.0
+        solved.append(torch.linalg.solve(square[kind] + penalty + 1e-6, product[kind]))
+    weights = torch.where(covering[None, :], solved[1], solved[0])
+    guess.linear.weight.copy_(weights[:-1].T)
+    guess.linear.bias.copy_(weights[-1])
+
+
+@torch.no_grad()
+def fit_projection(projection: nn.Linear, faces: Faces) -> None:
+    """Set a linear layer to the whitened principal components of faces of 32 px.
+
+    Only pixels that nearly every picture covers are looked at.
+
+    Args:
+        projection: (3*32*32) to d; its weight and bias are set.
+        faces: The training pictures.
+    """
+    pixels, d = projection.in_features, projection.out_features
+    device = faces.device
+    total = torch.zeros(pixels, device=device)
+    square = torch.zeros(pixels, pixels, device=device)
+    covered = torch.zeros(pixels // 3, device=device)
+    for start in range(0, len(faces), 512):
+        index = torch.arange(start, min(start + 512, len(faces)), device=device)
+        rows = faces.rows(index)
+        x = F.avg_pool2d(rows.pictures * rows.valid, 4).flatten(1)
+        covered += (F.avg_pool2d(rows.valid, 4).flatten(1) > 0.9).sum(0)
+        total += x.sum(0)
+        square += x.T @ x
+    mean = total / len(faces)
+    seen = (covered / len(faces) > 0.97).repeat(3).float()
+    covariance = (square / len(faces) - torch.outer(mean, mean)) * torch.outer(seen, seen)
+    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = values[-d:].clamp(min=1e-6), vectors[:, -d:]
+    weight = (vectors / values.sqrt()).T / d**0.5
+    projection.weight.copy_(weight)
+    projection.bias.copy_(-(weight @ mean))

@@ -1,0 +1,188 @@
+"""A tiny run of everything: losses fall into place, resuming changes nothing."""
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+
+torch = pytest.importorskip("torch", reason="needs the [train] extra")
+pytest.importorskip("onnx", reason="needs the [train] extra")
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*NumPy.*writable.*:UserWarning"),
+]
+
+from stream_anon.errors import ConfigError  # noqa: E402
+from stream_anon.networks import face_frame  # noqa: E402
+from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints  # noqa: E402
+from stream_anon.networks.arch.encoder import Encoder, EncoderSpec, Landmarker  # noqa: E402
+from stream_anon.networks.arch.generator import FaceGenerator  # noqa: E402
+from stream_anon.training import augment, losses  # noqa: E402
+from stream_anon.training.codes import Prior  # noqa: E402
+from stream_anon.training.data import Faces, balance  # noqa: E402
+from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges  # noqa: E402
+from stream_anon.training.plan import TrainConfig, load, parse  # noqa: E402
+from stream_anon.training.runtime import load_checkpoint, step_generator  # noqa: E402
+from stream_anon.training.trainer import train  # noqa: E402
+from tests.training.faces import make_pack  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+class TinyTeacher(torch.nn.Module):
+    """Stands in for a recogniser: three convolutions, frozen."""
+
+    def __init__(self):
+        super().__init__()
+        spec = EncoderSpec((4, 4, 4, 4), (0, 0, 0, 0), code=128)
+        self.net = Encoder(spec).eval().requires_grad_(False)
+
+    def run(self, pictures, sides=()):
+        found = self.net.features(pictures)
+        return self.net.code(found), found[: len(sides)]
+
+    def forward(self, pictures):
+        return self.run(pictures)[0]
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return Faces(make_pack(), CPU)
+
+
+def make_trainer(faces, **options):
+    torch.manual_seed(0)
+    teacher = TinyTeacher()
+    codes = teacher(faces.rows(torch.arange(len(faces))).pictures).detach()
+    landmarker = Landmarker().eval().requires_grad_(False)
+    judges = Judges(teacher, landmarker, codes, Prior.fit(codes))
+    return IdentityTrainer(faces, judges, IdentityWeights(), **options)
+
+
+def test_the_bottleneck_is_the_same_in_training_and_at_run_time(faces):
+    rows = faces.rows(torch.arange(6, 18))
+    bytes_ = faces.images[6:18].numpy()
+    valid = rows.valid[:, 0].numpy() > 0
+    for keep in (True, False):
+        context, colours = Conceal(keep_colour=keep)(rows.pictures, rows.valid)
+        ours, cells = face_frame.conceal(bytes_, valid, keep_colour=keep)
+        np.testing.assert_allclose(context.numpy(), ours, atol=2e-5)
+        np.testing.assert_allclose(colours.numpy(), cells, atol=2e-5)
+        told = hints(colours, rows.landmarks).numpy()
+        np.testing.assert_allclose(told, face_frame.hints(cells, rows.landmarks.numpy()), atol=2e-5)
+    np.testing.assert_allclose(
+        heatmaps(rows.landmarks).numpy(), face_frame.heatmaps(rows.landmarks.numpy()), atol=1e-5
+    )
+
+
+def test_landmarks_move_with_the_pixels():
+    picture = torch.zeros(1, 1, 128, 128)
+    picture[0, 0, 40:43, 80:83] = 1
+    point = torch.tensor([[[81.5, 41.5]]])
+    rng = torch.Generator().manual_seed(3)
+    matrix = augment.random_affine(1, rng, turn=0.4, zoom=0.2, shift=6.0)
+    moved = augment.warp(picture, matrix)[0, 0]
+    y, x = np.meshgrid(np.arange(128) + 0.5, np.arange(128) + 0.5, indexing="ij")
+    weight = moved.numpy() / moved.sum().item()
+    found = np.array([(weight * x).sum(), (weight * y).sum()])
+    np.testing.assert_allclose(found, augment.warp_points(point, matrix)[0, 0], atol=0.3)
+
+
+def test_rare_faces_are_drawn_more_often():
+    pack = make_pack(40)
+    pack.images[:38] = 200
+    pack.images[38:] = 20
+    weight = balance(pack)
+    assert weight.sum() == pytest.approx(1)
+    assert weight[39] > 2 * weight[25]
+
+
+def test_the_first_guess_is_better_than_a_mean_face(faces):
+    trainer = make_trainer(faces)
+    rows = faces.rows(torch.arange(12))
+    _, colours = trainer.conceal(rows.pictures, rows.valid)
+    told = hints(colours, rows.landmarks)
+    guess = trainer.generator().guess(trainer.judges.codes[:12], told)
+    small = torch.nn.functional.avg_pool2d(rows.pictures, 4)
+    assert (guess - small).abs().mean() < 0.7 * (small.mean(0) - small).abs().mean()
+
+
+def test_away_is_asked_only_of_others():
+    code = torch.nn.functional.normalize(torch.ones(2, 4), dim=1)
+    assert losses.away(code, code, torch.tensor([0.0, 0.0]), 0.1) == 0
+    assert losses.away(code, code, torch.tensor([0.0, 1.0]), 0.1).item() == pytest.approx(0.9)
+
+
+def test_prior_has_the_mean_and_spread_of_the_codes():
+    rng = torch.Generator().manual_seed(0)
+    codes = torch.randn(4000, 8, generator=rng) * torch.linspace(0.2, 2, 8) + 1.5
+    codes = torch.nn.functional.normalize(codes, dim=1)
+    drawn = Prior.fit(codes).draw(4000, rng)
+    torch.testing.assert_close(drawn.norm(dim=1), torch.ones(4000))
+    assert (drawn.mean(0) - codes.mean(0)).abs().max() < 0.05
+
+
+def test_a_resumed_run_is_the_same_run(faces, tmp_path):
+    options = {"batch": 4, "seed": 1, "checkpoint_seconds": 1e9}
+    whole = make_trainer(faces)
+    train(whole, tmp_path / "whole", pictures=16, **options)
+    first = make_trainer(faces)
+    # The schedule belongs to the whole run, so the first half is cut off, not shortened.
+    with pytest.raises(InterruptedError):
+        train(first, tmp_path / "parts", pictures=16, on_checkpoint=_interrupt, batch=4, seed=1,
+              checkpoint_seconds=0.0)  # fmt: skip
+    second = make_trainer(faces)
+    train(second, tmp_path / "parts", pictures=16, **options)
+    one = load_checkpoint(tmp_path / "whole/identity.pt", CPU)
+    two = load_checkpoint(tmp_path / "parts/identity.pt", CPU)
+    assert one["step"] == two["step"] == 4
+    for net in ("generator", "critic", "average"):
+        for key, value in one[net].items():
+            torch.testing.assert_close(value, two[net][key], rtol=0, atol=0, msg=key)
+
+
+def _interrupt(trainer):
+    if trainer.game.step == 2:
+        raise InterruptedError
+
+
+def test_steps_do_not_share_their_randomness():
+    draws = {
+        torch.rand(1, generator=step_generator(seed, stage, step, CPU)).item()
+        for seed in range(3) for stage in range(3) for step in range(5)
+    }  # fmt: skip
+    assert len(draws) == 45
+
+
+def test_the_generator_uses_the_code():
+    torch.manual_seed(0)
+    net = FaceGenerator().eval()
+    context, maps, told = torch.zeros(2, 4, 128, 128), torch.zeros(2, 5, 64, 64), torch.zeros(2, 58)
+    context[:, 3] = 1
+    code = torch.nn.functional.normalize(torch.randn(2, 128), dim=1)
+    out = net(context, maps, told, code)
+    assert out.shape == (2, 3, 128, 128)
+    assert (out[0] - out[1]).abs().mean() > 1e-3
+
+
+def test_the_file_of_options_stands_at_its_defaults(pytestconfig):
+    path = pytestconfig.rootpath / "configs/training/identity.yaml"
+    assert load(path) == TrainConfig()
+    written = yaml.safe_load(path.read_text())
+    assert written.keys() == TrainConfig.model_fields.keys()
+    for section in ("distil", "identity", "appearance"):
+        assert written[section].keys() == type(getattr(TrainConfig(), section)).model_fields.keys()
+
+
+@pytest.mark.parametrize("data", [{"stages": ["cook"]}, {"nonesuch": 1}, {"seed": "x"}])
+def test_wrong_options_are_refused(data):
+    with pytest.raises(ConfigError):
+        parse(data, "here")
+
+
+def test_the_command_says_what_it_needs(tmp_path):
+    from stream_anon.cli.train import train as command
+
+    result = CliRunner().invoke(command, ["--out", str(tmp_path / "run"), "--stages", "distil"])
+    assert "--data" in str(result.exception)
