@@ -115,7 +115,7 @@ def redact(
         fail_usage("-q and -v exclude each other")
     planned = inputs.jobs(inputs_, output, report, _suffix)
     config = settings(options)
-    _log(verbose)
+    _log(verbose, quiet)
     device = choose(config.device)
     if verbose:
         say(f"device {device.name}: {device.why}")
@@ -246,13 +246,20 @@ def _asker(overwrite: bool, skip: bool) -> Callable[[Path], bool]:
     return may_replace
 
 
-def _log(verbose: int) -> None:
-    """Show what the package logs: choices under ``-v``, everything under ``-vv``."""
+def _log(verbose: int, quiet: bool) -> None:
+    """Show what the package logs: warnings, choices under ``-v``, everything under ``-vv``."""
     import logging
 
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("stream_anon").setLevel(level)
+    class Say(logging.Handler):
+        """Finds stderr anew for each line: the progress bar takes its place while it is shown."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            say(self.format(record))
+
+    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
+    log = logging.getLogger("stream_anon")
+    log.setLevel(logging.CRITICAL if quiet else levels[min(verbose, 2)])
+    log.handlers[:] = [Say()]
 
 
 def _without(source: Path, words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -121,6 +122,12 @@ def test_quiet_says_nothing_but_errors(command, video, api):
     done = command("redact", video(), "-q")
     assert (done.code, done.out, done.err) == (0, "", "")
     assert api.calls[0]["progress"] is None
+
+
+def test_warnings_are_shown_unless_quiet(command, video, api):
+    api.during = lambda call: logging.getLogger("stream_anon.pipeline.gate").warning("down")
+    assert command("redact", video()).err == "down\n"
+    assert command("redact", video(), "-q", "-y").err == ""
 
 
 @pytest.mark.parametrize(
