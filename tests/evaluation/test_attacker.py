@@ -10,9 +10,7 @@ from stream_anon.errors import ConfigError, ModelError
 from stream_anon.evaluation.attacker import Recogniser, load_attackers, read_spec, unit_rows
 from stream_anon.evaluation.files import shipped_attackers
 
-onnx = pytest.importorskip("onnx")
-
-GOOD = {"name": "toy", "file": "toy.onnx", "input": "x", "size": 16, "dimension": 3}
+GOOD = {"name": "toy", "file": "toy.xml", "input": "x", "size": 16, "dimension": 3}
 
 
 def write_spec(folder: Path, **changes: object) -> Path:
@@ -22,19 +20,9 @@ def write_spec(folder: Path, **changes: object) -> Path:
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Path:
-    """A recogniser whose embedding is the mean colour: (n, 3, 16, 16) to (n, 3)."""
-    helper = onnx.helper
-    node = helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)
-    kind = onnx.TensorProto.FLOAT
-    graph = helper.make_graph(
-        [node],
-        "toy",
-        [helper.make_tensor_value_info("x", kind, ["n", 3, 16, 16])],
-        [helper.make_tensor_value_info("y", kind, ["n", 3])],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "toy.onnx")
+def toy(tmp_path: Path, toy_network) -> Path:
+    """A folder with a recogniser whose embedding is the mean colour."""
+    toy_network(tmp_path / "toy.xml", 16)
     return tmp_path
 
 
@@ -105,12 +93,12 @@ def test_an_embedding_that_is_no_direction_is_like_nobody(toy):
 
 def test_another_dimension_is_refused(toy):
     with pytest.raises(ModelError, match="the embedding has 3"):
-        Recogniser(read_spec(write_spec(toy, dimension=4)), toy / "toy.onnx")
+        Recogniser(read_spec(write_spec(toy, dimension=4)), toy / "toy.xml")
 
 
 def test_a_missing_network_and_a_double_name_are_refused(toy):
-    with pytest.raises(ModelError, match=r"gone\.onnx is not in"):
-        load_attackers([write_spec(toy, name="lost", file="gone.onnx")], toy)
+    with pytest.raises(ModelError, match=r"gone\.xml is not in"):
+        load_attackers([write_spec(toy, name="lost", file="gone.xml")], toy)
     path = write_spec(toy)
     with pytest.raises(ConfigError, match="already"):
         load_attackers([path, path], toy)

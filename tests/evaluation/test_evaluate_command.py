@@ -15,8 +15,6 @@ from stream_anon.evaluation import run as running
 from stream_anon.faces.face import Face
 from stream_anon.geometry import TEMPLATE
 
-onnx = pytest.importorskip("onnx")
-
 
 class Everywhere:
     """A detector that finds every face where the template says."""
@@ -33,19 +31,10 @@ class Everywhere:
 
 
 @pytest.fixture
-def setting(tmp_path: Path, monkeypatch) -> dict[str, Path]:
+def setting(tmp_path: Path, toy_network, monkeypatch) -> dict[str, Path]:
     """Six people with three pictures each, whose face is a colour, and who tells colours apart."""
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    pool = helper.make_node("ReduceMean", ["x"], ["y"], axes=[2, 3], keepdims=0)
-    graph = helper.make_graph(
-        [pool],
-        "toy",
-        [helper.make_tensor_value_info("x", kind, ["n", 3, 32, 32])],
-        [helper.make_tensor_value_info("y", kind, ["n", 3])],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "toy.onnx")
-    spec = {"name": "toy", "file": "toy.onnx", "input": "x", "size": 32, "dimension": 3,
+    toy_network(tmp_path / "toy.xml", 32)
+    spec = {"name": "toy", "file": "toy.xml", "input": "x", "size": 32, "dimension": 3,
             "window": [40, 50, 48], "mean": [127, 127, 127]}  # fmt: skip
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(spec))
     rng = np.random.default_rng(0)

@@ -90,7 +90,8 @@ def test_a_leak_probe_hides_the_ellipse_and_nothing_else(pictures, cells):
 
 
 def test_conditions_are_read_and_written_alike():
-    for text in ("fill", "identity:mechanism=vmf,epsilon=8", "pixelate:cells=4", "fill:colour=[1,2,3]"):
+    texts = ("fill", "identity:mechanism=vmf,epsilon=8", "pixelate:cells=4", "fill:colour=[1,2,3]")
+    for text in texts:
         assert str(condition.parse(text)) == text
     assert condition.parse("fill:colour=null").options == {"colour": None}
     assert isinstance(condition.parse("fill").build(), Fill)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream_anon import config
+from stream_anon.evaluation.attacker import load_attackers
+from stream_anon.evaluation.clips import film
+from stream_anon.evaluation.condition import parse
+from stream_anon.evaluation.faceset import read_faces, read_pairs
+from stream_anon.evaluation.files import shipped_attackers
+from stream_anon.evaluation.finder import Finder, landmarks_of
+from stream_anon.evaluation.linkage import linkage
+from stream_anon.evaluation.motion import motion
+from stream_anon.evaluation.protocol import Stand
+
+pytestmark = pytest.mark.shared
+
+
+def test_a_clip_is_anonymised_cut_and_measured(shared: Path):
+    finder = Finder("yunet", shared / "models")
+    base = config.parse({"detector": {"name": "yunet"}, "models_dir": shared / "models"})
+    clips = [(shared / "media" / "asl_personA_again.mkv", 0)]
+    films = {"fill": film(clips, parse("fill"), finder, base, 12, lambda words: None)}
+    (track,) = films["fill"]
+    assert len(track.frames) >= 10
+    assert track.clear.shape == track.new.shape == (len(track.frames), 128, 128, 3)
+    middle = np.s_[:, 50:90, 45:85]
+    assert track.new[middle].std(axis=(1, 2)).max() < 6.0
+    assert track.clear[middle].std(axis=(1, 2)).min() > 6.0
+    attackers = load_attackers(shipped_attackers()[:1], shared / "models")
+    steady, kept = motion(attackers, finder, films, {"fill": "fill"}).tables
+    assert steady.rows[0][1] == 1
+    assert kept.rows[0][1] >= 10
+    assert kept.rows[0][2].value < 0.2
+    assert linkage(attackers, films, {"fill": "fill"}, 1).tables == []
+
+
+def test_the_ceiling_on_real_pairs_is_what_the_attacker_is_known_for(shared: Path):
+    faces = read_faces(shared / "faces" / "lfw_dev_128.tar")
+    pairs = read_pairs(shared / "faces" / "lfw_dev_pairs.csv", faces).take(60)
+    index = np.unique(np.concatenate([pairs.a, pairs.b]))
+    small = faces.subset(index)
+    points, found = landmarks_of(Finder("yunet", shared / "models"), small.pictures(range(20)))
+    assert found.all()
+    assert np.abs(points.mean(axis=0)[0] - [46.3, 59.7]).max() < 3.0
+    spec = next(p for p in shipped_attackers() if p.stem == "mobileface_v2")
+    stand = Stand(small, np.zeros((len(small), 5, 2)), load_attackers([spec], shared / "models"))
+    clear = stand.clear.embeddings["mobileface_v2"]
+    alike = (clear[np.searchsorted(index, pairs.a)] * clear[np.searchsorted(index, pairs.b)]).sum(1)
+    assert (alike[pairs.same] > stand.thresholds["mobileface_v2"][0]).mean() > 0.9
