@@ -20,7 +20,8 @@ def test_networks_that_are_missing_are_named(monkeypatch):
     def missing(*arguments, **options):
         raise ModelError("the weights are missing")
 
-    for name in ("IdentityEncoder", "IdentityGenerator", "AppearanceEncoder", "AppearanceGenerator"):
+    names = ("IdentityEncoder", "IdentityGenerator", "AppearanceEncoder", "AppearanceGenerator")
+    for name in names:
         monkeypatch.setattr(cost.identity, name, missing)
     section = cost.cost(PICTURES, 1, lambda words: None)
     assert "Not run: identity encoder: the weights are missing" in section.text
