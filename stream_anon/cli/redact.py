@@ -251,10 +251,13 @@ def _log(verbose: int, quiet: bool) -> None:
     import logging
 
     class Say(logging.Handler):
-        """Finds stderr anew for each line: the progress bar takes its place while it is shown."""
+        """Finds stderr anew for each line: the progress bar takes its place while it is shown.
+
+        Not by click, which would write past what took its place.
+        """
 
         def emit(self, record: logging.LogRecord) -> None:
-            say(self.format(record))
+            print(self.format(record), file=sys.stderr)
 
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     log = logging.getLogger("stream_anon")
