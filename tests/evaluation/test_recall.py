@@ -1,0 +1,75 @@
+"""Recall: a face counts as covered when its inside has changed, and only then."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stream_anon.errors import InputError
+from stream_anon.evaluation import recall
+
+BOXES = [(20.0, 20.0, 32.0, 40.0), (90.0, 20.0, 48.0, 60.0)]
+
+
+def write(path: Path, pictures: list[np.ndarray]) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "gray"
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> tuple[Path, Path, list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 200, (96, 160), np.uint8) for _ in range(3)]
+    truth = tmp_path / "truth.json"
+    frames = [[{"track": k, "box": box} for k, box in enumerate(BOXES)]] * 3
+    truth.write_text(json.dumps({"frames": frames}))
+    return write(tmp_path / "clip.mkv", pictures), truth, pictures
+
+
+def test_what_was_left_open_is_told(clip, tmp_path: Path, capsys) -> None:
+    path, truth, pictures = clip
+    painted = [picture.copy() for picture in pictures]
+    for picture in painted:
+        picture[20:60, 20:52] = 250
+    for picture in painted[1:]:
+        picture[20:80, 90:138] = 250
+    redacted = write(tmp_path / "out.mkv", painted)
+    found = recall.measure(path, redacted, recall.read_truth(truth))
+    assert len(found.boxes) == 6
+    assert [(box.frame, box.track) for box, _ in found.leaks] == [(0, 1)]
+    assert found.covered == pytest.approx(5 / 6)
+    assert found.by_size()[1] == ("30-40 px", 3, 3)
+    arguments = [str(path), str(truth), "--redacted", str(redacted)]
+    assert recall.main([*arguments, "--least", "0.99", "--out", str(tmp_path / "r/x.md")]) == 1
+    assert "5 of 6" in capsys.readouterr().out
+    assert "Largest face left open: 54 px" in (tmp_path / "r/x.md").read_text()
+    assert recall.main([*arguments, "--least", "0.8"]) == 0
+
+
+def test_an_unchanged_file_covers_nobody(clip) -> None:
+    path, truth, _ = clip
+    assert recall.measure(path, path, recall.read_truth(truth)).covered == 0
+
+
+def test_files_that_do_not_belong_together_are_refused(clip, tmp_path: Path, capsys) -> None:
+    path, truth, pictures = clip
+    short = write(tmp_path / "short.mkv", pictures[:2])
+    boxes = recall.read_truth(truth)
+    for pair in ((path, short), (short, short), (truth, path), (path, tmp_path / "absent.mp4")):
+        with pytest.raises(InputError):
+            recall.measure(*pair, boxes)
+    (tmp_path / "bad.json").write_text('{"frames": [[{"track": 1, "box": [0, 0, 0, 5]}]]}')
+    for bad in (tmp_path / "bad.json", tmp_path / "absent.json"):
+        with pytest.raises(InputError):
+            recall.read_truth(bad)
+    assert recall.main([str(path), str(tmp_path / "absent.json"), "--redacted", str(path)]) == 1
+    assert "absent.json" in capsys.readouterr().err
