@@ -149,7 +149,7 @@ class Tracker:
             index: as for ``due``.
             seconds: as for ``due``.
             luma: as for ``due``; it is copied.
-            motion: the decoder's block motion; not needed, following by template is as good.
+            motion: the decoder's block motion; taken but not used, faces are followed by template.
             faces: what the detector found, or None where it did not look.
 
         Raises:
