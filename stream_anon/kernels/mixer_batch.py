@@ -184,13 +184,22 @@ class _Work:
         lower = (share > 0) & (table[:, 0] @ weights > wanted)
         if not lower.any():
             return table, share
-        low, high = np.zeros_like(share), share.copy()
-        while (going := lower & (low < high - 1)).any():
-            middle = (low + high) // 2
-            under = self.expect(middle, 1)[:, 0] @ weights <= wanted * 97 // 100
-            low[going & under] = middle[going & under]
-            high[going & ~under] = middle[going & ~under]
-        used = np.where(lower, low, share).astype(np.int32)
+        # Pictures that need no lower share are tried with the others and keep their own.
+        none = self.expect(np.zeros_like(share), 1)[:, 0] @ weights
+        brackets = [
+            twin.Bracket(0, int(less), int(high), int(more))
+            for less, high, more in zip(none, share, table[:, 0] @ weights, strict=True)
+        ]
+        going = lower.copy()
+        for _ in range(twin.SHARE_TRIALS):
+            trial = np.array([b.guess(wanted) for b in brackets], np.int32)
+            going &= trial != np.array([b.low for b in brackets])
+            if not going.any():
+                break
+            total = self.expect(trial, 1)[:, 0] @ weights
+            for i in np.flatnonzero(going):
+                brackets[i] = brackets[i].narrowed(int(trial[i]), int(total[i]), wanted)
+        used = np.where(lower, [b.low for b in brackets], share).astype(np.int32)
         return self.expect(used, levels), used
 
     def choose(self, table: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -62,6 +62,9 @@ FULL_SHARE = 252
 PASSES = 6
 """Searches at most; nearly every picture needs one or two."""
 
+SHARE_TRIALS = 5
+"""Shares tried between none and all: the total is nearly a straight line over the share."""
+
 CLOSE = 100
 """The search stops once the result is within 1 / CLOSE of the target."""
 
@@ -308,8 +311,8 @@ def expected_table(flat: Pixels, plan: Layout, share: int, level: int | None = N
 def prepare(flat: Pixels, plan: Layout, wanted: int, share: int) -> tuple[Sums, int]:
     """The table to choose from, and the share of channel changes.
 
-    The share is lowered to the greatest with which the smallest windows stay 3 % under the
-    target: larger windows in some regions then make up the rest, in finer steps.
+    Where even the smallest windows overshoot, the share is lowered until they stay 2 to 7 %
+    under the target: larger windows in some regions then make up the rest, in finer steps.
 
     Args:
         flat: the picture's values.
@@ -319,17 +322,54 @@ def prepare(flat: Pixels, plan: Layout, wanted: int, share: int) -> tuple[Sums, 
     """
     table = expected_table(flat, plan, share)
     weights = plan.weights.astype(np.int64)
-    ceiling = wanted * 97 // 100
-    if share == 0 or int(table[0] @ weights) <= wanted:
+    most = int(table[0] @ weights)
+    if share == 0 or most <= wanted:
         return table, share
-    low, high = 0, share
-    while low < high - 1:
-        middle = (low + high) // 2
-        if int(expected_table(flat, plan, middle, level=0)[0] @ weights) <= ceiling:
-            low = middle
-        else:
-            high = middle
-    return expected_table(flat, plan, low), low
+
+    def total(trial: int) -> int:
+        return int(expected_table(flat, plan, trial, level=0)[0] @ weights)
+
+    bracket = Bracket(0, total(0), share, most)
+    for _ in range(SHARE_TRIALS):
+        trial = bracket.guess(wanted)
+        if trial == bracket.low:
+            break
+        bracket = bracket.narrowed(trial, total(trial), wanted)
+    return expected_table(flat, plan, bracket.low), bracket.low
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """Two shares with their totals, between which the wanted one lies.
+
+    Attributes:
+        low: share whose total is below the goal (or 0).
+        less: its total.
+        high: share whose total is above the goal.
+        more: its total.
+    """
+
+    low: int
+    less: int
+    high: int
+    more: int
+
+    def guess(self, wanted: int) -> int:
+        """The share at 95 % on the straight line between the two; ``low`` where that will do.
+
+        The total bends over the share, so a line leads somewhat above what it aims at.
+        """
+        aim = wanted * 95 // 100
+        if self.less * 100 >= wanted * 93 or self.more <= self.less:
+            return self.low
+        step = (self.high - self.low) * (aim - self.less) // (self.more - self.less)
+        return self.low + min(step, self.high - self.low - 1)
+
+    def narrowed(self, trial: int, total: int, wanted: int) -> Bracket:
+        """With one end moved to a share that was tried; 98 % is still low."""
+        if total * 100 <= wanted * 98:
+            return Bracket(trial, total, self.high, self.more)
+        return Bracket(self.low, self.less, trial, total)
 
 
 def choose(table: Sums, weights: NDArray[np.int32], wanted: int) -> NDArray[np.uint8]:

@@ -87,8 +87,21 @@ def test_a_low_target_still_shuffles_everything():
 
 def test_windows_grow_with_the_target():
     picture = scene(224, 224, 1)
-    means = [vm.mix(picture, KEY, t, smallest=2).windows.mean() for t in (40, 60, 80, 100, 120)]
+    ends = [vm.mix(picture, KEY, t, smallest=2, channels=0.0).vfe for t in (0.01, 600.0)]
+    targets = np.linspace(*ends, 5)
+    mixed = [vm.mix(picture, KEY, t, smallest=2, channels=0.0) for t in targets]
+    means = [m.windows.mean() for m in mixed]
     assert means == sorted(means)
+    assert means[0] < means[-1]
+
+
+def test_channels_are_drawn_less_often_before_windows_go_below_their_smallest():
+    picture = scene(112, 112, 3)
+    weak, strong = (vm.mix(picture, KEY, t) for t in (0.01, 600.0))
+    between = vm.mix(picture, KEY, (weak.vfe + strong.vfe) / 2)
+    assert weak.channels == 0.0
+    assert strong.channels == 1.0
+    assert 0.0 < between.channels < 1.0
 
 
 @pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf")])
