@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,7 +73,3 @@ def at_least_minimum(masks: Pixels | None, count: int, size: int = MASK_SIZE) ->
         return np.broadcast_to(minimum_mask(size), (count, size, size))
     return np.maximum(masks, minimum_mask(masks.shape[1]))
 
-
-def shrink(crops: Pixels, size: int) -> Pixels:
-    """Area averages: (n, s, s, 3) to (n, size, size, 3)."""
-    return np.stack([cv2.resize(c, (size, size), interpolation=cv2.INTER_AREA) for c in crops])

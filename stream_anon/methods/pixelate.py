@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import cv2
 import numpy as np
 
+from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.masks import shrink
 
 CELL_PIXELS = 8
+
+LEAST_CELL = 14.0
+"""Side of a cell in pixels of the picture, at least. Cells of a small face that are as fine as a
+large one's are hardly coarser than the face itself."""
+
+FRAME_PER_BOX = FACE_FRAME / 92.0
+"""Side of the face frame over the size of the face's box, about."""
 
 
 class Pixelate(Method):
@@ -20,7 +28,7 @@ class Pixelate(Method):
     when many frames are combined (multi-frame super-resolution).
 
     Args:
-        cells: cells across the face frame, 2 to 32.
+        cells: cells across the face frame, 2 to 32; small faces get fewer.
     """
 
     name: ClassVar[str] = "pixelate"
@@ -29,7 +37,16 @@ class Pixelate(Method):
         self._cells = cells
         self.crop_size = cells * CELL_PIXELS
 
+    def cells(self, size: float) -> int:
+        """Cells across the face frame for a face of ``size`` pixels, at least 2."""
+        return max(2, min(self._cells, int(size * FRAME_PER_BOX / LEAST_CELL)))
+
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
-        small = shrink(crops, self._cells)
-        return Rendered(np.repeat(np.repeat(small, CELL_PIXELS, axis=1), CELL_PIXELS, axis=2))
+        result = np.empty_like(crops)
+        whole = (self.crop_size, self.crop_size)
+        for crop, subject, out in zip(crops, subjects, result, strict=True):
+            cells = self.cells(subject.size)
+            small = cv2.resize(crop, (cells, cells), interpolation=cv2.INTER_AREA)
+            cv2.resize(small, whole, dst=out, interpolation=cv2.INTER_NEAREST)
+        return Rendered(result)

@@ -10,7 +10,7 @@ from stream_anon.errors import DetectorFault, MethodFault, PictureFault
 from stream_anon.geometry import apply, mask_radius
 from stream_anon.methods import Blur, Fill, Pixelate, Rendered
 from stream_anon.methods.base import Method
-from stream_anon.pipeline.gate import Compositor, grown, unchanged
+from stream_anon.pipeline.gate import Compositor, grown, subject_of, unchanged
 from stream_anon.video.cleared import Rung
 from tests.fakes import MemoryPicture, noise, tracked
 
@@ -186,11 +186,18 @@ def test_unchanged_tells_the_same_face_at_another_size():
 @pytest.mark.parametrize("cells", [2, 8, 16])
 def test_a_mosaic_keeps_only_its_averages(cells):
     crops = noise(cells * 8, cells * 8)[None]
-    rendered = Pixelate(cells).render(crops, [None])
+    rendered = Pixelate(cells).render(crops, [subject_of(tracked(size=900.0), 0.0)])
     blocks = rendered.crops[0].reshape(cells, 8, cells, 8, 3)
     assert (blocks == blocks[:, :1, :, :1]).all()
     means = crops[0].reshape(cells, 8, cells, 8, 3).mean(axis=(1, 3))
     assert np.abs(blocks[:, 0, :, 0] - means).max() <= 1
+
+
+@pytest.mark.parametrize("size", [10, 20, 30, 60, 120, 400])
+def test_a_small_face_gets_cells_that_are_as_coarse_in_the_picture(size):
+    cells = Pixelate(8).cells(size)
+    assert 2 <= cells <= 8
+    assert cells == 2 or size * (128 / 92) / cells >= 14
 
 
 def test_a_blur_leaves_only_slow_changes():
