@@ -54,9 +54,9 @@ class Size:
         others: pictures of other people for the attackers that learn.
     """
 
-    train: int = 6000
-    test: int = 3000
-    epochs: int = 6
+    train: int = 10000
+    test: int = 4000
+    epochs: int = 5
     pairs: int = 400
     shown: int = 150
     others: int = 6000
@@ -326,8 +326,8 @@ def run(
     bench.once(f"retrained: {DEFAULT}", lambda: bench.retrained(DEFAULT))
     bench.once(f"unmixed: {DEFAULT}", lambda: bench.unmixed(DEFAULT))
     bench.once("retrained: clear", lambda: bench.retrained(None))
-    utility((Recipe(105.0, 2), "st-adam", 0), (Recipe(None), "st-adam", 0))
-    utility((Recipe(60.0), "st-adam", 0), (None, "adam", 0), (Recipe(120.0), "st-adam", 0))
+    utility((Recipe(120.0), "st-adam", 0), (Recipe(60.0), "st-adam", 0))
+    utility((Recipe(105.0, 2), "st-adam", 0), (None, "adam", 0), (Recipe(None), "st-adam", 0))
     utility((None, "st-adam", 1), (DEFAULT, "st-adam", 1), (Recipe(80.0), "st-adam", 0))
     utility((Recipe(120.0, 2), "st-adam", 0), (Recipe(90.0, 2), "st-adam", 0))
     utility((Recipe(60.0, 2, 0.0), "st-adam", 0))

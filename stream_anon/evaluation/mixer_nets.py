@@ -1,8 +1,8 @@
 """The small networks that are trained on clear and on mixed pictures, the same for both.
 
-One body reads windows in two ways: strided convolutions see how things lie, and a 1x1
-convolution averaged over blocks of 8 px sees which colours there are, wherever they lie. The
-first serves clear pictures, the second is what a shuffle inside such a block leaves unchanged.
+One body reads a picture in two ways: strided convolutions see how things lie, and sorted
+blocks of 8 px tell which brightness there is, wherever it lies. The first serves clear pictures,
+the second is what a shuffle inside such a block leaves unchanged.
 """
 
 from __future__ import annotations
@@ -33,21 +33,52 @@ def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
     )
 
 
+def block_figures(pictures: Pixels) -> NDArray[np.float32]:
+    """What a shuffle inside blocks of 8 px leaves.
+
+    Per block: the mean colour; the pixels' brightness in order, as eight means of eight; the
+    pixels' spread between their channels in order, as four means of sixteen.
+
+    Args:
+        pictures: (n, s, s, 3) uint8 RGB, s a multiple of 8.
+
+    Returns:
+        (n, 15, s / 8, s / 8) float32, about -2 to 2.
+    """
+    n, height, width = pictures.shape[:3]
+    rows, columns = height // BLOCK, width // BLOCK
+    result = np.empty((n, 15, rows, columns), np.float32)
+    for i, picture in enumerate(pictures):
+        values = picture.astype(np.int16)
+        bright = values.sum(axis=2, dtype=np.int16)
+        spread = (picture.max(axis=2) - picture.min(axis=2)).astype(np.int16)
+        parts = [values[..., 0], values[..., 1], values[..., 2], bright, spread]
+        blocks = np.stack(parts).reshape(5, rows, BLOCK, columns, BLOCK).transpose(0, 1, 3, 2, 4)
+        flat = blocks.reshape(5, rows, columns, BLOCK * BLOCK)
+        order = np.sort(flat[3:], axis=3)
+        result[i, :3] = flat[:3].mean(axis=3)
+        result[i, 3:11] = order[0].reshape(rows, columns, 8, 8).mean(axis=3).transpose(2, 0, 1) / 3
+        result[i, 11:] = order[1].reshape(rows, columns, 4, 16).mean(axis=3).transpose(2, 0, 1)
+    result -= 128.0
+    result /= 64.0
+    return result
+
+
 class Body(nn.Module):  # type: ignore[misc, unused-ignore]
-    """(n, 3, s, s) uint8 to (n, 48, s/8, s/8) features; s is a multiple of 8."""
+    """(n, 3, s, s) uint8 and their ``block_figures`` to (n, 48, s/8, s/8) features."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shape = nn.Sequential(_conv(3, 16, 2), _conv(16, 24, 2), _conv(24, 32, 2))
-        self.colours = nn.Sequential(nn.Conv2d(3, 16, 1), nn.ReLU(True), nn.AvgPool2d(BLOCK))
-        self.join = _conv(48, WIDTH)
+        self.blocks = nn.Sequential(nn.Conv2d(15, 32, 1), nn.ReLU(True))
+        self.join = _conv(64, WIDTH)
         self.first, self.second = _conv(WIDTH, WIDTH), _conv(WIDTH, WIDTH)
 
-    def forward(self, pictures: Any) -> Any:
+    def forward(self, pictures: Any, figures: Any) -> Any:
         """See the class."""
         x = (pictures.float() - 128.0) / 64.0
         x = x.contiguous(memory_format=torch.channels_last)
-        x = self.join(torch.cat([self.shape(x), self.colours(x)], 1))
+        x = self.join(torch.cat([self.shape(x), self.blocks(figures)], 1))
         return x + self.second(self.first(x))
 
 
@@ -59,9 +90,9 @@ class Reader(nn.Module):  # type: ignore[misc, unused-ignore]
         self.body, self.wide = Body(), _conv(WIDTH, 96, 2)
         self.last = nn.Linear(96, outputs)
 
-    def forward(self, pictures: Any) -> Any:
+    def forward(self, pictures: Any, figures: Any) -> Any:
         """See the class."""
-        return self.last(self.wide(self.body(pictures)).float().mean((2, 3)))
+        return self.last(self.wide(self.body(pictures, figures)).float().mean((2, 3)))
 
 
 class Restorer(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -73,9 +104,9 @@ class Restorer(nn.Module):  # type: ignore[misc, unused-ignore]
         self.middle = nn.Sequential(_conv(WIDTH, 64), _conv(64, 96))
         self.last = nn.Conv2d(96, 3 * BLOCK * BLOCK, 3, 1, 1)
 
-    def forward(self, pictures: Any) -> Any:
+    def forward(self, pictures: Any, figures: Any) -> Any:
         """See the class."""
-        blocks = self.last(self.middle(self.body(pictures))).float()
+        blocks = self.last(self.middle(self.body(pictures, figures))).float()
         return torch.sigmoid(nn.functional.pixel_shuffle(blocks, BLOCK))
 
 
@@ -149,7 +180,7 @@ def train(
     torch.manual_seed(how.seed)
     net: Any = network()
     net.to(memory_format=torch.channels_last)
-    inputs = as_tensor(pictures)
+    inputs, figures = as_tensor(pictures), torch.from_numpy(block_figures(pictures))
     picture_targets = targets.ndim == 4
     wanted = as_tensor(targets) if picture_targets else torch.from_numpy(targets)
     maker = STAdam if how.optimiser == "st-adam" else torch.optim.Adam
@@ -162,12 +193,12 @@ def train(
         order = torch.randperm(len(inputs))
         for step in range(steps):
             rows = order[step * how.batch : (step + 1) * how.batch]
-            x, y = inputs[rows], wanted[rows]
+            x, f, y = inputs[rows], figures[rows], wanted[rows]
             if how.flip and step % 2:
-                x = x.flip(3)
+                x, f = x.flip(3), f.flip(3)
                 y = y.flip(3) if picture_targets else y
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                output = net(x)
+                output = net(x, f)
             value = loss(output.float(), y)
             optimiser.zero_grad(set_to_none=True)
             value.backward()
@@ -183,8 +214,10 @@ def train(
 
 def answers(net: nn.Module, pictures: Pixels, batch: int = 100) -> NDArray[np.float32]:
     """The trained network's outputs."""
-    inputs = as_tensor(pictures)
+    parts = []
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        parts = [net(inputs[i : i + batch]).float() for i in range(0, len(inputs), batch)]
+        for start in range(0, len(pictures), batch):
+            some = pictures[start : start + batch]
+            parts.append(net(as_tensor(some), torch.from_numpy(block_figures(some))).float())
     result: NDArray[np.float32] = torch.cat(parts).numpy()
     return result
