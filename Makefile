@@ -31,8 +31,7 @@ test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)
 
 lint: $(VENV)/.dev$(MORE) ## ruff and mypy
-	$(BIN)/python -m ruff check
-	$(BIN)/python -m mypy
+	@$(BIN)/python -m ruff check; ruff=$$?; $(BIN)/python -m mypy && exit $$ruff
 
 bench: $(VENV)/.run demo/in.mp4 ## speed against a bare transcode, on the demo clip or INPUT=my.mp4
 	$(BIN)/stream-anon bench "$(or $(INPUT),demo/in.mp4)"
