@@ -7,9 +7,11 @@ CPU, for tests (``ShimModule``). ``cubin`` compiles it without a GPU for any arc
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,7 +51,9 @@ def source(name: str) -> str:
 
 
 def cubin(name: str, architecture: str) -> int:
-    """Compile for one architecture with nvcc; no GPU needed.
+    """Compile for one architecture; no GPU needed.
+
+    NVRTC does it where its library is found (as CuPy would), nvcc otherwise.
 
     Args:
         name: of the source.
@@ -59,16 +63,56 @@ def cubin(name: str, architecture: str) -> int:
         Size of the machine code in bytes.
 
     Raises:
-        KernelError: there is no nvcc, or it refuses the source.
+        KernelError: there is neither, or the source is refused.
     """
+    library = _nvrtc()
+    if library is not None:
+        return _cubin_by_nvrtc(library, name, architecture)
     compiler = shutil.which("nvcc")
     if compiler is None:
-        raise KernelError("nvcc is not installed")
+        raise KernelError("NVRTC and nvcc are not installed")
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "out.cubin"
         command = [compiler, "-cubin", f"-arch={architecture}", "-Werror", "all-warnings"]
         _run([*command, "-o", str(result), str(FOLDER / f"{name}.cu")])
         return result.stat().st_size
+
+
+def _nvrtc() -> ctypes.CDLL | None:
+    """The library of the wheel ``nvidia-cuda-nvrtc``, or one that the system knows."""
+    found = [
+        str(path)
+        for entry in sys.path
+        for path in sorted(Path(entry).glob("nvidia/*/lib/libnvrtc.so.*"))
+        if "builtins" not in path.name
+    ]
+    system = ctypes.util.find_library("nvrtc")
+    for candidate in [*found, *([system] if system else [])]:
+        try:
+            return ctypes.CDLL(candidate)
+        except OSError:
+            continue
+    return None
+
+
+def _cubin_by_nvrtc(library: ctypes.CDLL, name: str, architecture: str) -> int:
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    text = source(name).encode()
+    file = f"{name}.cu".encode()
+    if library.nvrtcCreateProgram(ctypes.byref(program), text, file, 0, None, None):
+        raise KernelError("NVRTC cannot be started")
+    try:
+        options = (ctypes.c_char_p * 2)(f"-arch={architecture}".encode(), b"--std=c++17")
+        if library.nvrtcCompileProgram(program, 2, options):
+            library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+            log = ctypes.create_string_buffer(size.value)
+            library.nvrtcGetProgramLog(program, log)
+            raise KernelError(f"NVRTC failed: {log.value.decode(errors='replace').strip()[:600]}")
+        if library.nvrtcGetCUBINSize(program, ctypes.byref(size)):
+            raise KernelError(f"NVRTC made no machine code for {architecture}")
+        return size.value
+    finally:
+        library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
 def _run(command: list[str]) -> None:
