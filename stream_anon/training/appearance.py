@@ -88,6 +88,7 @@ class AppearanceTrainer(FaceTrainer):
         rate: Learning rate.
         steady_every: Half a batch is moved and drawn again on every so manieth step.
         start: A trained generator of `identity` to start from.
+        first_guess: Whether the linear parts start from their least-squares solution.
     """
 
     stage = "appearance"
@@ -102,6 +103,7 @@ class AppearanceTrainer(FaceTrainer):
         rate: float = 4e-4,
         steady_every: int = 4,
         start: FaceGenerator | None = None,
+        first_guess: bool = True,
     ) -> None:
         self.faces = faces
         self.judges = judges
@@ -113,11 +115,12 @@ class AppearanceTrainer(FaceTrainer):
             ours = self.nets.generator.state_dict()
             taken = {k: v for k, v in start.state_dict().items() if ours[k].shape == v.shape}
             self.nets.generator.load_state_dict(taken, strict=False)
-        place(self.nets, self.device)
-        fit_projection(self.nets.encoder.projection, faces)
-        codes = code_table(self.nets.encoder.eval(), faces, mirrored=False)
-        self.nets.train()
-        fit_guess(self.nets.generator.guess, faces, codes, self.conceal)
+        if first_guess:
+            place(self.nets, self.device)
+            fit_projection(self.nets.encoder.projection, faces)
+            codes = code_table(self.nets.encoder.eval(), faces, mirrored=False)
+            self.nets.train()
+            fit_guess(self.nets.generator.guess, faces, codes, self.conceal)
         self.game = Game(self.nets, self.device, rate=rate)
 
     def generator(self) -> FaceGenerator:

@@ -90,6 +90,7 @@ def write_pair(
             stored[item.name] = value
     weights = path.with_suffix(".safetensors")
     save_file(stored, weights, metadata=metadata)
+    weights.chmod(0o644)
     raw = weights.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8 : 8 + size])

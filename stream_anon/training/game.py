@@ -49,7 +49,7 @@ class Game:
     """
 
     def __init__(
-        self, generator: nn.Module, device: torch.device, *, rate: float, ema: float = 0.996
+        self, generator: nn.Module, device: torch.device, *, rate: float, ema: float = 0.99
     ) -> None:
         self.device = device
         self.rate = rate
@@ -66,10 +66,10 @@ class Game:
         self.step = 0
 
     def set_rate(self, factor: float) -> None:
-        """Scale both learning rates."""
-        for optimizer in (self.generator_optimizer, self.critic_optimizer):
+        """Scale both learning rates; the critic, held back by its normalisation, has the higher."""
+        for optimizer, share in ((self.generator_optimizer, 1.0), (self.critic_optimizer, 1.5)):
             for group in optimizer.param_groups:
-                group["lr"] = self.rate * factor
+                group["lr"] = self.rate * factor * share
 
     def view(self, pictures: Tensor, valid: Tensor, landmarks: Tensor, rng: Generator) -> Tensor:
         """What the critic is shown of pictures: lit, moved and cut at random."""

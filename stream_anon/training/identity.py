@@ -100,6 +100,13 @@ def ask(judges: Judges, index: Tensor, rng: Generator, own_share: float) -> tupl
     return torch.where((rest > 0.5)[:, None], drawn, asked), own.float()
 
 
+def glance(pictures: Tensor, turn: list[float]) -> Tensor:
+    """Mirror the batch where turn[0] > 0, and move it by up to 2 pixels each way."""
+    dx, dy = (round(4 * v) for v in turn[1:])
+    moved = pictures.roll((dy, dx), (2, 3))
+    return moved.flip(3) if turn[0] > 0 else moved
+
+
 class IdentityTrainer(FaceTrainer):
     """The generator of `identity`, one step at a time.
 
@@ -186,19 +193,22 @@ class IdentityTrainer(FaceTrainer):
         game.critic.requires_grad_(False)
         judged = max(1, int(len(own) * self.judged_share))
         mine = own[:judged] > 0
+        # Seen mirrored and a little moved, so that no single view of the judge is met by heart.
+        turn = augment.uniform((3,), -0.5, 0.5, rng).tolist()
         with autocast(self.device):
             verdict, _ = game.critic(shown)
-            code, seen = self.look(number, pasted[:judged])
+            code, seen = self.look(number, glance(pasted[:judged], turn))
             points = judges.landmarker(pasted[:judged])
             with torch.no_grad():
-                _, there = self.look(number, batch.pictures[:judged][mine])
+                original, there = self.look(number, glance(batch.pictures[:judged], turn))
         adversarial = -verdict.mean()
         identity = losses.toward(code, wanted[:judged])
-        original = judges.codes[batch.index[:judged]]
         away = losses.away(code, original, 1 - own[:judged], w.away_margin)
         paint = self.conceal.paint * batch.valid
         pixel = losses.pixels(pasted, batch.pictures, paint, own)
-        feature = losses.matched([f[mine] for f in seen], there, own[:judged][mine])
+        feature = losses.matched(
+            [f[mine] for f in seen], [f[mine] for f in there], own[:judged][mine]
+        )
         cells = self.conceal.cells(pasted, batch.valid)
         colour = (cells - self.conceal.cells(batch.pictures, batch.valid)).abs().mean()
         landmark = F.smooth_l1_loss(

@@ -117,6 +117,7 @@ class Training:
             judged_share=options.judged_share,
             student_every=options.student_every,
             steady_every=options.steady_every,
+            first_guess=not (self.out / "identity.pt").exists(),
         )
 
     def _identity(self) -> None:
@@ -132,7 +133,8 @@ class Training:
         )
         start = None
         path = self.out / "identity.pt"
-        if path.exists():
+        new = not (self.out / "appearance.pt").exists()
+        if new and path.exists():
             start = FaceGenerator()
             start.load_state_dict(load_checkpoint(path, self.device)["average"])
         return AppearanceTrainer(
@@ -142,6 +144,7 @@ class Training:
             rate=options.rate,
             steady_every=options.steady_every,
             start=start,
+            first_guess=new,
         )
 
     def _appearance(self) -> None:

@@ -39,6 +39,21 @@ def other_inside(pictures: np.ndarray, seed: int) -> np.ndarray:
     return flat.reshape(pictures.shape)
 
 
+@pytest.fixture(scope="module")
+def generator() -> identity.IdentityGenerator:
+    return identity.IdentityGenerator()
+
+
+@pytest.fixture(scope="module")
+def encoder() -> identity.IdentityEncoder:
+    return identity.IdentityEncoder()
+
+
+@pytest.fixture(scope="module")
+def autoencoder() -> identity.AppearanceAutoencoder:
+    return identity.AppearanceAutoencoder()
+
+
 class TestFaceFrame:
     def test_the_paint_mask_covers_the_minimum_mask(self):
         paint, inside = face_frame.paint_mask(), face_frame.minimum_mask()
@@ -98,14 +113,6 @@ class TestFaceFrame:
     not (WEIGHTS / "identity_generator.onnx").exists(), reason="the weights are not there yet"
 )
 class TestIdentity:
-    @pytest.fixture(scope="class")
-    def generator(self):
-        return identity.IdentityGenerator()
-
-    @pytest.fixture(scope="class")
-    def encoder(self):
-        return identity.IdentityEncoder()
-
     def test_faces_have_the_crops_shape(self, generator):
         codes = identity.prior_codes(3, np.random.default_rng(0))
         faces = generator(crops(3), template(3), codes)
@@ -172,10 +179,6 @@ class TestIdentity:
     not (WEIGHTS / "appearance_generator.onnx").exists(), reason="the weights are not there yet"
 )
 class TestAppearance:
-    @pytest.fixture(scope="class")
-    def autoencoder(self):
-        return identity.AppearanceAutoencoder()
-
     def test_encode_and_decode(self, autoencoder):
         pictures = crops(2)
         codes = autoencoder.encode(pictures)

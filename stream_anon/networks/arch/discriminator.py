@@ -50,7 +50,8 @@ class Discriminator(nn.Module):
         plane = deviation.repeat_interleave(min(4, len(x))).view(-1, 1, 1, 1)
         x = torch.cat([x, plane.expand(-1, 1, *x.shape[2:]).to(x.dtype)], 1)
         whole = self.verdict(F.leaky_relu(self.final(x), SLOPE).flatten(1))
-        return torch.cat([local.float() / 8.0, whole.float()], 1), features
+        # The global verdict counts as much as all local ones together.
+        return torch.cat([local.float(), whole.float().expand_as(local)], 1), features
 
 
 def present(pictures: Tensor, valid: Tensor, maps: Tensor) -> Tensor:
