@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import ModelError
-from stream_anon.evaluation.report import Cell, Column, Section, Table
+from stream_anon.evaluation.report import Cell, Column, Section, Table, reason
 from stream_anon.geometry import TEMPLATE
 from stream_anon.networks import identity
 
@@ -53,7 +53,7 @@ def cost(pictures: Pixels, repeats: int, tell: Callable[[str], None]) -> Section
         try:
             calls = [make(threads) for threads in THREADS]
         except ModelError as error:
-            missing.append(f"{name}: {error}")
+            missing.append(f"{name}: {reason(error)}")
             continue
         for size in SIZES:
             cells: list[Cell] = []

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -159,6 +160,11 @@ class Report:
     def as_json(self) -> str:
         """The JSON file's text."""
         return json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
+
+
+def reason(error: Exception) -> str:
+    """An error's words without this machine's folders: a report is passed on."""
+    return re.sub(r"(?:/[^\s/:;,]+)+/", "", " ".join(str(error).split()))
 
 
 def machine() -> dict[str, Any]:

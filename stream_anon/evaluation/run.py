@@ -22,7 +22,7 @@ from stream_anon.evaluation.finder import Finder, landmarks_of
 from stream_anon.evaluation.lessons import School
 from stream_anon.evaluation.privacy_table import dial_plots, label, verification
 from stream_anon.evaluation.protocol import Stand, Verdict
-from stream_anon.evaluation.report import Report, Section, machine
+from stream_anon.evaluation.report import Report, Section, machine, reason
 from stream_anon.geometry import TEMPLATE
 
 SECTIONS = (
@@ -181,7 +181,7 @@ def evaluate(plan: Plan, tell: Tell = lambda words: None) -> Report:
             section = _measure(key, bench)
         except StreamAnonError as error:
             # One measure that cannot be taken does not cost the others; the page says so.
-            section = Section(key, key.capitalize(), f"Not run: {error}.")
+            section = Section(key, key.capitalize(), f"Not run: {reason(error)}.")
         if section is not None:
             section.seconds = time.perf_counter() - began
             report.sections.append(section)
@@ -212,7 +212,7 @@ def prepare(plan: Plan, tell: Tell) -> Bench:
         try:
             wanted.build().close()
         except StreamAnonError as error:
-            skipped[str(wanted)] = str(error)
+            skipped[str(wanted)] = reason(error)
         else:
             built.append(wanted)
     baselines = [tested.parse(text) for text in plan.baselines]

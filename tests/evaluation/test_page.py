@@ -10,7 +10,7 @@ from stream_anon.errors import OutputError
 from stream_anon.evaluation.files import write
 from stream_anon.evaluation.page import markdown, render
 from stream_anon.evaluation.plot import svg
-from stream_anon.evaluation.report import Column, Line, Plot, Report, Section, Sheet, Table
+from stream_anon.evaluation.report import Column, Line, Plot, Report, Section, Sheet, Table, reason
 from stream_anon.evaluation.scores import Estimate, share
 
 VOID = {"meta", "img", "line", "circle", "polyline"}
@@ -116,3 +116,8 @@ def test_a_table_as_markdown():
     table = Table("t", [Column("a"), Column("b %", "percent")])
     table.add("x", Estimate(0.5, 0.4, 0.6, 10))
     assert markdown(table).splitlines()[-1] == "| x | 50.0 [40.0, 60.0] |"
+
+
+def test_a_report_names_no_folder_of_the_machine():
+    error = OSError("/home/ann/models/net.onnx: missing from /home/ann/models, see docs/a.md")
+    assert reason(error) == "net.onnx: missing from models, see docs/a.md"
