@@ -48,7 +48,7 @@ class DetectorConfig(Section):
 class TrackerConfig(Section):
     """How faces are followed; every span is in seconds of the video."""
 
-    interval: Positive = 0.24
+    interval: Positive = 0.28
     """A picture at least this often is looked at by the detector."""
     look_back: Annotated[float, Field(ge=0, le=10)] = 0.6
     """A track is painted this long before its first detection."""

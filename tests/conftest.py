@@ -6,11 +6,19 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from stream_anon.device import gpus
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+
+# The same examples at every run, so that a red run means a change; explore with
+# `pytest --hypothesis-profile=explore`.
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("explore", max_examples=300)
+settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

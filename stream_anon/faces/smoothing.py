@@ -132,6 +132,9 @@ class Trajectory:
     def gate(self) -> float:
         """How far from ``box`` its next detection may lie, in sizes."""
         age = self._seconds - self.last.seconds
+        if self.looks == 1 and age > 0:
+            # Its speed is not known yet, and what was followed may have been the background.
+            return 1.7
         return 0.7 if self.followed else min(1.5, 0.9 + 0.6 * age)
 
     def follow(self, picture: Seen) -> None:

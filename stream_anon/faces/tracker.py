@@ -94,7 +94,9 @@ class Tracker:
         if width <= 0 or height <= 0 or not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"no such video: {width}x{height} at {rate} a second")
         self.config, self.width, self.height = config, width, height
-        self.delay = max(config.look_back, config.bridge)
+        # A face may vanish just after one look and be back just before another.
+        self._bridge = config.bridge + config.interval
+        self.delay = max(config.look_back, self._bridge)
         self.luma_step = motion.luma_step(width, height)
         self._numbers, self._threshold, self._turns = numbers, threshold, turns
         # Half a picture early rather than half a picture late, whatever the rounding of times.
@@ -240,7 +242,7 @@ class Tracker:
     def _close(self, seconds: float) -> None:
         """End tracks that were not seen for longer than ``bridge`` or have left the picture."""
         for track in list(self._tracks):
-            lost = seconds - track.last.seconds > self.config.bridge + 1e-6
+            lost = seconds - track.last.seconds > self._bridge + 1e-6
             if lost or (track.last.index != self._pushed and self._outside(track.box)):
                 self._tracks.remove(track)
                 self._closed.append(track)

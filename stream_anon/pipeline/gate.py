@@ -33,9 +33,9 @@ UNCHANGED_LEVELS = 3.0
 """A new face that differs from the old one by less than this, on the mean over the minimum
 ellipse of coarse averages, shows the old one."""
 
-COARSE = 24
-"""Side at which old and new are compared: cells of about five face-frame units, so that fine
-noise on top of an old face does not count as a change."""
+COARSE = 16
+"""Side at which old and new are compared: cells of eight face-frame units, so that fine noise on
+top of an old face does not count as a change."""
 
 COVER_GROWTH = 1.25
 """The solid cover is larger than the method's mask by this factor."""

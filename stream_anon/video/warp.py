@@ -6,6 +6,7 @@ All transforms map *destination* samples to *source* samples, centres at integer
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -86,7 +87,11 @@ def _span(low: float, high: float, step: int, length: int) -> tuple[int, int]:
 
 
 def sample(
-    source: Array, matrix: Matrix, width: int, height: int, border: int = cv2.BORDER_REPLICATE
+    source: Array | Sequence[Array],
+    matrix: Matrix,
+    width: int,
+    height: int,
+    border: int = cv2.BORDER_REPLICATE,
 ) -> Array:
     """Resample a region.
 
@@ -94,7 +99,8 @@ def sample(
     are averaged first, so that nothing aliases.
 
     Args:
-        source: (h, w) or (h, w, c), uint8 or uint16.
+        source: (h, w) or (h, w, c), uint8 or uint16; or c planes of (h, w), which are
+            resampled together.
         matrix: (2, 3), destination to source.
         width, height: of the destination.
         border: OpenCV's border mode; with ``BORDER_CONSTANT`` the outside is 0.
@@ -107,9 +113,11 @@ def sample(
     step_x = max(1, round(math.hypot(m[0, 0], m[0, 1])))
     step_y = max(1, round(math.hypot(m[1, 0], m[1, 1])))
     low_x, low_y, high_x, high_y = bounds(m, 0, 0, width - 1, height - 1)
-    x0, x1 = _span(low_x, high_x, step_x, source.shape[1])
-    y0, y1 = _span(low_y, high_y, step_y, source.shape[0])
-    region = source[y0:y1, x0:x1]
+    planes = [source] if isinstance(source, np.ndarray) else source
+    x0, x1 = _span(low_x, high_x, step_x, planes[0].shape[1])
+    y0, y1 = _span(low_y, high_y, step_y, planes[0].shape[0])
+    regions = [plane[y0:y1, x0:x1] for plane in planes]
+    region = regions[0] if len(regions) == 1 else cv2.merge(regions)
     if step_x > 1 or step_y > 1:
         fill_x, fill_y = -(x1 - x0) % step_x, -(y1 - y0) % step_y
         if fill_x or fill_y:

@@ -139,11 +139,11 @@ class YuvPicture(Picture):
             ycc <<= shift
         for n, transform in enumerate(transforms):
             to_picture = compose(inverse(transform), np.array([[a, 0.0, b], [0.0, a, b]]))
-            to_plane = to_picture
-            for p in range(layout.planes):
-                if p == 1:
-                    to_plane = _to_chroma(to_picture, layout)
-                ycc[n * size : (n + 1) * size, :, p] = sample(planes[p], to_plane, size, size)
+            out = ycc[n * size : (n + 1) * size]
+            out[:, :, 0] = sample(planes[0], to_picture, size, size)
+            if layout.chroma:
+                to_chroma = _to_chroma(to_picture, layout)
+                out[:, :, 1:] = sample(planes[1:3], to_chroma, size, size)
         matrix = ycc_to_rgb(self._colorspace, self._full, layout.depth)
         rgb: Array = cv2.transform(ycc, matrix) if len(ycc) else ycc
         if shift:
@@ -166,24 +166,26 @@ class YuvPicture(Picture):
         size, grid = crops.shape[1], masks.shape[1]
         matrix = rgb_to_ycc(self._colorspace, self._full, layout.depth)
         pixels = crops.reshape(len(crops) * size, size, 3).astype(layout.dtype, copy=False)
-        ycc = [
-            np.ascontiguousarray(channel).reshape(len(crops), size, size)
-            for channel in cv2.split(cv2.transform(pixels, matrix))[: layout.planes]
-        ]
+        ycc = cv2.transform(pixels, matrix).reshape(len(crops), size, size, 3)
+        luma, chroma = np.ascontiguousarray(ycc[..., 0]), np.ascontiguousarray(ycc[..., 1:])
         a, b = frame_from_crop(size, extent)
         to_crop = np.array([[1.0 / a, 0.0, -b / a], [0.0, 1.0 / a, -b / a]])
         a, b = frame_from_crop(grid, extent)
         to_mask = np.array([[1.0 / a, 0.0, -b / a], [0.0, 1.0 / a, -b / a]])
         for n, transform in enumerate(transforms):
             self._paste_one(
-                [channel[n] for channel in ycc],
+                luma[n],
+                chroma[n],
                 masks[n],
                 compose(to_crop, transform),
                 compose(to_mask, transform),
             )
 
-    def _paste_one(self, ycc: list[Array], mask: Pixels, to_crop: Matrix, to_mask: Matrix) -> None:
-        """Blend one crop; transforms map luma samples to samples of the crop and of the mask."""
+    def _paste_one(
+        self, luma: Array, chroma: Array, mask: Pixels, to_crop: Matrix, to_mask: Matrix
+    ) -> None:
+        """Blend one crop, (s, s) and (s, s, 2); transforms map luma samples to its samples and
+        to the mask's."""
         layout = self._layout
         block_x, block_y = 1 << layout.sub_x, 1 << layout.sub_y
         left, top, wide, high = cv2.boundingRect(mask)
@@ -208,7 +210,7 @@ class YuvPicture(Picture):
         local = to_crop.copy()
         local[:, 2] += local[:, :2] @ shift
         rows, columns = min(len(alpha), self.height - y0), min(alpha.shape[1], self.width - x0)
-        new = sample(ycc[0], local, columns, rows)
+        new = sample(luma, local, columns, rows)
         blend(planes[0][y0 : y0 + rows, x0 : x0 + columns], new, alpha[:rows, :columns])
         if not layout.chroma:
             return
@@ -221,12 +223,9 @@ class YuvPicture(Picture):
         )
         local = compose(local, to_luma)
         cx, cy = x0 >> layout.sub_x, y0 >> layout.sub_y
-        for plane, channel in zip(planes[1:], ycc[1:], strict=True):
-            blend(
-                plane[cy : cy + blocks_y, cx : cx + blocks_x],
-                sample(channel, local, blocks_x, blocks_y),
-                alpha,
-            )
+        new = sample(chroma, local, blocks_x, blocks_y)
+        for number, plane in enumerate(planes[1:3]):
+            blend(plane[cy : cy + blocks_y, cx : cx + blocks_x], new[..., number], alpha)
 
     def pixelate(self, blocks: int) -> None:
         """Replace the whole picture by about ``blocks`` block averages along its longer side.
