@@ -68,7 +68,8 @@ def similarity(source: Array, target: Array = TEMPLATE) -> Array:
 
 def apply(transform: Array, points: Array) -> Array:
     """Map (n, 2) points by a (2, 3) transform."""
-    return points @ transform[:, :2].T + transform[:, 2]
+    mapped: Array = points @ transform[:, :2].T + transform[:, 2]
+    return mapped
 
 
 def invert(transform: Array) -> Array:
@@ -88,4 +89,5 @@ def scale_of(transform: Array) -> float:
 
 def mask_radius(points: Array) -> Array:
     """Normalised distance of (n, 2) face-frame points from the mask's centre; < 1 is inside it."""
-    return np.sqrt((((points - np.array(MASK_CENTRE)) / np.array(MASK_SEMI_AXES)) ** 2).sum(axis=1))
+    scaled = (points - np.array(MASK_CENTRE)) / np.array(MASK_SEMI_AXES)
+    return np.asarray(np.hypot(scaled[:, 0], scaled[:, 1]))

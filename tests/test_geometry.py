@@ -28,7 +28,8 @@ SHIFTS = st.floats(-5000.0, 5000.0)
 
 @given(ANGLES, SCALES, SHIFTS, SHIFTS)
 def test_a_similarity_is_found_again(angle, scale, x, y):
-    turn = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    c, s = scale * math.cos(angle), scale * math.sin(angle)
+    turn = np.array([[c, -s], [s, c]])
     points = TEMPLATE @ turn.T + (x, y)
     found = similarity(points)
     assert np.allclose(apply(found, points), TEMPLATE, atol=1e-5)
@@ -60,7 +61,13 @@ def test_an_inverse_goes_back(angle, scale, x, y):
 
 @pytest.mark.parametrize(
     "points",
-    [np.zeros((5, 2)), np.full((5, 2), np.nan), np.full((5, 2), np.inf), np.zeros((4, 2)), np.zeros(10)],
+    [
+        np.zeros((5, 2)),
+        np.full((5, 2), np.nan),
+        np.full((5, 2), np.inf),
+        np.zeros((4, 2)),
+        np.zeros(10),
+    ],
 )
 def test_what_is_no_set_of_points_is_refused(points):
     with pytest.raises(ValueError), np.errstate(invalid="ignore"):

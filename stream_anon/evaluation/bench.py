@@ -194,7 +194,7 @@ def bare(clip: Path, codec: str, config: Config) -> Timing:
     with av.open(str(clip)) as source, av.open("/dev/null", "w", format="null") as sink:
         video = source.streams.video[0]
         video.thread_type = "AUTO"
-        encoder = sink.add_stream(
+        encoder: Any = sink.add_stream(
             ENCODERS[codec].name, rate=video.average_rate, options=_options(codec, config)
         )
         encoder.width, encoder.height = video.width, video.height

@@ -43,7 +43,9 @@ def deface(clip: Path, pictures: int, options: tuple[str, ...] = ()) -> Timing:
 
 
 def _run(command: list[str], what: str) -> None:
-    done = subprocess.run(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, check=False
+    )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise OutputError(f"deface could not be {what}: {last}")

@@ -91,4 +91,4 @@ def add_grain(faces: Pixels, crops: Pixels, tile: Floats) -> Pixels:
     if not lacking.any():
         return faces
     noisy = faces + lacking[:, None, None, None] * tile[None, :, :, None]
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)

@@ -126,8 +126,8 @@ class CodedMethod(Method):
         declined = self._fitness.declined(list(subjects))
         result = np.zeros_like(crops)
         masks = at_least_minimum(None, len(crops), FACE_FRAME).copy()
-        fit = np.flatnonzero(~declined)
-        if not len(fit):
+        fit = [i for i, out in enumerate(declined) if not out]
+        if not fit:
             return Rendered(result, masks, declined)
         chosen = [subjects[i] for i in fit]
         codes = self._codes(crops[fit], chosen)

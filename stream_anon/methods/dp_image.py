@@ -41,8 +41,9 @@ class DPImage(CodedMethod):
     def __init__(
         self, config: MethodConfig, threads: int = 1, random: SecureRandom | None = None
     ) -> None:
-        public = GaussianPrior(*prior("appearance_prior"))
-        super().__init__(mechanism_of(config, "l2-laplace", EPSILON, public), config.smallest, random)
+        mean, root = (part.astype(np.float64) for part in prior("appearance_prior"))
+        chosen = mechanism_of(config, "l2-laplace", EPSILON, GaussianPrior(mean, root))
+        super().__init__(chosen, config.smallest, random)
         self._autoencoder = AppearanceAutoencoder(threads)
 
     def encode(self, crops: Pixels) -> NDArray[np.float64]:

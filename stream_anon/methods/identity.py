@@ -41,7 +41,8 @@ class Identity(CodedMethod):
     def __init__(
         self, config: MethodConfig, threads: int = 1, random: SecureRandom | None = None
     ) -> None:
-        chosen = mechanism_of(config, "independent", 0.0, GaussianPrior(*prior("identity_prior")))
+        mean, root = (part.astype(np.float64) for part in prior("identity_prior"))
+        chosen = mechanism_of(config, "independent", 0.0, GaussianPrior(mean, root))
         super().__init__(chosen, config.smallest, random, config.pseudonyms)
         self._generator = IdentityGenerator(threads)
         wanted = chosen.reads_code or config.pseudonyms

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES, mask_radius
+from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, mask_radius
 
 Pixels = NDArray[np.uint8]
 
@@ -41,7 +41,7 @@ def minimum_mask(size: int) -> Pixels:
     outside = length * (1.0 - 1.0 / np.maximum(radius, 1e-9))
     # Half a pixel's diagonal of slack: a pixel that the ellipse only touches is covered whole.
     falloff = 1.0 - (outside - 0.75 * step) / EDGE
-    mask = np.clip(np.round(falloff * 255.0), 0, 255).astype(np.uint8).reshape(size, size)
+    mask: Pixels = np.clip(np.round(falloff * 255.0), 0, 255).astype(np.uint8).reshape(size, size)
     mask.setflags(write=False)
     return mask
 

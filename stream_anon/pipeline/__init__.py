@@ -1,0 +1,1 @@
+"""Stages, the gate and its ladder, and the report of a run."""

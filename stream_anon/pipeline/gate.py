@@ -139,7 +139,7 @@ class Compositor:
         masks = at_least_minimum(rendered.masks, len(faces))
         rejected = unchanged(crops, rendered.crops)
         if rejected.any():
-            self.steps.count_faces(int(rejected.sum()), "the new face was not told from the old one")
+            self.steps.count_faces(int(rejected.sum()), "the new face was too like the old one")
         if rendered.declined is not None:
             declined = rendered.declined & ~rejected
             if declined.any():

@@ -99,16 +99,18 @@ class Lane:
         try:
             faces = self._detector.detect(picture, self._turns)
         except DetectorFault as fault:
-            return self._not_known(picture, fault)
-        except Exception as error:
-            fault = DetectorFault(f"the detector failed: {type(error).__name__}: {error}")
-            fault.__cause__ = error
-            return self._not_known(picture, fault)
+            self._doubt_since_last_look(fault)
+            return None
+        except Exception as error:  # noqa: BLE001 - raised again, or every picture is covered whole
+            failed = DetectorFault(f"the detector failed: {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            self._doubt_since_last_look(failed)
+            return None
         self._doubt = None
         self._last_seen = picture.index
         return faces
 
-    def _not_known(self, picture: Picture, fault: DetectorFault) -> None:
+    def _doubt_since_last_look(self, fault: DetectorFault) -> None:
         if self._stops:
             raise fault
         # Whoever came into the picture since the last good look is not known either.

@@ -17,8 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stream_anon._version import __version__
 
-SCHEMA_VERSION = 1
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -100,13 +98,13 @@ class TimePart(_Part):
     wall: dict[str, float] = Field(default_factory=dict)
     """By stage; stages run side by side, so the sum may exceed the total."""
     processor: dict[str, float] = Field(default_factory=dict)
-    """Processor time of each stage's own thread; the encoder's and decoder's threads are not in it."""
+    """Processor time of each stage's own thread, without the encoder's and decoder's threads."""
 
 
 class Report(_Part):
     """The manifest of one run over one file."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     tool: ToolPart = Field(default_factory=ToolPart)
     started: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """UTC, ISO 8601."""

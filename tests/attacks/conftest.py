@@ -15,7 +15,7 @@ def _clip(tmp_path_factory):
     return scene.write_clip(tmp_path_factory.mktemp("scene") / "scene.mp4")
 
 
-@pytest.fixture()
+@pytest.fixture
 def clip(_clip, tmp_path):
     """A copy in a folder of the test's own."""
     return shutil.copy(_clip, tmp_path / "scene.mp4")

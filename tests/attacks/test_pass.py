@@ -81,8 +81,8 @@ def _calls(tree: ast.AST):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             function = node.func
-            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-            yield name, node
+            named = isinstance(function, ast.Attribute)
+            yield function.attr if named else getattr(function, "id", ""), node
 
 
 def _sources():
@@ -98,7 +98,9 @@ def test_5_only_the_compositor_claims_the_seal_and_makes_passes():
     assert makes == {"stream_anon/pipeline/gate.py"}
 
 
-APART = tuple(f"stream_anon/{name}" for name in ("evaluation/", "training/", "transforms", "demo.py"))
+APART = tuple(
+    f"stream_anon/{name}" for name in ("evaluation/", "training/", "transforms", "demo.py")
+)
 """Tools for pictures and data sets; nothing on the way of a redacted stream imports them
 (``tests/test_architecture.py``)."""
 

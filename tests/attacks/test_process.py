@@ -57,7 +57,10 @@ RAISES = """
 """
 
 
-def start(folder, body, *options, config="tracker: {interval: 0.04}\nfault: {stall_seconds: 1.5}\n"):
+EVERY_PICTURE = "tracker: {interval: 0.04}\nfault: {stall_seconds: 1.5}\n"
+
+
+def start(folder, body, *options, config=EVERY_PICTURE):
     source = textwrap.dedent(PIPELINE).format(body=textwrap.dedent(body).strip())
     (folder / "mine.py").write_text(source)
     (folder / "mine.yaml").write_text(config)

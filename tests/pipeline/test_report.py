@@ -24,7 +24,8 @@ def report(tmp_path_factory):
 
 def test_the_committed_schema_is_the_one_of_the_code(root):
     committed = json.loads((root / "docs" / "report.schema.json").read_text())
-    assert committed == schema(), "run: python -m stream_anon.pipeline.report > docs/report.schema.json"
+    how = "run: python -m stream_anon.pipeline.report > docs/report.schema.json"
+    assert committed == schema(), how
 
 
 def test_a_report_keeps_the_schema(report):
