@@ -71,7 +71,7 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
         input=file_part(plan.request.input),
         output=file_part(plan.request.output),
         config=config,
-        device=plan.device,
+        device=plan.device.name,
         method=method.name,
         detector=detector,
         models=[_model(name) for name in (detector, *method.networks())],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stream_anon import device
 from stream_anon.config import Config
 from stream_anon.errors import ConfigError, InputError, OutputError, UsageError
 from stream_anon.methods import METHODS
@@ -42,19 +43,21 @@ class Plan:
         info: of the input.
         media: what happens to each stream.
         device: where the work is done, and why.
+        notes: what else there is to know, in words.
     """
 
     request: Request
     info: MediaInfo
     media: MediaPlan
-    device: str
+    device: device.Choice
     notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         config = self.request.config
         lines = [
             f"{self.request.input} -> {self.request.output}",
-            f"  method {config.method.name}, detector {config.detector.name}, device {self.device}",
+            f"  method {config.method.name}, detector {config.detector.name}, "
+            f"device {self.device.name} ({self.device.why})",
         ]
         for stream in self.media.streams:
             became = f" -> {stream.output_codec}" if stream.action == "redact" else ""
@@ -119,15 +122,5 @@ def make_plan(
     """
     request, info, notes = make_request(input, output, config, overwrite)
     media = plan_streams(info, request.output, config.video)
-    return Plan(request, info, media, device_of(config), notes)
+    return Plan(request, info, media, device.choose(config.device), notes)
 
-
-def device_of(config: Config) -> str:
-    """Where the work is done.
-
-    Raises:
-        UsageError: a GPU was asked for; this version has no path for one.
-    """
-    if config.device == "cuda":
-        raise UsageError("device cuda: this version runs on the CPU only; use --device cpu or auto")
-    return "cpu"

@@ -159,8 +159,10 @@ class Report(_Part):
             f"{pictures.output} pictures, {pictures.covered} with faces, "
             f"{len(self.tracks)} tracks, {rate:.1f} pictures/s"
         )
-        if self.stepped_down:
-            text += f"; stepped down: {self.stepped_down}"
+        if pictures.faces_stepped_down:
+            text += f"; {pictures.faces_stepped_down} times a face took the solid cover"
+        for step, count in pictures.stepped_down.items():
+            text += f"; {count} pictures stepped down to {step}"
         return text
 
 
