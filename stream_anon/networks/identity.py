@@ -195,8 +195,8 @@ class IdentityGenerator:
     ) -> NDArray[np.uint8]:
         """Draw new faces.
 
-        Of the inside of the minimum mask only a 4x4 grid of average colours
-        (none at all in `dp-image`) and the landmarks have any influence.
+        Of the inside of the minimum mask only the plane through a 4x4 grid of
+        average colours (nothing in `dp-image`) and the landmarks have any influence.
 
         Args:
             crops: uint8 RGB (n,128,128,3) in the face frame.

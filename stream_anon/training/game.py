@@ -57,8 +57,17 @@ class Game:
         self.generator = place(generator, device)
         self.critic = place(Discriminator(), device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        # What starts from a least-squares solution stays there: let loose, the linear guess
+        # meets the identity loss by a speckle that no critic of this size takes out again.
+        # The encoder's wide head is held back, or it drowns the projection in its first steps.
+        shares: dict[float, list[nn.Parameter]] = {1.0: [], 0.0: [], 0.02: []}
+        for name, parameter in self.generator.named_parameters():
+            fitted = "guess." in name or "projection." in name
+            shares[0.0 if fitted else 0.02 if "head." in name else 1.0].append(parameter)
         self.generator_optimizer = torch.optim.Adam(
-            self.generator.parameters(), lr=rate, betas=(0.0, 0.99)
+            [{"params": found, "share": share} for share, found in shares.items() if found],
+            lr=rate,
+            betas=(0.0, 0.99),
         )
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), lr=rate, betas=(0.0, 0.99)
@@ -69,7 +78,7 @@ class Game:
         """Scale both learning rates; the critic, held back by its normalisation, has the higher."""
         for optimizer, share in ((self.generator_optimizer, 1.0), (self.critic_optimizer, 1.5)):
             for group in optimizer.param_groups:
-                group["lr"] = self.rate * factor * share
+                group["lr"] = self.rate * factor * share * group.get("share", 1.0)
 
     def view(self, pictures: Tensor, valid: Tensor, landmarks: Tensor, rng: Generator) -> Tensor:
         """What the critic is shown of pictures: lit, moved and cut at random."""

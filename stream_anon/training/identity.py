@@ -183,7 +183,7 @@ class IdentityTrainer(FaceTrainer):
         """Critic's step, then the generator's."""
         w, judges, game = self.weights, self.judges, self.game
         number = game.step
-        share = max(0.25, 0.65 - 1.2 * self.progress)
+        share = max(0.35, 0.65 - 1.2 * self.progress)
         wanted, own = ask(judges, batch.index, rng, share)
         face, pasted = self.draw(batch, wanted, rng)
         real = game.view(batch.pictures, batch.valid, batch.landmarks, rng)
@@ -210,7 +210,8 @@ class IdentityTrainer(FaceTrainer):
             [f[mine] for f in seen], [f[mine] for f in there], own[:judged][mine]
         )
         cells = self.conceal.cells(pasted, batch.valid)
-        colour = (cells - self.conceal.cells(batch.pictures, batch.valid)).abs().mean()
+        change = cells - self.conceal.cells(batch.pictures, batch.valid)
+        colour = (change @ self.conceal.plane.T).abs().mean()
         landmark = F.smooth_l1_loss(
             points.float(), landmark_target(batch.landmarks[:judged]), beta=0.05
         )

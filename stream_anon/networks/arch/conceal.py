@@ -19,6 +19,7 @@ class Conceal(nn.Module):
     paint: Tensor
     gather: Tensor
     spread: Tensor
+    plane: Tensor
 
     def __init__(self, *, keep_colour: bool) -> None:
         super().__init__()
@@ -30,6 +31,8 @@ class Conceal(nn.Module):
         self.register_buffer("paint", paint.view(1, 1, 128, 128), persistent=False)
         self.register_buffer("gather", torch.from_numpy(gather), persistent=False)
         self.register_buffer("spread", torch.from_numpy(spread), persistent=False)
+        plane = torch.from_numpy(face_frame.plane_matrix())
+        self.register_buffer("plane", plane, persistent=False)
 
     def cells(self, pictures: Tensor, valid: Tensor) -> Tensor:
         """Average colours of the inside: (n,3,16) in the pictures' own range."""
@@ -51,7 +54,7 @@ class Conceal(nn.Module):
         """
         count = len(pictures)
         if self.keep_colour:
-            cells = self.cells(pictures, valid)
+            cells = self.cells(pictures, valid) @ self.plane.T
             fill = (cells @ self.spread.T).view(count, 3, 128, 128)
         else:
             around = valid * (1 - self.inside)
