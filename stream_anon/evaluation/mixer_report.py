@@ -53,13 +53,14 @@ def accuracy(figures: Figures) -> Table:
             *(Column(task, "percent") for task in TASKS),
             Column("mean loss, points", "number"),
         ],
-        note="The loss is against clear pictures with the same optimiser; a clear row with a seed "
-        "of its own is compared with nothing but its seed.",
+        note="The loss is against clear pictures with the same optimiser, length and seed where "
+        "they were measured, else against ST-Adam's. With this many test pictures a difference "
+        "of gender has a standard error of about 0.5 points, one of age of about 0.9.",
     )
     rows = dict(_named(figures, "utility"))
     for name, found in sorted(rows.items(), key=lambda r: _order(r[0], r[1]["vfe UTK"])):
         recipe, optimiser, seed = name.rsplit(", ", 2)
-        clear = rows.get(f"clear, {optimiser}, {seed}")
+        clear = rows.get(f"clear, {optimiser}, {seed}") or rows.get(f"clear, st-adam, {seed}")
         loss = None
         if clear is not None and recipe != "clear":
             loss = 100.0 * sum(clear[t] - found[t] for t in TASKS) / len(TASKS)
