@@ -35,7 +35,7 @@ def deface(clip: Path, pictures: int, options: tuple[str, ...] = ()) -> Timing:
         command = [str(python), "-m", "deface.deface", str(clip), "-o", str(home / "out.mp4")]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         started = time.perf_counter()
-        _run([*command, "--disable-progress-output", *options], "run")
+        _run([*command, *options], "run")
         wall = time.perf_counter() - started
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
