@@ -146,7 +146,7 @@ def curve(figures: Figures) -> Plot | None:
     if "clear" not in utility or "clear" not in leak:
         return None
     lines = []
-    for title, wanted in (("", False), (" (windows from 2)", True)):
+    for title, wanted in (("", False), (", from 2 px", True)):
         names = [
             n
             for n in leak
@@ -161,8 +161,8 @@ def curve(figures: Figures) -> Plot | None:
             lines.append(Line(f"accuracy{title}", spots))
         for key in sorted(k for k in leak["clear"] if k.startswith("tar ") and "blurred" not in k):
             spots = [(leak[n]["vfe"], 100.0 * leak[n][key]["value"]) for n in names]
-            who = key.removeprefix("tar ").split("_")[0]
-            lines.append(Line(f"{who}{title}", spots, dashed=wanted))
+            who = key.removeprefix("tar ").split("_")[-1]
+            lines.append(Line(f"TAR {who}{title}", spots, dashed=wanted))
     return Plot("Accuracy and leak over VFE", "VFE", "mean accuracy, TAR at FAR 1e-3 (%)", lines)
 
 
