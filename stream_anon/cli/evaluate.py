@@ -139,6 +139,7 @@ def evaluate(
     if detectors:
         plan = replace(plan, detectors=detectors)
     run.check_conditions((*plan.conditions, *plan.baselines))
-    report = run.evaluate(plan, (lambda words: None) if quiet else say)
+    tell = (lambda words: None) if quiet else say
+    report = run.evaluate(plan, tell, lambda unfinished: write(unfinished, output))
     for path in write(report, output):
         click.echo(str(path))

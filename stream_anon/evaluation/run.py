@@ -154,12 +154,18 @@ class Bench:
         return np.sort(np.random.default_rng(1).permutation(index)[: self.plan.profile.stills])
 
 
-def evaluate(plan: Plan, tell: Tell = lambda words: None) -> Report:
+def evaluate(
+    plan: Plan,
+    tell: Tell = lambda words: None,
+    keep: Callable[[Report], object] = lambda report: None,
+) -> Report:
     """Measure.
 
     Args:
         plan: what is asked for.
         tell: hears what is being done.
+        keep: is handed the report after each section, so that a run that is stopped leaves
+            what it had measured.
 
     Raises:
         UsageError: a section is unknown.
@@ -185,6 +191,7 @@ def evaluate(plan: Plan, tell: Tell = lambda words: None) -> Report:
         if section is not None:
             section.seconds = time.perf_counter() - began
             report.sections.append(section)
+            keep(report)
     return report
 
 

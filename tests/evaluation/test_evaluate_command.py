@@ -184,3 +184,14 @@ def test_the_dial_turns_and_theory_meets_what_is_drawn(setting, monkeypatch):
     rises = data["sections"][-1]["tables"][1]["rows"]
     assert [row[:2] + row[-1:] for row in rises] == [["toy", "vmf", "yes"]]
     assert setting["out.html"].read_text().count("<svg") == 2
+
+
+def test_a_run_that_is_stopped_leaves_what_it_had_measured(setting, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stream_anon.evaluation.utility.utility", stop)
+    only = ("-q", "--only", "privacy", "--only", "utility", "-b", "blur", "-m", "pixelate")
+    assert call(setting, *only) == 130
+    assert figures(setting, "privacy")["blur"]
+    assert setting["out.html"].read_text().endswith("</html>\n")
