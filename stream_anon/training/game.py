@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 
 from stream_anon.networks.arch.conceal import heatmaps
 from stream_anon.networks.arch.discriminator import Discriminator, present
+from stream_anon.networks.arch.generator import FirstGuess
 from stream_anon.training import augment, losses
 from stream_anon.training.runtime import autocast, place
 
@@ -38,6 +39,25 @@ def shuffle_view(shown: Tensor, rng: Generator, groups: int = 4, reach: int = 5)
     return torch.cat(parts)
 
 
+GUESS_SHARE = 0.1
+"""Share of the learning rate at which the linear first guess is bent."""
+
+
+@torch.no_grad()
+def smooth_change(weight: Tensor, before: Tensor) -> None:
+    """Blur the last change of a guess's weight (3*32*32,k) over the picture it draws.
+
+    Left to itself, Adam's equal steps for every pixel meet the identity loss by
+    a speckle that a small critic does not take out again.
+    """
+    side = FirstGuess.SIDE
+    change = (weight - before).T.reshape(-1, 1, side, side)
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=weight.device) / 16
+    kernel = torch.outer(taps, taps).view(1, 1, 5, 5)
+    smooth = F.conv2d(F.pad(change, (2, 2, 2, 2), mode="replicate"), kernel)
+    weight.copy_(before + smooth.reshape(weight.shape[1], -1).T)
+
+
 class Game:
     """A generator, its critic and its running average.
 
@@ -57,13 +77,14 @@ class Game:
         self.generator = place(generator, device)
         self.critic = place(Discriminator(), device)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        # What starts from a least-squares solution stays there: let loose, the linear guess
-        # meets the identity loss by a speckle that no critic of this size takes out again.
+        # What starts from a least-squares solution is bent slowly (and the guess smoothly).
         # The encoder's wide head is held back, or it drowns the projection in its first steps.
-        shares: dict[float, list[nn.Parameter]] = {1.0: [], 0.0: [], 0.02: []}
+        shares: dict[float, list[nn.Parameter]] = {1.0: [], GUESS_SHARE: [], 0.02: [], 0.0: []}
         for name, parameter in self.generator.named_parameters():
-            fitted = "guess." in name or "projection." in name
-            shares[0.0 if fitted else 0.02 if "head." in name else 1.0].append(parameter)
+            share = 1.0
+            for part, lower in (("guess.", GUESS_SHARE), ("projection.", 0.0), ("head.", 0.02)):
+                share = lower if part in name else share
+            shares[share].append(parameter)
         self.generator_optimizer = torch.optim.Adam(
             [{"params": found, "share": share} for share, found in shares.items() if found],
             lr=rate,
@@ -107,7 +128,11 @@ class Game:
         self.generator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 20.0)
+        guesses = [m.linear for m in self.generator.modules() if isinstance(m, FirstGuess)]
+        before = [layer.weight.detach().clone() for layer in guesses]
         self.generator_optimizer.step()
+        for layer, old in zip(guesses, before, strict=True):
+            smooth_change(layer.weight, old)
         self.step += 1
         decay = min(self.decay, self.step / (self.step + 20))
         with torch.no_grad():
@@ -129,11 +154,12 @@ class Game:
             "step": self.step,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+    def restore(self, state: dict[str, Any], *, optimizers: bool = True) -> None:
+        """Go on from `state`; without the optimizers where nothing is to be trained."""
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         self.average.load_state_dict(state["average"])
-        self.generator_optimizer.load_state_dict(state["generator_optimizer"])
-        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        if optimizers:
+            self.generator_optimizer.load_state_dict(state["generator_optimizer"])
+            self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.step = int(state["step"])

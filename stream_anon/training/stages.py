@@ -200,7 +200,7 @@ class Training:
             trainer: FaceTrainer
             trainer = self._identity_trainer if stage == "identity" else self._appearance_trainer
             state = load_checkpoint(self.out / f"{stage}.pt", self.device)
-            trainer.game.restore(state)
+            trainer.game.restore(state, optimizers=False)
             prior = trainer.prior()
             _save_prior(folder / f"{name}_prior.npz", prior)
             code = prior.mean.cpu().repeat(2, 1)
