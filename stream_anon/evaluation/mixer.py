@@ -349,6 +349,7 @@ def run(
     bench.once(f"unmixed: {DEFAULT}", lambda: bench.unmixed(DEFAULT))
     bench.once("retrained: clear", lambda: bench.retrained(None))
     longer(None, DEFAULT)
+    utility((Recipe(70.0, None, 0.0), "st-adam", 0))
     utility((Recipe(120.0), "st-adam", 0), (Recipe(60.0), "st-adam", 0))
     utility((Recipe(105.0, 2), "st-adam", 0), (None, "adam", 0), (Recipe(None), "st-adam", 0))
     utility((None, "st-adam", 1), (DEFAULT, "st-adam", 1), (Recipe(80.0), "st-adam", 0))
