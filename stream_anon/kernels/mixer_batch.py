@@ -16,6 +16,7 @@ from stream_anon.kernels import visual_mixer as twin
 from stream_anon.kernels.chacha import BLOCK_WORDS, key_words
 from stream_anon.kernels.cuda import Module
 from stream_anon.kernels.mixer_layout import Layout, layout, triples
+from stream_anon.kernels.mixer_permutation import FULL_SHARE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +136,7 @@ def _result(
         tuple(int(r) / (twin.SCALE * plan.domain) for r in reached),
         tuple(twin.verdict(int(r), int(w)) for r, w in zip(reached, wanted, strict=True)),
         np.array(plan.sides, np.uint8)[levels],
-        share / twin.FULL_SHARE,
+        share / FULL_SHARE,
     )
 
 

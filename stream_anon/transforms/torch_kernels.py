@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from stream_anon.kernels.chacha import BLOCK_WORDS, CONSTANTS
 from stream_anon.kernels.mixer_layout import slots
-from stream_anon.kernels.visual_mixer import ORDERS, SCALE
+from stream_anon.kernels.mixer_permutation import ORDERS
+from stream_anon.kernels.visual_mixer import SCALE
 
 WORD = 0xFFFFFFFF
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_anon.kernels import mixer_permutation as permutation
 from stream_anon.kernels import visual_mixer as vm
 from stream_anon.kernels.chacha import keystream
 from stream_anon.kernels.mixer_layout import layout, region_side, slots
@@ -168,7 +169,7 @@ def test_every_order_of_a_small_window_is_equally_likely():
     count = 120_000
     plan = layout(2, 2 * count, 2, 2)
     levels = np.zeros(plan.regions, np.uint8)
-    source = vm.sources(plan, levels, keystream(KEY, 4 * count)).reshape(2, 2 * count)
+    source = permutation.sources(plan, levels, keystream(KEY, 4 * count)).reshape(2, 2 * count)
     table, _ = slots(2, 2 * count, 2)
     place = np.full(4 * count, -1)
     place[table.ravel()] = np.tile(np.arange(4), count)
@@ -186,7 +187,7 @@ def test_where_a_pixel_goes_is_uniform_in_a_cut_window():
     plan = layout(3, 5, 8, 8)
     counts = np.zeros((15, 15))
     for number in range(1500):
-        source = vm.sources(plan, np.zeros(1, np.uint8), keystream(key(number), 15))
+        source = permutation.sources(plan, np.zeros(1, np.uint8), keystream(key(number), 15))
         counts[np.arange(15), source] += 1
     chi = ((counts - 100) ** 2 / 100).sum()
     # 14 * 14 degrees of freedom, mean 196, standard deviation 19.8.
@@ -194,10 +195,10 @@ def test_where_a_pixel_goes_is_uniform_in_a_cut_window():
 
 
 def test_the_full_share_draws_every_channel_order():
-    orders = vm.channel_orders(vm.FULL_SHARE)
+    orders = permutation.channel_orders(permutation.FULL_SHARE)
     seen = np.bincount(orders @ np.array([9, 3, 1]), minlength=27)
     assert sorted(seen[seen > 0]) == [42] * 5 + [46]
-    assert (vm.channel_orders(0) == np.arange(3)).all()
+    assert (permutation.channel_orders(0) == np.arange(3)).all()
 
 
 # -- the layout -------------------------------------------------------------------------------
