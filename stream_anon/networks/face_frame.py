@@ -83,6 +83,47 @@ def paint_mask() -> NDArray[np.uint8]:
     return out
 
 
+def _grid_axes() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Position of every column and row in units of grid cells."""
+    left, top = CENTRE[0] - SEMI_AXES[0], CENTRE[1] - SEMI_AXES[1]
+    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    u = (axis - left) / (2 * SEMI_AXES[0]) * GRID
+    v = (axis - top) / (2 * SEMI_AXES[1]) * GRID
+    return u.astype(np.float32), v.astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _cells() -> NDArray[np.int64]:
+    """The grid cell of every pixel: (128,128)."""
+    u, v = _grid_axes()
+    cell_x = np.clip(np.floor(u), 0, GRID - 1).astype(np.int64)
+    cell_y = np.clip(np.floor(v), 0, GRID - 1).astype(np.int64)
+    return np.asarray(cell_y[:, None] * GRID + cell_x[None, :], np.int64)
+
+
+@lru_cache(maxsize=1)
+def _cell_order() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The inside pixels sorted by cell, and where each cell begins."""
+    inside = np.flatnonzero(minimum_mask())
+    label = _cells().reshape(-1)[inside]
+    order = np.argsort(label, kind="stable")
+    starts = np.searchsorted(label[order], np.arange(GRID * GRID))
+    return inside[order], starts
+
+
+@lru_cache(maxsize=1)
+def _grid_weights() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Bilinear weights of the grid's rows and columns for every pixel: two of (128,4)."""
+
+    def weights(position: NDArray[np.float32]) -> NDArray[np.float32]:
+        p = np.clip(position - 0.5, 0, GRID - 1)
+        hats = 1.0 - np.abs(p[:, None] - np.arange(GRID)[None, :])
+        return np.asarray(np.maximum(0.0, hats), np.float32)
+
+    u, v = _grid_axes()
+    return weights(v), weights(u)
+
+
 @lru_cache(maxsize=1)
 def grid_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Matrices that average the inside over the grid and spread it out again.
@@ -91,22 +132,8 @@ def grid_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         ``gather`` (16, 16384) of 0 and 1: which inside pixels belong to a cell;
         ``spread`` (16384, 16): bilinear weights of the cells for every pixel.
     """
-    left, top = CENTRE[0] - SEMI_AXES[0], CENTRE[1] - SEMI_AXES[1]
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
-    u = (axis - left) / (2 * SEMI_AXES[0]) * GRID
-    v = (axis - top) / (2 * SEMI_AXES[1]) * GRID
-    cell_x = np.clip(np.floor(u), 0, GRID - 1).astype(int)
-    cell_y = np.clip(np.floor(v), 0, GRID - 1).astype(int)
-    cell = cell_y[:, None] * GRID + cell_x[None, :]
-    inside = minimum_mask()
-    gather = np.stack([(cell == k) & inside for k in range(GRID * GRID)])
-
-    def weights(position: NDArray[np.float32]) -> NDArray[np.float32]:
-        p = np.clip(position - 0.5, 0, GRID - 1)
-        hats = 1.0 - np.abs(p[:, None] - np.arange(GRID)[None, :])
-        return np.asarray(np.maximum(0.0, hats), np.float32)
-
-    wx, wy = weights(u), weights(v)
+    gather = np.stack([(_cells() == k) & minimum_mask() for k in range(GRID * GRID)])
+    wy, wx = _grid_weights()
     spread = wy[:, None, :, None] * wx[None, :, None, :]
     return (
         gather.reshape(GRID * GRID, -1).astype(np.float32),
@@ -154,9 +181,8 @@ def conceal(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Replace the inside of the minimum mask by what a generator may know of it.
 
-    The sums over a cell are sums of at most 16384 bytes and so exact in
-    float32 whatever their order: two pictures with the same cell averages give
-    the same bits.
+    The sums over a cell are sums of integers: two pictures with the same cell
+    averages give the same bits.
 
     Args:
         crops: uint8 RGB (n,128,128,3) in the face frame.
@@ -169,30 +195,38 @@ def conceal(
         float32 (n,48): the colours of the inside, channel by channel, in [-1, 1].
     """
     count = len(crops)
-    pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
-    flat = pixels.reshape(count, 3, -1)
-    known = np.ones((count, 1, SIZE * SIZE), np.float32)
-    if valid is not None:
-        known = valid.reshape(count, 1, -1).astype(np.float32)
-        flat = flat * known
-    gather, spread = grid_matrices()
-    inside = minimum_mask().reshape(1, 1, -1)
+    order, starts = _cell_order()
+    rows = np.arange(count)[:, None]
+    inner = crops.reshape(count, -1, 3)[rows, order]
+    known: NDArray[np.bool_] = np.ones((1, SIZE, SIZE), bool) if valid is None else valid
+    inner_known = np.broadcast_to(known.reshape(len(known), -1)[:, order], inner.shape[:2])
+    inner = inner * inner_known[:, :, None]
+    # Integer sums: exact, and so the same whatever the order of the pixels.
+    sums = np.add.reduceat(inner, starts, axis=1, dtype=np.int64).transpose(0, 2, 1)
+    sizes = np.add.reduceat(inner_known, starts, axis=1, dtype=np.int64)[:, None]
+    outside = ~minimum_mask() & known
     if keep_colour:
-        sums, sizes = flat @ gather.T, known @ gather.T
-        whole = sums.sum(2, keepdims=True) / np.maximum(sizes.sum(2, keepdims=True), 1.0)
-        cells = np.where(sizes > 0, sums / np.maximum(sizes, 1.0), whole) @ plane_matrix().T
-        fill = cells @ spread.T
+        whole = sums.sum(2, keepdims=True) / np.maximum(sizes.sum(2, keepdims=True), 1)
+        cells = np.where(sizes > 0, sums / np.maximum(sizes, 1), whole) @ plane_matrix().T
     else:
-        around = known * ~inside
-        mean = (flat * around).sum(2, keepdims=True) / np.maximum(around.sum(2, keepdims=True), 1.0)
-        cells = np.repeat(mean, GRID * GRID, axis=2)
-        fill = np.broadcast_to(mean, flat.shape)
-    unknown = inside | (known == 0)
-    out = np.empty((count, 4, SIZE * SIZE), np.float32)
-    out[:, :3] = np.where(unknown, fill, flat) / 127.5 - 1.0
-    out[:, 3] = unknown[:, 0]
-    colours = (cells / 127.5 - 1.0).reshape(count, -1).astype(np.float32)
-    return out.reshape(count, 4, SIZE, SIZE), colours
+        total = np.stack(
+            [
+                picture[where].sum(0, dtype=np.int64) / max(int(where.sum()), 1)
+                for picture, where in zip(
+                    crops, np.broadcast_to(outside, (count, SIZE, SIZE)), strict=True
+                )
+            ]
+        ).reshape(count, 3, 1)
+        cells = np.repeat(total, GRID * GRID, axis=2)
+    colours = (cells / 127.5 - 1.0).astype(np.float32)
+    along_y, along_x = _grid_weights()
+    fill = along_y @ colours.reshape(count, 3, GRID, GRID) @ along_x.T
+    out = np.empty((count, 4, SIZE, SIZE), np.float32)
+    np.divide(crops.transpose(0, 3, 1, 2), np.float32(127.5), out=out[:, :3])
+    out[:, :3] -= 1.0
+    np.copyto(out[:, :3], fill, where=~outside[:, None])
+    out[:, 3] = ~outside
+    return out, colours.reshape(count, -1)
 
 
 def hints(colours: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
