@@ -375,6 +375,8 @@ def _setting(bench: Bench) -> dict[str, object]:
         ],
         "detectors": [finder.name for finder in bench.finders],
         "skipped": bench.skipped,
+        # Options, and weights by content: figures of other weights are other figures.
+        "fingerprints": {str(c): c.fingerprint() for c in bench.compared},
     }
 
 
