@@ -37,7 +37,7 @@ def _files(pattern: str) -> tuple[Path, ...]:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.argument("faces", metavar="FACES", type=_ANY)
-@click.argument("pairs", metavar="PAIRS", type=_FILE)
+@click.argument("pairs", metavar="[PAIRS]", type=_FILE, required=False)
 @_option("-o", "--output", group="Result", metavar="PAGE", required=True,
          type=click.Path(path_type=Path, dir_okay=False), help="HTML page; a JSON beside it")
 @_option("-a", "--attacker", "attackers", group="Attack", metavar="YAML", multiple=True,
@@ -62,6 +62,8 @@ def _files(pattern: str) -> tuple[Path, ...]:
 @_option("--linked", group="Utility", metavar="GLOB", multiple=True,
          help="videos of one person; once a person")
 @_option("--only", group="Run", metavar="SECTION", multiple=True, help="these sections")
+@_option("--mixer", group="Run", is_flag=True,
+         help="VisualMixer; FACES a folder of sets")
 @_option("--quick", group="Run", row="size", is_flag=True, help="few pictures | threads [1]")
 @_option("--threads", group="Run", row="size", metavar="N", type=click.IntRange(1, 256), default=1)
 @_option("--cache", group="Run", metavar="DIR", type=_FOLDER,
@@ -70,7 +72,7 @@ def _files(pattern: str) -> tuple[Path, ...]:
 @_option("-v", "--verbose", group="Run", row="said", count=True)
 def evaluate(
     faces: Path,
-    pairs: Path,
+    pairs: Path | None,
     output: Path,
     attackers: tuple[Path, ...],
     models: Path | None,
@@ -84,6 +86,7 @@ def evaluate(
     clips: tuple[str, ...],
     linked: tuple[str, ...],
     only: tuple[str, ...],
+    mixer: bool,
     quick: bool,
     threads: int,
     cache: Path | None,
@@ -106,6 +109,11 @@ def evaluate(
     from stream_anon.evaluation.attacker import read_spec
     from stream_anon.evaluation.files import shipped_attackers, write
 
+    if mixer:
+        _mixer(faces, models, output, cache, quiet)
+        return
+    if pairs is None:
+        fail_usage("PAIRS is missing: a CSV of fold,a,b,same over FACES")
     if output.suffix.lower() not in (".html", ".htm"):
         fail_usage(f"--output must name an .html page, not {output.name}")
     if any(not 0 < epsilon < float("inf") for epsilon in epsilons):
@@ -142,4 +150,20 @@ def evaluate(
     tell = (lambda words: None) if quiet else say
     report = run.evaluate(plan, tell, lambda unfinished: write(unfinished, output))
     for path in write(report, output):
+        click.echo(str(path))
+
+
+def _mixer(
+    faces: Path, models: Path | None, output: Path, cache: Path | None, quiet: bool
+) -> None:
+    """What VisualMixer costs and hides, on a page of its own."""
+    from stream_anon.evaluation import mixer
+    from stream_anon.evaluation.files import write
+    from stream_anon.evaluation.report import Report, machine
+
+    if models is None or not faces.is_dir():
+        fail_usage("--mixer needs FACES as a folder of sets, and --models")
+    tell = (lambda words: None) if quiet else say
+    section = mixer.run(faces, models, output.parent, cache, tell=tell)
+    for path in write(Report({"machine": machine(), "method": "visual-mixer"}, [section]), output):
         click.echo(str(path))

@@ -89,8 +89,9 @@ def _model(name: str) -> ModelPart:
     if name in registry.names():
         entry = registry.describe(name)
         return ModelPart(name=name, sha256=entry.sha256, licence=entry.licence)
-    # The project's own networks come with the package, beside their model cards.
-    digest = hashlib.sha256((WEIGHTS / f"{name}.onnx").read_bytes()).hexdigest()
+    # The project's own networks come with the package; the graph lies beside its weights.
+    parts = [(WEIGHTS / f"{name}{kind}").read_bytes() for kind in (".onnx", ".safetensors")]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
     return ModelPart(name=name, sha256=digest, licence=OWN_LICENCE)
 
 
