@@ -44,14 +44,14 @@ class IdentityWeights:
         steady: Difference between drawing a moved picture and moving the drawn one.
     """
 
-    adversarial: float = 1.0
-    features: float = 3.0
-    pixels: float = 8.0
-    identity: float = 10.0
-    away: float = 8.0
-    away_margin: float = 0.0
+    adversarial: float = 2.5
+    features: float = 6.0
+    pixels: float = 6.0
+    identity: float = 12.0
+    away: float = 12.0
+    away_margin: float = -0.05
     colour: float = 3.0
-    landmarks: float = 3.0
+    landmarks: float = 5.0
     steady: float = 6.0
 
 
@@ -130,9 +130,9 @@ class IdentityTrainer(FaceTrainer):
         judges: Judges,
         weights: IdentityWeights,
         *,
-        rate: float = 4e-4,
+        rate: float = 6e-4,
         judged_share: float = 0.5,
-        student_every: int = 3,
+        student_every: int = 6,
         steady_every: int = 4,
         first_guess: bool = True,
     ) -> None:

@@ -33,19 +33,19 @@ class IdentityOptions(Section):
 
     pictures: Count = 400_000
     batch: Annotated[int, Field(ge=4, le=4096)] = 16
-    rate: Rate = 4e-4
+    rate: Rate = 6e-4
     decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.75
     judged_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    student_every: Annotated[int, Field(ge=1)] = 3
+    student_every: Annotated[int, Field(ge=1)] = 6
     steady_every: Annotated[int, Field(ge=1)] = 4
-    adversarial: Weight = 1.0
-    features: Weight = 3.0
-    pixels: Weight = 8.0
-    identity: Weight = 10.0
-    away: Weight = 8.0
-    away_margin: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    adversarial: Weight = 2.5
+    features: Weight = 6.0
+    pixels: Weight = 6.0
+    identity: Weight = 12.0
+    away: Weight = 12.0
+    away_margin: Annotated[float, Field(ge=-1, le=1)] = -0.05
     colour: Weight = 3.0
-    landmarks: Weight = 3.0
+    landmarks: Weight = 5.0
     steady: Weight = 6.0
 
 

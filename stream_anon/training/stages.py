@@ -45,6 +45,12 @@ class Training:
         self.device = pick_device(config.device)
         self.out.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def _own_folder(self) -> Path:
+        """Where this process keeps its checkpoints."""
+        worker = self.config.worker
+        return self.out if worker == 0 else self.out / f"worker-{worker}"
+
     def run(self) -> None:
         """Run the stages that were asked for."""
         for stage in self.config.stages:
@@ -117,7 +123,7 @@ class Training:
             judged_share=options.judged_share,
             student_every=options.student_every,
             steady_every=options.steady_every,
-            first_guess=not (self.out / "identity.pt").exists(),
+            first_guess=not (self._own_folder / "identity.pt").exists(),
         )
 
     def _identity(self) -> None:
@@ -133,7 +139,7 @@ class Training:
         )
         start = None
         path = self.out / "identity.pt"
-        new = not (self.out / "appearance.pt").exists()
+        new = not (self._own_folder / "appearance.pt").exists()
         if new and path.exists():
             start = FaceGenerator()
             start.load_state_dict(load_checkpoint(path, self.device)["average"])
@@ -155,13 +161,11 @@ class Training:
     def _train(self, trainer: FaceTrainer, pictures: int, batch: int, decay_from: float) -> None:
         config = self.config
         gossip = None
-        folder = self.out
         if config.workers > 1:
             gossip = Gossip(self.out / f"gossip-{trainer.stage}", str(config.worker))
-            folder = self.out if config.worker == 0 else self.out / f"worker-{config.worker}"
         train(
             trainer,
-            folder,
+            self._own_folder,
             pictures=pictures,
             batch=batch,
             seed=config.seed + config.worker,
