@@ -134,7 +134,7 @@ class Trajectory:
         age = self._seconds - self.last.seconds
         if self.looks == 1 and age > 0:
             # Its speed is not known yet, and what was followed may have been the background.
-            return 1.7
+            return 2.0
         return 0.7 if self.followed else min(1.5, 0.9 + 0.6 * age)
 
     def follow(self, picture: Seen) -> None:
@@ -164,7 +164,8 @@ class Trajectory:
         template = _template(sight, picture)
         span = max(1e-9, sight.seconds - before.seconds)
         back: dict[int, Spot] = {}
-        if not self.followed or float(np.linalg.norm(drift)) > 0.35 * size:
+        astray = not self.followed or float(np.linalg.norm(drift)) > 0.35 * size
+        if astray:
             velocity = -(sight.centre - before.centre) / span
             back = _followed(template, sight, between, velocity, "interpolated")
         for index, spot in self._ahead.items():
@@ -176,7 +177,7 @@ class Trajectory:
         self._ahead.clear()
         if (elapsed := sight.seconds - before.seconds) > 0:
             measured = (sight.centre - before.centre) / elapsed
-            self.velocity = measured if not self.followed else (self.velocity + measured) / 2
+            self.velocity = measured if astray else (self.velocity + measured) / 2
         self.sights.append(sight)
         self.looks += 1
         self.best = max(self.best, sight.score)
