@@ -113,7 +113,9 @@ def write_pair(
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend([*small, *external])
     graph.node.extend([*nodes, *body])
-    onnx.save_model(model, str(path))
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(model.SerializeToString())
+    partial.replace(path)
 
 
 def export(

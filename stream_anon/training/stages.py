@@ -228,8 +228,10 @@ class Training:
 
 
 def _save_prior(path: Path, prior: Prior) -> None:
+    partial = path.with_suffix(".partial.npz")
     np.savez(
-        path,
+        partial,
         mean=prior.mean.cpu().numpy().astype(np.float32),
         root=prior.root.cpu().numpy().astype(np.float32),
     )
+    partial.replace(path)
