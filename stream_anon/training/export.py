@@ -18,7 +18,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 OPSET = 17
@@ -116,6 +116,31 @@ def write_pair(
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(model.SerializeToString())
     partial.replace(path)
+
+
+def load_weights(net: nn.Module, weights: Path) -> None:
+    """Fill a net without batch normalisation from the ``.safetensors`` of its export.
+
+    Raises:
+        ValueError: a parameter is missing, or has another shape.
+    """
+    stored = load_file(weights)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if f"{name}.q" in stored:
+                codes = stored[f"{name}.q"].astype(np.float32)
+                scale = stored[f"{name}.scale"].reshape(-1, *([1] * (codes.ndim - 1)))
+                value = codes * scale
+            else:
+                found = stored.get(f"{name}.h", stored.get(name))
+                if found is None:
+                    msg = f"{weights.name} holds no {name}"
+                    raise ValueError(msg)
+                value = found.astype(np.float32)
+            if value.shape != tuple(parameter.shape):
+                msg = f"{weights.name}: {name} has shape {value.shape}"
+                raise ValueError(msg)
+            parameter.copy_(torch.from_numpy(value))
 
 
 def export(

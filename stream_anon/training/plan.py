@@ -75,6 +75,7 @@ class TrainConfig(Section):
     detector: Path | None = None
     out: Path = Path("runs/identity")
     weights: Path | None = None
+    start: Path | None = None
     stages: tuple[str, ...] = ("distil", "identity", "appearance", "export")
     device: str = "auto"
     seed: int = 0

@@ -18,7 +18,7 @@ from stream_anon.training.appearance import AppearanceTrainer, AppearanceWeights
 from stream_anon.training.codes import Prior, code_table
 from stream_anon.training.data import Batch, Faces
 from stream_anon.training.distil import distil
-from stream_anon.training.export import export
+from stream_anon.training.export import export, load_weights
 from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges
 from stream_anon.training.pack import Pack, build_pack
 from stream_anon.training.plan import TrainConfig
@@ -115,7 +115,8 @@ class Training:
         weights = IdentityWeights(
             **options.model_dump(include=set(IdentityWeights.__dataclass_fields__))
         )
-        return IdentityTrainer(
+        new = not (self._own_folder / "identity.pt").exists()
+        trainer = IdentityTrainer(
             self.faces,
             self.judges,
             weights,
@@ -123,8 +124,12 @@ class Training:
             judged_share=options.judged_share,
             student_every=options.student_every,
             steady_every=options.steady_every,
-            first_guess=not (self._own_folder / "identity.pt").exists(),
+            first_guess=new and self.config.start is None,
         )
+        if new and self.config.start is not None:
+            for net in (trainer.generator(), trainer.average()):
+                load_weights(net, self.config.start / "identity_generator.safetensors")
+        return trainer
 
     def _identity(self) -> None:
         torch.manual_seed(self.config.seed)

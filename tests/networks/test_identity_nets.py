@@ -218,13 +218,20 @@ torch.set_num_threads(1)
 net = FaceGenerator().eval()
 for p in net.leave.parameters():
     torch.nn.init.normal_(p, std=0.05)
+for p in net.parameters():  # equal tensors would be exported once
+    p.data += 1e-4 * torch.randn_like(p)
 given = {"context": torch.rand(2, 4, 128, 128) * 2 - 1, "maps": torch.rand(2, 5, 64, 64),
          "hints": torch.randn(2, 58), "code": torch.nn.functional.normalize(torch.randn(2, 128))}
 folder = Path(sys.argv[1])
 for bits in (8, 16):
     export(net, folder / f"net{bits}.onnx", given, output="face", metadata={"a": "b"},
            eight_bit=bits == 8)
+from stream_anon.training.export import load_weights
+again = FaceGenerator().eval()
+load_weights(again, folder / "net8.safetensors")
 with torch.no_grad():
+    reached = (again(*given.values()) - net(*given.values())).abs().mean()
+    assert reached < 0.05 * net(*given.values()).std(), reached
     np.savez(folder / "given.npz", face=net(*given.values()).numpy(),
              **{k: v.numpy() for k, v in given.items()})
 """
