@@ -25,9 +25,13 @@ demo: $(VENV)/.run ## redact a short clip (or INPUT=my.mp4) into demo/out.mp4, .
 	$(BIN)/python -m stream_anon.demo $(if $(INPUT),"$(INPUT)")
 
 test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what needs torch)
-	$(BIN)/python -m pytest $(PYTEST)
+	@# In three processes: after thousands of containers in one, starting a child has ended in a
+	@# segmentation fault of the interpreter (see CHANGELOG.md, known problems).
+	$(BIN)/python -m pytest --ignore tests/video $(PYTEST)
+	$(BIN)/python -m pytest tests/video --ignore tests/video/test_sink.py $(PYTEST)
+	$(BIN)/python -m pytest tests/video/test_sink.py $(PYTEST)
 
-coverage: $(VENV)/.$(EXTRAS) ## the same, with the lines that were run
+coverage: $(VENV)/.$(EXTRAS) ## the same without the media tests, with the lines that were run
 	$(BIN)/python -m pytest --cov --cov-report=term --ignore tests/video $(PYTEST)
 
 test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
