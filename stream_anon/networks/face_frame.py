@@ -6,7 +6,8 @@ around the face, the plane through a 4x4 grid of average colours of its inside
 on pixels, before any network runs, so that no layer and no skip connection can
 carry a clear pixel of the inside.
 
-Face frame: 128x128 units, the ArcFace template of 112 px shifted by (+8, +8).
+The crops here are face frames (`geometry`) of which one is ``REACH`` times wider than the
+template asks for, so that the mask covers the whole head and its outline.
 """
 
 from __future__ import annotations
@@ -16,26 +17,28 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-SIZE = 128
-"""Side of the face frame, in pixels."""
+from stream_anon import geometry
 
-TEMPLATE: NDArray[np.float32] = np.array(
-    [
-        (46.2946, 59.6963),
-        (81.5318, 59.5014),
-        (64.0252, 79.7366),
-        (49.5493, 100.3655),
-        (78.7299, 100.2041),
-    ],
-    np.float32,
+SIZE = geometry.FACE_FRAME
+"""Side of the face frame, in pixels; their centres lie at integer coordinates."""
+
+CENTRE = geometry.MASK_CENTRE
+SEMI_AXES = geometry.MASK_SEMI_AXES
+
+REACH = 1.25
+"""By how much a generator's frame is wider than the ArcFace alignment, about the mask's centre.
+
+The mask of the plain alignment ends at hairline and jaw, whose outline still links two clips of
+one person. It is also what keeps the frame steady: a tracker's boxes need this much anyway.
+"""
+
+TEMPLATE: NDArray[np.float32] = np.asarray(geometry.TEMPLATE, np.float32)
+"""Landmarks of the plain alignment."""
+
+WIDE_TEMPLATE: NDArray[np.float32] = np.asarray(
+    (geometry.TEMPLATE - np.array(CENTRE)) / REACH + np.array(CENTRE), np.float32
 )
-"""Left eye, right eye, nose, left and right mouth corner (left as seen in the image)."""
-
-CENTRE = (64.0, 70.0)
-"""Centre of the minimum mask (x, y)."""
-
-SEMI_AXES = (44.0, 58.0)
-"""Semi-axes of the minimum mask (x, y): forehead, jaw and cheeks are inside."""
+"""Where the landmarks of a mean face lie in a generator's frame."""
 
 GRID = 4
 """The inside of the mask is known to a generator by GRID x GRID average colours at most."""
@@ -50,7 +53,7 @@ HEATMAP_SIGMA = 1.5
 @lru_cache(maxsize=1)
 def _unit_radius() -> NDArray[np.float32]:
     """Squared radius of every pixel centre in units of the minimum mask (128,128)."""
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    axis = np.arange(SIZE, dtype=np.float32)
     x = (axis[None, :] - CENTRE[0]) / SEMI_AXES[0]
     y = (axis[:, None] - CENTRE[1]) / SEMI_AXES[1]
     return np.asarray(x * x + y * y, np.float32)
@@ -74,8 +77,8 @@ def paint_mask() -> NDArray[np.uint8]:
     """
     radius = np.sqrt(_unit_radius())
     ramp = np.clip((1.22 - radius) / (1.22 - 1.04), 0.0, 1.0)
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
-    border = np.clip(np.minimum(axis, SIZE - axis) / 6.0, 0.0, 1.0)
+    axis = np.arange(SIZE, dtype=np.float32)
+    border = np.clip((np.minimum(axis, SIZE - 1 - axis) + 0.5) / 6.0, 0.0, 1.0)
     ramp = ramp * np.minimum(border[None, :], border[:, None])
     mask = np.where(minimum_mask(), 255.0, 255.0 * ramp * ramp * (3.0 - 2.0 * ramp))
     out = np.rint(mask).astype(np.uint8)
@@ -86,7 +89,7 @@ def paint_mask() -> NDArray[np.uint8]:
 def _grid_axes() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Position of every column and row in units of grid cells."""
     left, top = CENTRE[0] - SEMI_AXES[0], CENTRE[1] - SEMI_AXES[1]
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    axis = np.arange(SIZE, dtype=np.float32)
     u = (axis - left) / (2 * SEMI_AXES[0]) * GRID
     v = (axis - top) / (2 * SEMI_AXES[1]) * GRID
     return u.astype(np.float32), v.astype(np.float32)
@@ -165,7 +168,7 @@ def heatmaps(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32 (n,5,64,64) in [0, 1].
     """
-    axis = np.arange(HEATMAP_SIZE, dtype=np.float32) + 0.5
+    axis = (np.arange(HEATMAP_SIZE, dtype=np.float32) + 0.5) - 0.5 * HEATMAP_SIZE / SIZE
     centre = landmarks * (HEATMAP_SIZE / SIZE)
     scale = -0.5 / HEATMAP_SIGMA**2
     x = np.exp(scale * (axis - centre[..., 0:1]) ** 2)
@@ -237,7 +240,36 @@ def hints(colours: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArr
         landmarks: float32 (n,5,2), face-frame units.
 
     Returns:
-        float32 (n,58): the colours, then the landmarks' offsets from the template / 16.
+        float32 (n,58): the colours, then the offsets from `WIDE_TEMPLATE` / 16 of the landmarks
+        where `place` takes them: pose and expression without turn, size and place.
     """
-    offsets = ((landmarks - TEMPLATE) / 16.0).reshape(len(landmarks), -1)
+    linear, shift = _settle(landmarks)
+    moved = np.einsum("nij,nkj->nki", linear, landmarks) + shift[:, None]
+    offsets = ((moved - WIDE_TEMPLATE) / 16.0).reshape(len(landmarks), -1)
     return np.concatenate([colours, offsets.astype(np.float32)], axis=1)
+
+
+def place(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where the first guess, which is drawn for `WIDE_TEMPLATE`, belongs in the frame.
+
+    Args:
+        landmarks: float32 (n,5,2), face-frame units.
+
+    Returns:
+        float32 (n,2,3): the similarity from the frame to the guess, both from -1 to 1.
+    """
+    linear, shift = _settle(landmarks)
+    middle = (SIZE - 1) / 2
+    offset = (shift + linear @ np.full(2, middle, np.float32) - middle) / (SIZE / 2)
+    return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
+
+
+def _settle(landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Least-squares similarities from landmarks to `WIDE_TEMPLATE`: (n,2,2), (n,2)."""
+    mean, target = landmarks.mean(1), WIDE_TEMPLATE.mean(0)
+    s, t = landmarks - mean[:, None], WIDE_TEMPLATE - target
+    size = np.maximum((s * s).sum((1, 2)), 1.0)
+    a = (s * t).sum((1, 2)) / size
+    b = (s[:, :, 0] @ t[:, 1] - s[:, :, 1] @ t[:, 0]) / size
+    linear = np.stack([np.stack([a, -b], 1), np.stack([b, a], 1)], 1)
+    return linear, target - np.einsum("nij,nj->ni", linear, mean)

@@ -30,7 +30,7 @@ class Drawn(CodedMethod):
         self.codes = []
         self._paint = paint
 
-    def encode(self, crops):
+    def encode(self, crops, landmarks):
         self.encoded += len(crops)
         codes = crops.reshape(len(crops), -1, 3).mean(axis=1) + 1.0
         return codes / np.linalg.norm(codes, axis=1, keepdims=True)
@@ -38,11 +38,11 @@ class Drawn(CodedMethod):
     def draw(self, crops, landmarks, codes):
         self.codes.append(codes.copy())
         if self._paint is not None:
-            return self._paint(crops), None
+            return self._paint(crops)
         x = np.linspace(0, 6.0, 128)
         wave = 80 * np.sin(x)[None, :] * np.cos(x)[:, None]
         faces = 127 + wave[None, ..., None] + 30 * codes[:, None, None]
-        return np.rint(faces).astype(np.uint8), None
+        return np.rint(faces).astype(np.uint8)
 
 
 def subject(track=1, landmarks=TEMPLATE, size=80.0, seconds=0.0):
@@ -56,7 +56,7 @@ def crop(seed=0):
 def test_one_code_per_track_whatever_the_crop():
     method = Drawn()
     for seed in range(5):
-        method.render(crop(seed), [subject(track=1)])
+        method.render(crop(seed), [subject(track=1, seconds=float(seed))])
     method.render(crop(0), [subject(track=2)])
     first = method.codes[0]
     assert all((codes == first).all() for codes in method.codes[:5])
@@ -67,8 +67,8 @@ def test_one_code_per_track_whatever_the_crop():
 def test_the_encoder_runs_once_per_track_and_the_noisy_code_is_frozen():
     method = Drawn("privunit", epsilon=8.0)
     for seed in range(4):
-        method.render(crop(seed), [subject()])
-    assert method.encoded == 1
+        method.render(crop(seed), [subject(seconds=float(seed))])
+    assert method.encoded == 1 and len(method.codes) == 4
     assert all((codes == method.codes[0]).all() for codes in method.codes)
 
 
@@ -110,7 +110,7 @@ def person(hue):
 
 
 class Hues(Drawn):
-    def encode(self, crops):
+    def encode(self, crops, landmarks):
         self.encoded += len(crops)
         codes = crops.reshape(len(crops), -1, 3).mean(axis=1) - crops.mean()
         return codes / np.linalg.norm(codes, axis=1, keepdims=True)
@@ -153,7 +153,8 @@ def test_without_pseudonyms_nobody_is_recognised():
         ("no landmarks", {"landmarks": None}),
         ("in profile", {"landmarks": TEMPLATE + np.eye(5)[2][:, None] * (30, 0)}),
         ("eyes together", {"landmarks": (TEMPLATE - 64) * (0.3, 1.0) + 64}),
-        ("off the template", {"landmarks": TEMPLATE + 25.0}),
+        ("no face", {"landmarks": TEMPLATE + np.eye(5)[2][:, None] * (0, 45)}),
+        ("far too small in its frame", {"landmarks": (TEMPLATE - 64) * 0.4 + 64}),
     ],
 )
 def test_unfit_faces_go_down_the_ladder(why, unfit):
@@ -184,7 +185,7 @@ def test_black_and_flat_answers_are_no_faces(level):
 
 def test_an_encoder_that_answers_nan_is_a_fault():
     class Sick(Drawn):
-        def encode(self, crops):
+        def encode(self, crops, landmarks):
             return np.full((len(crops), 3), np.nan)
 
     with pytest.raises(MethodFault, match="no codes"):
