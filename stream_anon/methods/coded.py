@@ -15,7 +15,7 @@ from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.blend import add_grain, match_light
+from stream_anon.methods.blend import add_grain, match_light, missing_grain
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum, minimum_mask
 from stream_anon.methods.pseudonyms import WARNING, Pseudonyms
@@ -101,6 +101,7 @@ class CodedMethod(Method):
         self._people = Pseudonyms() if pseudonyms else None
         self._fitness = Fitness(smallest)
         self._steady = Steady()
+        self._levels: dict[int, float] = {}
         grain = self._random.spawn("grain").normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
         self._grain = grain.reshape(GRAIN_TILES, FACE_FRAME, FACE_FRAME).astype(np.float32)
         self._drawn = 0
@@ -137,31 +138,44 @@ class CodedMethod(Method):
         if not fit:
             return Rendered(result, masks, declined)
         chosen = [subjects[i] for i in fit]
-        faces = self._faces(crops[fit], chosen)
         masks[fit] = np.maximum(masks[fit], self.mask)
-        declined[fit] |= ~is_face(faces)
-        faces = match_light(faces, crops[fit], masks[fit])
+        faces, sound = self._faces(crops[fit], masks[fit], chosen)
+        declined[fit] |= ~sound
         tile = self._grain[self._drawn % GRAIN_TILES]
         self._drawn += 1
-        result[fit] = add_grain(faces, crops[fit], tile)
+        levels = np.array([self._levels.get(s.track, 0.0) for s in chosen], np.float32)
+        result[fit] = add_grain(faces, levels, tile)
         return Rendered(result, masks, declined)
 
-    def _faces(self, crops: Pixels, subjects: Sequence[Subject]) -> Pixels:
-        """New faces (n, s, s, 3): those that are due are drawn, the others are shown again."""
+    def _faces(
+        self, crops: Pixels, masks: Pixels, subjects: Sequence[Subject]
+    ) -> tuple[Pixels, NDArray[np.bool_]]:
+        """New faces (n, s, s, 3), and which of them are faces at all (n,).
+
+        Those that are due are drawn and fitted to their surroundings, others are shown again.
+        """
         places = np.stack([s.landmarks for s in subjects if s.landmarks is not None])
         landmarks = places.astype(np.float32)
         codes = self._codes(crops, landmarks, subjects)
         due = self._steady.due(subjects)
+        sound = np.ones(len(crops), np.bool_)
         drawn = crops[:0]
         if due.any():
             drawn = self.draw(crops[due], landmarks[due], codes[due])
-        return self._steady(drawn, is_face(drawn), due, subjects)
+            sound[due] = is_face(drawn)
+            drawn = match_light(drawn, crops[due], masks[due])
+            lacking = missing_grain(drawn, crops[due])
+            waiting = [s for s, now in zip(subjects, due, strict=True) if now]
+            for subject, level in zip(waiting, lacking, strict=True):
+                self._levels[subject.track] = float(level)
+        return self._steady(drawn, sound[due], due, subjects), sound
 
     def forget(self, track: int) -> None:
         """See ``Method.forget``."""
         self._releases.forget(track)
         self._fitness.forget(track)
         self._steady.forget(track)
+        self._levels.pop(track, None)
         if self._people is not None:
             self._people.left(track)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,16 +106,6 @@ def _cells() -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=1)
-def _cell_order() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The inside pixels sorted by cell, and where each cell begins."""
-    inside = np.flatnonzero(minimum_mask())
-    label = _cells().reshape(-1)[inside]
-    order = np.argsort(label, kind="stable")
-    starts = np.searchsorted(label[order], np.arange(GRID * GRID))
-    return inside[order], starts
-
-
-@lru_cache(maxsize=1)
 def _grid_weights() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Bilinear weights of the grid's rows and columns for every pixel: two of (128,4)."""
 
@@ -198,36 +189,34 @@ def conceal(
         float32 (n,48): the colours of the inside, channel by channel, in [-1, 1].
     """
     count = len(crops)
-    order, starts = _cell_order()
-    rows = np.arange(count)[:, None]
-    inner = crops.reshape(count, -1, 3)[rows, order]
-    known: NDArray[np.bool_] = np.ones((1, SIZE, SIZE), bool) if valid is None else valid
-    inner_known = np.broadcast_to(known.reshape(len(known), -1)[:, order], inner.shape[:2])
-    inner = inner * inner_known[:, :, None]
-    # Integer sums: exact, and so the same whatever the order of the pixels.
-    sums = np.add.reduceat(inner, starts, axis=1, dtype=np.int64).transpose(0, 2, 1)
-    sizes = np.add.reduceat(inner_known, starts, axis=1, dtype=np.int64)[:, None]
-    outside = ~minimum_mask() & known
+    outside = ~minimum_mask() if valid is None else ~minimum_mask() & valid
+    pixels = crops.reshape(count, -1, 3).astype(np.float32)
+    gather, spread = grid_matrices()
     if keep_colour:
+        # Sums of at most 16384 bytes are whole numbers below 2**24: exact in float32 too, and so
+        # the same whatever the order of the pixels.
+        if valid is None:
+            sums, sizes = gather @ pixels, gather.sum(1)[None, :, None]
+        else:
+            known = valid.reshape(count, -1, 1).astype(np.float32)
+            sums, sizes = gather @ (pixels * known), gather @ known
+        sums = sums.transpose(0, 2, 1).astype(np.float64)
+        sizes = sizes.transpose(0, 2, 1).astype(np.float64)
         whole = sums.sum(2, keepdims=True) / np.maximum(sizes.sum(2, keepdims=True), 1)
         cells = np.where(sizes > 0, sums / np.maximum(sizes, 1), whole) @ plane_matrix().T
     else:
-        total = np.stack(
-            [
-                picture[where].sum(0, dtype=np.int64) / max(int(where.sum()), 1)
-                for picture, where in zip(
-                    crops, np.broadcast_to(outside, (count, SIZE, SIZE)), strict=True
-                )
-            ]
-        ).reshape(count, 3, 1)
-        cells = np.repeat(total, GRID * GRID, axis=2)
+        seen = np.broadcast_to(outside, (count, SIZE, SIZE)).reshape(count, 1, -1)
+        total = seen.astype(np.float64) @ pixels.astype(np.float64)
+        mean = total / np.maximum(seen.sum(2, keepdims=True), 1)
+        cells = np.repeat(mean.transpose(0, 2, 1), GRID * GRID, axis=2)
     colours = (cells / 127.5 - 1.0).astype(np.float32)
-    along_y, along_x = _grid_weights()
-    fill = along_y @ colours.reshape(count, 3, GRID, GRID) @ along_x.T
+    fill = (colours.reshape(-1, GRID * GRID) @ spread.T).reshape(count, 3, SIZE, SIZE)
     out = np.empty((count, 4, SIZE, SIZE), np.float32)
-    np.divide(crops.transpose(0, 3, 1, 2), np.float32(127.5), out=out[:, :3])
+    for picture, crop in zip(out, crops, strict=True):
+        for channel, plane in zip(picture, cv2.split(crop), strict=False):
+            np.multiply(plane, np.float32(1.0 / 127.5), out=channel, dtype=np.float32)
     out[:, :3] -= 1.0
-    np.copyto(out[:, :3], fill, where=~outside[:, None])
+    np.copyto(out[:, :3], fill, where=~outside[..., None, :, :])
     out[:, 3] = ~outside
     return out, colours.reshape(count, -1)
 

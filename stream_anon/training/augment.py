@@ -130,3 +130,23 @@ def degrade(pictures: Tensor, rng: Generator, share: float = 0.3) -> Tensor:
     soft = soft + noise * uniform((n, 1, 1, 1), 0, 0.05, rng)
     which = uniform((n, 1, 1, 1), 0, 1, rng) < share
     return torch.where(which, soft, pictures).clamp(-1, 1)
+
+
+def scenery(pictures: Tensor, rng: Generator, share: float = 0.6) -> Tensor:
+    """What cameras do to (n,3,h,w) in [-1, 1]: haze, dim light, poor colour, poor sharpness.
+
+    Data sets of portraits are bright, colourful and sharp; most videos are not. A generator
+    that never saw them draws a studio portrait into the haze.
+    """
+    n = len(pictures)
+    contrast = uniform((n, 1, 1, 1), -1.0, 0.15, rng).exp()
+    colour = uniform((n, 1, 1, 1), 0.25, 1.1, rng)
+    cast = uniform((n, 3, 1, 1), -0.08, 0.08, rng)
+    level = uniform((n, 1, 1, 1), -1.0, 1.0, rng) * (1.0 - contrast).clamp(min=0.05) * 0.6
+    grey = pictures.mean(1, keepdim=True)
+    seen = ((grey + (pictures - grey) * colour) * contrast + level + cast).clamp(-1, 1)
+    out = torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < share, seen, pictures)
+    side = int(uniform((1,), 36, 110, rng).item())
+    small = F.interpolate(out, size=(side, side), mode="area")
+    soft = F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < 0.6 * share, soft, out)

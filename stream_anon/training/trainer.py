@@ -6,6 +6,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -211,7 +212,10 @@ def train(
         done = trainer.progress = game.step / steps
         game.set_rate(min(1.0, max(0.02, (1 - done) / (1 - decay_from))))
         rng = step_generator(seed, trainer.number, game.step, trainer.device)
-        progress.add(batch, trainer.step(trainer.faces.batch(batch, rng, **FRAMING), rng))
+        shown = trainer.faces.batch(batch, rng, **FRAMING)
+        scene = augment.scenery(shown.pictures, rng) * shown.valid
+        shown = replace(shown, pictures=scene.contiguous(memory_format=torch.channels_last))
+        progress.add(batch, trainer.step(shown, rng))
         progress.report(game.step * batch)
         if gossip is not None and game.step % gossip.every == 0:
             gossip.exchange(game)

@@ -118,6 +118,21 @@ def test_landmarks_move_with_the_pixels():
     np.testing.assert_allclose(found, augment.warp_points(point, matrix)[0, 0], atol=0.3)
 
 
+def test_scenery_keeps_the_picture_and_its_range():
+    rng = torch.Generator().manual_seed(2)
+    pictures = torch.rand(64, 3, 128, 128, generator=rng) * 2 - 1
+    smooth = torch.nn.functional.avg_pool2d(pictures, 17, 1, 8) * 4
+    seen = augment.scenery(smooth.clamp(-1, 1), rng)
+    assert seen.shape == smooth.shape
+    assert seen.min() >= -1
+    assert seen.max() <= 1
+    kept = (seen == smooth.clamp(-1, 1)).flatten(1).all(1).float().mean()
+    assert 0.1 < kept < 0.5
+    flat = seen.flatten(1).std(1) / smooth.clamp(-1, 1).flatten(1).std(1)
+    assert flat.min() < 0.5
+    assert flat.max() < 1.3
+
+
 def test_rare_faces_are_drawn_more_often():
     pack = make_pack(40)
     pack.images[:38] = 200
