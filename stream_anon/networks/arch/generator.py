@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stream_anon.networks.face_frame import paint_mask
+
 SIZE = 128
 SLOPE = 0.2
 
@@ -132,6 +134,8 @@ class FirstGuess(nn.Module):
 class FaceGenerator(nn.Module):
     """Context and code to a face."""
 
+    paint: Tensor
+
     def __init__(self, spec: GeneratorSpec | None = None) -> None:
         super().__init__()
         self.spec = spec or GeneratorSpec()
@@ -141,6 +145,8 @@ class FaceGenerator(nn.Module):
         self.mapping = nn.Sequential(
             nn.Linear(self.spec.code, s), nn.LeakyReLU(SLOPE), nn.Linear(s, s), nn.LeakyReLU(SLOPE)
         )
+        paint = torch.from_numpy(paint_mask().copy()).float() / 255.0
+        self.register_buffer("paint", paint.view(1, 1, SIZE, SIZE), persistent=False)
         self.enter = conv(4 * 4 + 5, a)
         self.down32 = conv(a, b, stride=2)
         self.down16 = conv(b, c, stride=2)
@@ -173,7 +179,9 @@ class FaceGenerator(nn.Module):
         """
         guess = self.guess.put(self.guess(code, hints).to(context.dtype), place)
         mask = context[:, 3:]
-        known = context[:, :3] * (1 - mask) + guess * mask
+        # The guess runs out softly beyond the mask: a hard edge would have to be mended.
+        share = torch.maximum(mask, self.paint)
+        known = context[:, :3] * (1 - share) + guess * share
         # sqrt(d): a unit code has components of size 1/sqrt(d).
         style = self.mapping(code * self.spec.code**0.5)
         x64 = self.enter(torch.cat([F.pixel_unshuffle(torch.cat([known, mask], 1), 2), maps], 1))
