@@ -42,7 +42,7 @@ def embed(recogniser: Path, pictures: Pictures) -> Codes:
 
     ``mobilefacenet_a`` wants ImageNet normalisation, others bytes.
     """
-    core = engine.runtime().Core()
+    core = engine.core()
     model = core.read_model(recogniser)
     model.reshape([1, 3, 112, 112])
     net = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": 1})
