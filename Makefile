@@ -16,7 +16,7 @@ EXTRAS := test$(MORE)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage test-slow lint bench size clean
+.PHONY: help demo test test-slow lint bench size clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,14 +25,7 @@ demo: $(VENV)/.run ## redact a short clip (or INPUT=my.mp4) into demo/out.mp4, .
 	$(BIN)/python -m stream_anon.demo $(if $(INPUT),"$(INPUT)")
 
 test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what needs torch)
-	@# In three processes: after thousands of containers in one, starting a child has ended in a
-	@# segmentation fault of the interpreter (see CHANGELOG.md, known problems).
-	$(BIN)/python -m pytest --ignore tests/video $(PYTEST)
-	$(BIN)/python -m pytest tests/video --ignore tests/video/test_sink.py $(PYTEST)
-	$(BIN)/python -m pytest tests/video/test_sink.py $(PYTEST)
-
-coverage: $(VENV)/.$(EXTRAS) ## the same without the media tests, with the lines that were run
-	$(BIN)/python -m pytest --cov --cov-report=term --ignore tests/video $(PYTEST)
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
 
 test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)

@@ -110,3 +110,9 @@ def test_one_place_imports_openvino():
     importer = re.compile(r"^\s*(?:import|from) openvino\b", re.MULTILINE)
     found = [path for path in modules() if importer.search(path.read_text())]
     assert [path.name for path in found] == ["engine.py"], found
+
+
+def test_one_place_makes_an_openvino_core():
+    """Two that go in the wrong order leave a signal stack behind; see ``engine.core``."""
+    found = [path for path in modules() if re.search(r"\bCore\(", path.read_text())]
+    assert [path.name for path in found] == ["engine.py"], found

@@ -83,9 +83,7 @@ def _processor() -> str:
 
 def _bf16() -> bool:
     """Whether OpenVINO's CPU plugin computes in bf16 here."""
-    abilities: Iterable[str] = engine.runtime().Core().get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    )
+    abilities: Iterable[str] = engine.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in abilities
 
 

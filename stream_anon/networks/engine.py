@@ -38,9 +38,26 @@ def runtime() -> Any:
     return openvino
 
 
+_making = threading.Lock()
+
+
 @lru_cache(maxsize=1)
-def _core() -> Any:
+def _made() -> Any:
     return runtime().Core()
+
+
+def core() -> Any:
+    """The process's only ``openvino.Core``; all code here takes it from this function.
+
+    A core's CPU plugin gives its thread a signal stack of its own, and puts back the one it
+    found when it goes. Of two plugins, if the older goes first, the younger puts back memory
+    that is no longer there (2026.4), and the next signal that Python handles, Ctrl-C or the
+    end of a child, kills the process or writes over what lies there now. One that stays to
+    the end of the process cannot.
+    """
+    # Locked: two threads that ask first would be given two.
+    with _making:
+        return _made()
 
 
 def version() -> str:
@@ -56,7 +73,7 @@ def choose_precision(wanted: Precision = "auto") -> Literal["f32", "bf16"]:
     """
     if wanted != "auto":
         return wanted
-    can = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    can = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bf16" if "BF16" in can else "f32"
 
 
@@ -102,14 +119,14 @@ class Engine:
         if threads > 0:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
-            model = _core().read_model(str(path))
+            model = core().read_model(str(path))
             if shapes is not None:
                 model.reshape({name: list(shape) for name, shape in shapes.items()})
             self.inputs = tuple(str(port.get_any_name()) for port in model.inputs)
             self.outputs = tuple(str(port.get_any_name()) for port in model.outputs)
             if images is not None:
                 model = _take_images(model, images)
-            compiled = _core().compile_model(model, "CPU", options)
+            compiled = core().compile_model(model, "CPU", options)
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]

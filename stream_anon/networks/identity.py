@@ -42,7 +42,7 @@ class _Net:
             "INFERENCE_PRECISION_HINT": engine.choose_precision(precision),
         }
         try:
-            compiled = engine.runtime().Core().compile_model(path, "CPU", options)
+            compiled = engine.core().compile_model(path, "CPU", options)
         except RuntimeError as error:
             msg = f"the weights of {name} cannot be loaded: {str(error).splitlines()[0]}"
             raise ModelError(msg) from error

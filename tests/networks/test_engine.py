@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused(doubled: Path, tmp_path: Path) -> None:
 
 
 def test_auto_is_bf16_only_where_the_processor_computes_in_it() -> None:
-    can = engine.runtime().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    can = engine.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert engine.choose_precision("auto") == ("bf16" if "BF16" in can else "f32")
     assert engine.choose_precision("f32") == "f32"
 
@@ -111,3 +111,27 @@ def test_the_engine_tells_nobody_and_leaves_no_trace(tmp_path: Path) -> None:
     )
     assert done.stdout.strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_is_handled_after_networks_came_and_went() -> None:
+    # In a process of its own: where it fails, that process dies of it.
+    code = (
+        "import os, signal; from stream_anon.networks import identity; told = [];"
+        "signal.signal(signal.SIGUSR1, lambda *_: told.append(1));"
+        "first = identity.IdentityEncoder(); second = identity.IdentityGenerator();"
+        "del first; del second;"
+        "os.kill(os.getpid(), signal.SIGUSR1); print(told)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[1]\n"), done.stderr
+
+
+def test_there_is_one_core_whatever_thread_asks_first() -> None:
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor;"
+        "from stream_anon.networks import engine; runtime = engine.runtime();"
+        "pool = ThreadPoolExecutor(8); asked = [pool.submit(engine.core) for _ in range(32)];"
+        "print(len({id(a.result()) for a in asked}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
