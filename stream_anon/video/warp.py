@@ -5,7 +5,6 @@ All transforms map *destination* samples to *source* samples, centres at integer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -130,15 +129,10 @@ def readings(
     ]
 
 
-def read(
-    source: Array | Sequence[Array], reading: Reading, border: int = cv2.BORDER_REPLICATE
-) -> Array:
+def read(source: Array, reading: Reading, border: int = cv2.BORDER_REPLICATE) -> Array:
     """Resample a region as planned; see ``sample``."""
     x0, y0, x1, y1, step_x, step_y, matrix, width, height = reading
-    if isinstance(source, np.ndarray):
-        region: Array = source[y0:y1, x0:x1]
-    else:
-        region = cv2.merge([plane[y0:y1, x0:x1] for plane in source])
+    region = source[y0:y1, x0:x1]
     if step_x > 1 or step_y > 1:
         fill_x, fill_y = -(x1 - x0) % step_x, -(y1 - y0) % step_y
         if fill_x or fill_y:
@@ -155,7 +149,7 @@ def read(
 
 
 def sample(
-    source: Array | Sequence[Array],
+    source: Array,
     matrix: Matrix,
     width: int,
     height: int,
@@ -167,8 +161,8 @@ def sample(
     are averaged first, so that nothing aliases.
 
     Args:
-        source: (h, w) or (h, w, c), uint8 or uint16; or c planes of (h, w), which are
-            resampled together.
+        source: (h, w) or (h, w, c), uint8 or uint16. OpenCV 5 takes longer for two or three
+            channels than for one or four.
         matrix: (2, 3), destination to source.
         width, height: of the destination.
         border: OpenCV's border mode; with ``BORDER_CONSTANT`` the outside is 0.
@@ -176,8 +170,7 @@ def sample(
     Returns:
         (height, width) or (height, width, c) of the source's type.
     """
-    shape = source.shape if isinstance(source, np.ndarray) else source[0].shape
-    plan = readings(matrix[None], np.array([width]), np.array([height]), shape)
+    plan = readings(matrix[None], np.array([width]), np.array([height]), source.shape)
     return read(source, plan[0], border)
 
 

@@ -147,7 +147,7 @@ class YuvPicture(Picture):
             chroma = readings(to_chroma, side, side, planes[1].shape)
             ycc = np.empty((count, size, size, 3), layout.dtype)
             for out, one, two in zip(ycc, luma, chroma, strict=True):
-                cv2.merge([read(planes[0], one), read(planes[1:3], two)], out)
+                cv2.merge([read(p, r) for p, r in zip(planes, (one, two, two), strict=True)], out)
         else:
             ycc = np.full((count, size, size, 3), 128 << shift, layout.dtype)
             for out, one in zip(ycc, luma, strict=True):
@@ -179,40 +179,41 @@ class YuvPicture(Picture):
         layout, planes = self._layout, self._writable_planes()
         matrix = rgb_to_ycc(self._colorspace, self._full, layout.depth)
         pixels = crops[kept].reshape(len(kept) * size, size, 3).astype(layout.dtype, copy=False)
-        ycc = cv2.transform(pixels, matrix)
+        ycc = cv2.transform(pixels, matrix).reshape(-1, size, size, 3)
         one = np.ones(2)
         # Whole chroma blocks: the last block of an odd side hangs over the picture's edge.
         block = np.array([1 << layout.sub_x, 1 << layout.sub_y])
         blocks = -((corners - ends) // block)
-        local = before(to_mask[kept], one, corners)
-        alphas = readings(local, *(blocks * block).T, masks.shape[1:])
         a, b = frame_from_crop(size, extent)
-        local = after(transforms[kept], np.full(2, 1.0 / a), np.full(2, -b / a))
-        local = before(local, one, corners)
-        inside = np.minimum(blocks * block, (self.width, self.height) - corners)
-        lumas = readings(local, *inside.T, (size, size))
-        # A chroma sample stands in the middle of its block.
-        local = before(local, block, (block - 1) / 2.0)
-        chromas = readings(local, *blocks.T, (size, size))
-        luma = cv2.extractChannel(ycc, 0).reshape(-1, size, size)
-        chroma = np.empty((len(kept), size, size, 2), layout.dtype)
-        if layout.chroma:
-            cv2.mixChannels([ycc], [chroma.reshape(-1, size, 2)], [1, 0, 2, 1])
+        to_crop = after(transforms[kept], np.full(2, 1.0 / a), np.full(2, -b / a))
+        news = readings(before(to_crop, one, corners), *(blocks * block).T, (size, size))
+        # A mask of the crop's own size is warped along with it, unless it is cut off by the
+        # frame: beyond that a crop goes on, a mask does not.
+        joined = size == grid and not (masks[:, [0, -1]].any() or masks[:, :, [0, -1]].any())
+        alphas = [] if joined else readings(
+            before(to_mask[kept], one, corners), *(blocks * block).T, (grid, grid)
+        )
+        nothing = np.zeros((size, size), layout.dtype)
         for n, (x, y) in enumerate(corners.tolist()):
-            alpha = read(masks[kept[n]], alphas[n], cv2.BORDER_CONSTANT)
-            new = read(luma[n], lumas[n])
-            rows, columns = new.shape
-            blend(planes[0][y : y + rows, x : x + columns], new, alpha[:rows, :columns])
+            mask = masks[kept[n]]
+            patch = cv2.merge([ycc[n], mask.astype(layout.dtype) if joined else nothing])
+            new, *colours, alpha = cv2.split(read(patch, news[n]))
+            if not joined:
+                alpha = read(mask, alphas[n], cv2.BORDER_CONSTANT)
+            rows, columns = min(len(new), self.height - y), min(new.shape[1], self.width - x)
+            target = planes[0][y : y + rows, x : x + columns]
+            blend(target, new[:rows, :columns], alpha[:rows, :columns])
             if not layout.chroma:
                 continue
             # Blocks that hang over the edge take their mask from the part that is inside.
             alpha[rows:], alpha[:, columns:] = 0, 0
             alpha = max_pool(alpha, layout.sub_x, layout.sub_y)
-            new = read(chroma[n], chromas[n])
             rows, columns = alpha.shape
             x, y = x >> layout.sub_x, y >> layout.sub_y
-            for number, plane in enumerate(planes[1:3]):
-                blend(plane[y : y + rows, x : x + columns], new[..., number], alpha)
+            for plane, colour in zip(planes[1:3], colours, strict=True):
+                # A chroma sample stands in the middle of its block.
+                new = cv2.resize(colour, (columns, rows), interpolation=cv2.INTER_AREA)
+                blend(plane[y : y + rows, x : x + columns], new, alpha)
 
     def _regions(self, to_picture: Matrix, masks: Pixels) -> tuple[Counts, Counts, Counts]:
         """Where masks are in the picture.
