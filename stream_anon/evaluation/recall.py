@@ -272,11 +272,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             truth = read_truth(options.truth)
             recall = measure(options.clip, redacted, truth)
             phases = []
-            for late, start in enumerate(starts(options.clip, options.phases)):
-                if late:
-                    _redact(options.clip, redacted, options.method, start)
-                    later = [box for box in truth if box.frame >= late]
-                    phases.append(measure(options.clip, redacted, later, late))
+            begins = starts(options.clip, options.phases) if options.phases > 1 else []
+            for late, start in enumerate(begins[1:], 1):
+                _redact(options.clip, redacted, options.method, start)
+                later = [box for box in truth if box.frame >= late]
+                phases.append(measure(options.clip, redacted, later, late))
     except StreamAnonError as error:
         print(error, file=sys.stderr)
         return 1
