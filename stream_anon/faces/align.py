@@ -64,8 +64,8 @@ def align_all(boxes: Array, landmarks: Array, turns: int = 0) -> Array:
     if not good.all():
         starts[~good] = _by_box(centres[~good], halves[~good], turns)
     linear, shift = starts[:, :, :2], starts[:, :, 2]
-    middles = (np.einsum("nij,nj->ni", linear, centres) + shift - _CENTRE) / _AXES
-    spokes = np.einsum("nij,nkj->nki", linear, _CIRCLE * halves[:, None]) / _AXES
+    middles = (_times(linear, centres) + shift - _CENTRE) / _AXES
+    spokes = (_CIRCLE * halves[:, None]) @ linear.transpose(0, 2, 1) / _AXES
     return _enlarge(starts, spokes, middles)
 
 
@@ -76,18 +76,18 @@ def _by_landmarks(centres: Array, halves: Array, landmarks: Array) -> tuple[Arra
     mean = points.mean(axis=1)
     s = points - mean[:, None]
     spread = np.maximum((s * s).sum(axis=(1, 2)), 1e-9)
-    a = np.einsum("nij,ij->n", s, _TEMPLATE) / spread
+    a = (s[:, :, 0] @ _TEMPLATE[:, 0] + s[:, :, 1] @ _TEMPLATE[:, 1]) / spread
     b = (s[:, :, 0] @ _TEMPLATE[:, 1] - s[:, :, 1] @ _TEMPLATE[:, 0]) / spread
-    linear = np.stack([np.stack([a, -b], axis=1), np.stack([b, a], axis=1)], axis=1)
-    shift = _TEMPLATE_MEAN - np.einsum("nij,nj->ni", linear, mean)
+    linear = np.stack([a, -b, b, a], axis=1).reshape(-1, 2, 2)
+    shift = _TEMPLATE_MEAN - _times(linear, mean)
     scale = np.maximum(np.hypot(a, b), 1e-9)
     longest = halves.max(axis=1)
     # The mask is meant to be a little larger than the box and about its centre.
     reach = _AXES[1] / scale / longest
-    middle = (np.einsum("nij,nj->ni", linear, centres) + shift - _CENTRE) / _AXES
-    size = np.ptp(points, axis=1).max(axis=1)
+    middle = (_times(linear, centres) + shift - _CENTRE) / _AXES
+    size = (points.max(axis=1) - points.min(axis=1)).max(axis=1)
     good = known & (size > 0.2 * longest) & (reach > 0.7) & (reach < 1.9)
-    good &= np.linalg.norm(middle, axis=1) < 0.6
+    good &= np.hypot(middle[:, 0], middle[:, 1]) < 0.6
     return np.concatenate([linear, shift[:, :, None]], axis=2), good
 
 
@@ -99,7 +99,7 @@ def _by_box(centres: Array, halves: Array, turns: int) -> Array:
     turn = np.array([[cosine, sine], [-sine, cosine]])
     upright = halves if turns % 2 == 0 else halves[:, ::-1]
     linear = (_AXES / upright).min(axis=1)[:, None, None] * turn
-    shift = _CENTRE - np.einsum("nij,nj->ni", linear, centres)
+    shift = _CENTRE - _times(linear, centres)
     return np.concatenate([linear, shift[:, :, None]], axis=2)
 
 
@@ -111,14 +111,21 @@ def _enlarge(starts: Array, spokes: Array, middles: Array) -> Array:
         spokes: (n, k, 2) from the outlines' centres to the outlines, in the mask's semi-axes.
         middles: (n, 2) the outlines' centres from the mask's, likewise.
     """
-    # (n, shifts, k, 2): every outline at every shift.
+    # (n, shifts, k), x and y apart: every outline at every shift.
     left = middles[:, None] * (1.0 - SHIFTS)[:, None]
-    radii = np.sqrt(((spokes[:, None] + left[:, :, None]) ** 2).sum(axis=3).max(axis=2))
+    x = spokes[:, None, :, 0] + left[:, :, 0, None]
+    y = spokes[:, None, :, 1] + left[:, :, 1, None]
+    radii = np.sqrt((x * x + y * y).max(axis=2))
     needed = np.maximum(1.0, radii * _SLACK)
-    far = np.linalg.norm(middles, axis=1)
+    far = np.hypot(middles[:, 0], middles[:, 1])
     best = np.argmin(needed + SHIFT_COST * SHIFTS * far[:, None], axis=1)
-    factor = np.take_along_axis(needed, best[:, None], axis=1)
+    factor = needed[np.arange(len(best)), best][:, None]
     shift = SHIFTS[best][:, None] * middles * _AXES
     transforms = starts / factor[:, :, None]
     transforms[:, :, 2] = (starts[:, :, 2] - shift - _CENTRE) / factor + _CENTRE
     return np.asarray(transforms)
+
+
+def _times(linear: Array, points: Array) -> Array:
+    """(n, 2, 2) times (n, 2)."""
+    return np.asarray((linear @ points[:, :, None])[:, :, 0])

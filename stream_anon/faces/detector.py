@@ -121,8 +121,8 @@ class Detector(ABC):
                     raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
             else:
                 # From the fine one, which has more than enough detail: the picture is large.
-                size = (width, height)
-                pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+                small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+                pixels = np.asarray(small, np.uint8)
             candidates = self._candidates(pixels)
             if found:
                 boxes = candidates[0]

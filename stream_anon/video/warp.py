@@ -98,18 +98,16 @@ class Reading(NamedTuple):
     height: int
 
 
-def readings(
-    matrices: Matrix, widths: Counts, heights: Counts, source: tuple[int, ...]
-) -> list[Reading]:
+def readings(matrices: Matrix, sizes: Counts, source: tuple[int, ...]) -> list[Reading]:
     """Plan many resamplings at once: in NumPy on all of them, since one by one it costs as much
     as the resampling.
 
     Args:
         matrices: (n, 2, 3), destination to source.
-        widths, heights: (n,) of the destinations, at least 1.
+        sizes: (n, 2) widths and heights of the destinations, at least 1.
         source: shape of the planes that are read, height and width first.
     """
-    size = np.stack([widths, heights], axis=1).astype(np.float64)
+    size = sizes.astype(np.float64)
     # How far the source moves for one destination sample, along each of its axes.
     steps = np.maximum(1.0, np.rint(np.hypot(matrices[:, :, 0], matrices[:, :, 1])))
     low, high = bounds(matrices, np.zeros_like(size), size - 1.0)
@@ -119,6 +117,8 @@ def readings(
     stop = np.maximum(np.minimum(stop, length), start + 1.0)
     # A step beyond the plane averages all of it, as one of the plane's length does.
     steps = np.minimum(steps, stop - start)
+    # Whole steps where the plane goes on, so that nothing need be filled up.
+    stop = np.minimum(start + np.ceil((stop - start) / steps) * steps, length)
     local = after(matrices, 1.0 / steps, (0.5 - start) / steps - 0.5)
     spans = np.concatenate([start, stop, steps, size], axis=1).astype(np.int64).tolist()
     return [
@@ -170,7 +170,7 @@ def sample(
     Returns:
         (height, width) or (height, width, c) of the source's type.
     """
-    plan = readings(matrix[None], np.array([width]), np.array([height]), source.shape)
+    plan = readings(matrix[None], np.array([[width, height]]), source.shape)
     return read(source, plan[0], border)
 
 

@@ -137,14 +137,14 @@ class YuvPicture(Picture):
             return np.empty((0, size, size, 3), np.uint8)
         a, b = frame_from_crop(size, extent)
         to_picture = before(inverse(transforms), np.full(2, a), np.full(2, b))
-        side = np.full(count, size)
-        luma = readings(to_picture, side, side, planes[0].shape)
+        sizes = np.full((count, 2), size)
+        luma = readings(to_picture, sizes, planes[0].shape)
         shift = layout.depth - 8
         ycc: Array
         if layout.chroma:
             scale = 1.0 / np.array([1 << layout.sub_x, 1 << layout.sub_y])
             to_chroma = after(to_picture, scale, 0.5 * scale - 0.5)
-            chroma = readings(to_chroma, side, side, planes[1].shape)
+            chroma = readings(to_chroma, sizes, planes[1].shape)
             ycc = np.empty((count, size, size, 3), layout.dtype)
             for out, one, two in zip(ycc, luma, chroma, strict=True):
                 cv2.merge([read(p, r) for p, r in zip(planes, (one, two, two), strict=True)], out)
@@ -176,23 +176,24 @@ class YuvPicture(Picture):
         kept, corners, ends = self._regions(inverse(to_mask), masks)
         if not len(kept):
             return
-        layout, planes = self._layout, self._writable_planes()
+        self._writable_planes()
+        layout = self._layout
         matrix = rgb_to_ycc(self._colorspace, self._full, layout.depth)
         pixels = crops[kept].reshape(len(kept) * size, size, 3).astype(layout.dtype, copy=False)
         ycc = cv2.transform(pixels, matrix).reshape(-1, size, size, 3)
-        one = np.ones(2)
+        one, corner = np.ones(2), corners.astype(np.float64)
         # Whole chroma blocks: the last block of an odd side hangs over the picture's edge.
         block = np.array([1 << layout.sub_x, 1 << layout.sub_y])
         blocks = -((corners - ends) // block)
         a, b = frame_from_crop(size, extent)
         to_crop = after(transforms[kept], np.full(2, 1.0 / a), np.full(2, -b / a))
-        news = readings(before(to_crop, one, corners), *(blocks * block).T, (size, size))
+        news = readings(before(to_crop, one, corner), blocks * block, (size, size))
         # A mask of the crop's own size is warped along with it, unless it is cut off by the
         # frame: beyond that a crop goes on, a mask does not.
         joined = size == grid and not (masks[:, [0, -1]].any() or masks[:, :, [0, -1]].any())
-        alphas = [] if joined else readings(
-            before(to_mask[kept], one, corners), *(blocks * block).T, (grid, grid)
-        )
+        alphas = []
+        if not joined:
+            alphas = readings(before(to_mask[kept], one, corner), blocks * block, (grid, grid))
         nothing = np.zeros((size, size), layout.dtype)
         for n, (x, y) in enumerate(corners.tolist()):
             mask = masks[kept[n]]
@@ -200,20 +201,25 @@ class YuvPicture(Picture):
             new, *colours, alpha = cv2.split(read(patch, news[n]))
             if not joined:
                 alpha = read(mask, alphas[n], cv2.BORDER_CONSTANT)
-            rows, columns = min(len(new), self.height - y), min(new.shape[1], self.width - x)
-            target = planes[0][y : y + rows, x : x + columns]
-            blend(target, new[:rows, :columns], alpha[:rows, :columns])
-            if not layout.chroma:
-                continue
-            # Blocks that hang over the edge take their mask from the part that is inside.
-            alpha[rows:], alpha[:, columns:] = 0, 0
-            alpha = max_pool(alpha, layout.sub_x, layout.sub_y)
-            rows, columns = alpha.shape
-            x, y = x >> layout.sub_x, y >> layout.sub_y
-            for plane, colour in zip(planes[1:3], colours, strict=True):
-                # A chroma sample stands in the middle of its block.
-                new = cv2.resize(colour, (columns, rows), interpolation=cv2.INTER_AREA)
-                blend(plane[y : y + rows, x : x + columns], new, alpha)
+            self._blend(x, y, new, colours, alpha)
+
+    def _blend(self, x: int, y: int, new: Array, colours: list[Array], alpha: Array) -> None:
+        """Blend one region at (x, y), all of it in luma samples and whole chroma blocks."""
+        layout, planes = self._layout, self._planes()
+        rows, columns = min(len(new), self.height - y), min(new.shape[1], self.width - x)
+        target = planes[0][y : y + rows, x : x + columns]
+        blend(target, new[:rows, :columns], alpha[:rows, :columns])
+        if not layout.chroma:
+            return
+        # Blocks that hang over the edge take their mask from the part that is inside.
+        alpha[rows:], alpha[:, columns:] = 0, 0
+        alpha = max_pool(alpha, layout.sub_x, layout.sub_y)
+        rows, columns = alpha.shape
+        x, y = x >> layout.sub_x, y >> layout.sub_y
+        for plane, colour in zip(planes[1:3], colours, strict=True):
+            # A chroma sample stands in the middle of its block.
+            new = cv2.resize(colour, (columns, rows), interpolation=cv2.INTER_AREA)
+            blend(plane[y : y + rows, x : x + columns], new, alpha)
 
     def _regions(self, to_picture: Matrix, masks: Pixels) -> tuple[Counts, Counts, Counts]:
         """Where masks are in the picture.
