@@ -15,6 +15,7 @@ from stream_anon.evaluation.privacy_table import label
 from stream_anon.evaluation.protocol import Stand, Verdict
 from stream_anon.evaluation.report import Cell, Column, Section, Table
 from stream_anon.evaluation.still import in_batches
+from stream_anon.geometry import TEMPLATE
 from stream_anon.methods.coded import CodedMethod, mechanism_of
 from stream_anon.networks.identity import prior
 from stream_anon.privacy import GaussianPrior, Mechanism, SecureRandom
@@ -94,7 +95,8 @@ def codes_of(steps: Sequence[Condition], pictures: NDArray[np.uint8]) -> NDArray
         method = step.build()
         try:
             if isinstance(method, CodedMethod):
-                codes = np.concatenate([method.encode(pictures[part]) for part in
+                places = np.tile(TEMPLATE.astype(np.float32), (len(pictures), 1, 1))
+                codes = np.concatenate([method.encode(pictures[part], places[part]) for part in
                                         in_batches(len(pictures), 16)])  # fmt: skip
                 norms = np.linalg.norm(codes, axis=1, keepdims=True)
                 return np.asarray(codes / norms, np.float64)

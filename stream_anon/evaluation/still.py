@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.geometry import FACE_FRAME, TEMPLATE
+from stream_anon.faces.align import widen_all
+from stream_anon.geometry import FACE_FRAME, TEMPLATE, apply
 from stream_anon.methods import Fill, Method, Subject
 from stream_anon.methods.masks import at_least_minimum
 from stream_anon.pipeline.gate import COVER_GROWTH, check_rendered, grown, unchanged
@@ -65,10 +66,12 @@ def anonymise(
     for i in range(n):
         track = first_track if same_track else first_track + i
         # The face box fills about 92 of the frame's 128 units (YuNet's median on LFW).
-        subject = Subject(
-            track=track, landmarks=np.asarray(points[i], np.float64), size=92.0, score=0.9
-        )
-        crop = scaled(pictures[i], method.crop_size)[None]
+        frame = IDENTITY
+        if method.reach is not None:
+            frame = widen_all(IDENTITY[None], np.asarray(points[i : i + 1]), method.reach)[0]
+        places = apply(frame, np.asarray(points[i], np.float64))
+        subject = Subject(track=track, landmarks=places, size=92.0, score=0.9)
+        crop = scaled(through(pictures[i], frame), method.crop_size)[None]
         rendered = method.render(crop, [subject])
         check_rendered(rendered, 1, method.name)
         declined = rendered.declined is not None and bool(rendered.declined[0])
@@ -77,7 +80,7 @@ def anonymise(
             out[i] = cover(pictures[i], subject)
         else:
             mask = at_least_minimum(rendered.masks, 1, rendered.crops.shape[1])
-            out[i] = blend(pictures[i], rendered.crops[0], mask[0])
+            out[i] = blend(pictures[i], rendered.crops[0], mask[0], frame)
         if not same_track:
             method.forget(track)
     return Stills(out, covered)
@@ -87,23 +90,34 @@ def cover(picture: Pixels, subject: Subject) -> Pixels:
     """The ladder's solid cover on one face-frame picture."""
     fill = Fill()
     matrix = grown(IDENTITY.copy(), COVER_GROWTH)
-    side = FACE_FRAME
-    crop = np.asarray(
-        cv2.warpAffine(picture, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE), np.uint8
-    )
+    crop = through(picture, matrix)
     painted = fill.render(scaled(crop, fill.crop_size)[None], [subject]).crops[0]
-    mask = at_least_minimum(None, 1, side)[0]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    back = cv2.warpAffine(mask, matrix, (side, side), flags=flags)
-    return blend(picture, painted, np.asarray(back, np.uint8))
+    return blend(picture, painted, at_least_minimum(None, 1, FACE_FRAME)[0], matrix)
 
 
-def blend(picture: Pixels, crop: Pixels, mask: Pixels) -> Pixels:
-    """Alpha blend of a crop over the whole face frame; 255 in the mask replaces."""
+def through(picture: Pixels, frame: NDArray[np.float64]) -> Pixels:
+    """What a face-frame picture shows in another frame; beyond its border, its reflection."""
+    side = (FACE_FRAME, FACE_FRAME)
+    if frame is IDENTITY:
+        return picture
+    border = cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpAffine(picture, frame, side, borderMode=border), np.uint8)
+
+
+def blend(
+    picture: Pixels, crop: Pixels, mask: Pixels, frame: NDArray[np.float64] = IDENTITY
+) -> Pixels:
+    """Alpha blend of a crop and its mask, both over ``frame``; 255 in the mask replaces."""
     side = picture.shape[0]
-    new = scaled(crop, side).astype(np.float32)
-    alpha = scaled(mask, side).astype(np.float32)[..., None] / 255.0
-    return np.asarray(np.rint(picture * (1.0 - alpha) + new * alpha), np.uint8)
+    new, alpha = scaled(crop, side), scaled(mask, side)
+    if frame is not IDENTITY:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        new = np.asarray(
+            cv2.warpAffine(new, frame, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        )
+        alpha = np.asarray(cv2.warpAffine(alpha, frame, (side, side), flags=flags))
+    share = alpha.astype(np.float32)[..., None] / 255.0
+    return np.asarray(np.rint(picture * (1.0 - share) + new.astype(np.float32) * share), np.uint8)
 
 
 def scaled(picture: Pixels, side: int) -> Pixels:

@@ -26,6 +26,9 @@ SHIFTS: Array = np.linspace(0.0, 1.0, 5)
 SHIFT_COST = 0.15
 """A shift by the mask's whole radius is worth this much enlargement: scale is the dearer."""
 
+WIDEST = 2.2
+"""Change of size against the box's own frame from which landmarks are not believed."""
+
 # The polygon lies inside the ellipse whose outline it samples.
 _SLACK = 1.005 / np.cos(np.pi / CORNERS)
 _ANGLES = np.arange(CORNERS) * (2 * np.pi / CORNERS)
@@ -69,26 +72,72 @@ def align_all(boxes: Array, landmarks: Array, turns: int = 0) -> Array:
     return _enlarge(starts, spokes, middles)
 
 
-def _by_landmarks(centres: Array, halves: Array, landmarks: Array) -> tuple[Array, Mask]:
-    """ArcFace alignments (``geometry.similarity``, all at once), and where they fit their boxes."""
+def widen_all(transforms: Array, landmarks: Array, reach: float) -> Array:
+    """Frames about the landmarks whose minimum mask covers those of ``transforms``.
+
+    A generator wants every face at the same place and size of its frame; a tracker's frames
+    follow boxes as well.
+
+    Args:
+        transforms: (n, 2, 3), from ``align_all``.
+        landmarks: (n, 5, 2) pixels; where they are NaN or fit no face the transform is kept.
+        reach: how much wider than the plain alignment the frames are at least.
+
+    Returns:
+        (n, 2, 3) float64, picture pixels to face-frame units; finite.
+    """
+    linear = transforms[:, :, :2]
+    back = np.linalg.inv(linear)
+    # The outline of the old mask in the picture.
+    outline = np.einsum("nij,kj->nki", back, _CIRCLE * _AXES)
+    centres = np.einsum("nij,nj->ni", back, _CENTRE - transforms[:, :, 2])
+    starts, good = _fitted(landmarks)
+    # Landmarks that call for a far smaller or larger face than the box are not believed.
+    change = np.sqrt(np.abs(np.linalg.det(linear) / np.linalg.det(starts[:, :, :2])))
+    good &= (change > 1.0 / WIDEST) & (change < WIDEST)
+    starts[~good] = transforms[~good]
+    middles = np.einsum("nij,nj->ni", starts[:, :, :2], centres) + starts[:, :, 2]
+    middles = (middles - _CENTRE) / _AXES
+    spokes = np.einsum("nij,nkj->nki", starts[:, :, :2], outline) / _AXES
+    radii = np.sqrt(((spokes + middles[:, None]) ** 2).sum(axis=2).max(axis=1))
+    factor = np.where(good, np.maximum(reach, radii * _SLACK), 1.0)
+    frames = starts / factor[:, None, None]
+    frames[:, :, 2] = (starts[:, :, 2] - _CENTRE) / factor[:, None] + _CENTRE
+    return np.asarray(frames)
+
+
+def _fitted(landmarks: Array) -> tuple[Array, Mask]:
+    """Least-squares alignments (``geometry.similarity``, all at once), and where there are any."""
     known: Mask = np.asarray(np.isfinite(landmarks).all(axis=(1, 2)))
     points = np.where(known[:, None, None], landmarks, 0.0)
     mean = points.mean(axis=1)
     s = points - mean[:, None]
-    spread = np.maximum((s * s).sum(axis=(1, 2)), 1e-9)
+    spread = (s * s).sum(axis=(1, 2))
+    known &= spread > 1e-6
+    spread = np.maximum(spread, 1e-9)
     a = (s[:, :, 0] @ _TEMPLATE[:, 0] + s[:, :, 1] @ _TEMPLATE[:, 1]) / spread
     b = (s[:, :, 0] @ _TEMPLATE[:, 1] - s[:, :, 1] @ _TEMPLATE[:, 0]) / spread
+    known &= np.hypot(a, b) > 1e-9
+    a = np.where(known, a, 1.0)
     linear = np.stack([a, -b, b, a], axis=1).reshape(-1, 2, 2)
     shift = _TEMPLATE_MEAN - _times(linear, mean)
-    scale = np.maximum(np.hypot(a, b), 1e-9)
+    return np.concatenate([linear, shift[:, :, None]], axis=2), known
+
+
+def _by_landmarks(centres: Array, halves: Array, landmarks: Array) -> tuple[Array, Mask]:
+    """ArcFace alignments (``geometry.similarity``, all at once), and where they fit their boxes."""
+    starts, known = _fitted(landmarks)
+    linear, shift = starts[:, :, :2], starts[:, :, 2]
+    scale = np.hypot(linear[:, 0, 0], linear[:, 1, 0])
     longest = halves.max(axis=1)
     # The mask is meant to be a little larger than the box and about its centre.
     reach = _AXES[1] / scale / longest
     middle = (_times(linear, centres) + shift - _CENTRE) / _AXES
+    points = np.where(known[:, None, None], landmarks, 0.0)
     size = (points.max(axis=1) - points.min(axis=1)).max(axis=1)
     good = known & (size > 0.2 * longest) & (reach > 0.7) & (reach < 1.9)
     good &= np.hypot(middle[:, 0], middle[:, 1]) < 0.6
-    return np.concatenate([linear, shift[:, :, None]], axis=2), good
+    return starts, good
 
 
 def _by_box(centres: Array, halves: Array, turns: int) -> Array:

@@ -55,6 +55,10 @@ class Method(ABC):
     name: ClassVar[str]
     crop_size: int
     """Side in pixels of the crops that ``render`` is given."""
+    reach: ClassVar[float | None] = None
+    """A method that wants every face at the same place of its crop gives a number here: by how
+    much the crop is wider than the plain alignment. Its minimum mask then covers what the
+    tracker asks for and more. None: the tracker's own frames."""
 
     @abstractmethod
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:

@@ -78,17 +78,25 @@ def grain_of(crops: Pixels) -> Floats:
     return found
 
 
-def add_grain(faces: Pixels, crops: Pixels, tile: Floats) -> Pixels:
+def missing_grain(faces: Pixels, crops: Pixels) -> Floats:
+    """The grain, in levels, that new faces lack against the surroundings of the old; (n,)."""
+    wanted, given = grain_of(crops), grain_of(faces)
+    lacking = np.sqrt(np.clip(wanted**2 - given**2, 0.0, LARGEST_GRAIN**2))
+    return np.asarray(lacking, np.float32)
+
+
+def add_grain(faces: Pixels, levels: Floats, tile: Floats) -> Pixels:
     """Give new faces the grain that their surroundings have and they lack.
 
     Args:
         faces: (n, s, s, 3) uint8.
-        crops: (n, s, s, 3) uint8, old.
+        levels: (n,) from ``missing_grain``.
         tile: (s, s) float32 of unit variance, from a cryptographic generator.
     """
-    wanted, given = grain_of(crops), grain_of(faces)
-    lacking = np.sqrt(np.clip(wanted**2 - given**2, 0.0, LARGEST_GRAIN**2))
-    if not lacking.any():
+    if not levels.any():
         return faces
-    noisy = faces + lacking[:, None, None, None] * tile[None, :, :, None]
-    return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
+    out = np.empty_like(faces)
+    for i, (face, level) in enumerate(zip(faces, levels, strict=True)):
+        grain = cv2.merge([np.rint(tile * level).astype(np.int16)] * 3)
+        out[i] = cv2.add(face, grain, dtype=cv2.CV_8U)
+    return out

@@ -15,10 +15,12 @@ from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.blend import add_grain, match_light
+from stream_anon.methods.blend import add_grain, match_light, missing_grain
 from stream_anon.methods.fitness import Fitness, is_face
-from stream_anon.methods.masks import at_least_minimum
+from stream_anon.methods.masks import at_least_minimum, minimum_mask
 from stream_anon.methods.pseudonyms import WARNING, Pseudonyms
+from stream_anon.methods.steady import Steady
+from stream_anon.networks.face_frame import REACH
 from stream_anon.privacy import (
     Mechanism,
     Prior,
@@ -85,6 +87,7 @@ class CodedMethod(Method):
     """
 
     crop_size = FACE_FRAME
+    reach = REACH
 
     def __init__(
         self,
@@ -97,19 +100,19 @@ class CodedMethod(Method):
         self._releases = Releases(chosen, rng=self._random.spawn("releases"))
         self._people = Pseudonyms() if pseudonyms else None
         self._fitness = Fitness(smallest)
+        self._steady = Steady()
+        self._levels: dict[int, float] = {}
         grain = self._random.spawn("grain").normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
         self._grain = grain.reshape(GRAIN_TILES, FACE_FRAME, FACE_FRAME).astype(np.float32)
         self._drawn = 0
 
     @abstractmethod
-    def encode(self, crops: Pixels) -> NDArray[np.float64]:
-        """The code that is to be protected: (n, 128, 128, 3) uint8 to (n, d) of unit norm."""
+    def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The code that is to be protected: crops and landmarks as for ``draw`` to (n, d)."""
 
     @abstractmethod
-    def draw(
-        self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes
-    ) -> tuple[Pixels, Pixels | None]:
-        """New faces and their masks.
+    def draw(self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes) -> Pixels:
+        """New faces.
 
         Args:
             crops: (n, 128, 128, 3) uint8; of the inside of the minimum ellipse no more than
@@ -118,8 +121,13 @@ class CodedMethod(Method):
             codes: (n, d) float32 of unit norm.
 
         Returns:
-            (n, 128, 128, 3) uint8 and (n, 128, 128) uint8 or None.
+            (n, 128, 128, 3) uint8.
         """
+
+    @property
+    def mask(self) -> Pixels:
+        """The mask (128, 128) that new faces are meant to be pasted with, at least."""
+        return minimum_mask(FACE_FRAME)
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
@@ -130,22 +138,44 @@ class CodedMethod(Method):
         if not fit:
             return Rendered(result, masks, declined)
         chosen = [subjects[i] for i in fit]
-        codes = self._codes(crops[fit], chosen)
-        landmarks = np.stack([s.landmarks for s in chosen if s.landmarks is not None])
-        faces, own = self.draw(crops[fit], landmarks.astype(np.float32), codes)
-        if own is not None:
-            masks[fit] = np.maximum(masks[fit], own)
-        declined[fit] |= ~is_face(faces)
-        faces = match_light(faces, crops[fit], masks[fit])
+        masks[fit] = np.maximum(masks[fit], self.mask)
+        faces, sound = self._faces(crops[fit], masks[fit], chosen)
+        declined[fit] |= ~sound
         tile = self._grain[self._drawn % GRAIN_TILES]
         self._drawn += 1
-        result[fit] = add_grain(faces, crops[fit], tile)
+        levels = np.array([self._levels.get(s.track, 0.0) for s in chosen], np.float32)
+        result[fit] = add_grain(faces, levels, tile)
         return Rendered(result, masks, declined)
+
+    def _faces(
+        self, crops: Pixels, masks: Pixels, subjects: Sequence[Subject]
+    ) -> tuple[Pixels, NDArray[np.bool_]]:
+        """New faces (n, s, s, 3), and which of them are faces at all (n,).
+
+        Those that are due are drawn and fitted to their surroundings, others are shown again.
+        """
+        places = np.stack([s.landmarks for s in subjects if s.landmarks is not None])
+        landmarks = places.astype(np.float32)
+        codes = self._codes(crops, landmarks, subjects)
+        due = self._steady.due(subjects)
+        sound = np.ones(len(crops), np.bool_)
+        drawn = crops[:0]
+        if due.any():
+            drawn = self.draw(crops[due], landmarks[due], codes[due])
+            sound[due] = is_face(drawn)
+            drawn = match_light(drawn, crops[due], masks[due])
+            lacking = missing_grain(drawn, crops[due])
+            waiting = [s for s, now in zip(subjects, due, strict=True) if now]
+            for subject, level in zip(waiting, lacking, strict=True):
+                self._levels[subject.track] = float(level)
+        return self._steady(drawn, sound[due], due, subjects), sound
 
     def forget(self, track: int) -> None:
         """See ``Method.forget``."""
         self._releases.forget(track)
         self._fitness.forget(track)
+        self._steady.forget(track)
+        self._levels.pop(track, None)
         if self._people is not None:
             self._people.left(track)
 
@@ -161,14 +191,17 @@ class CodedMethod(Method):
         """See ``Method.close``."""
         if self._people is not None:
             self._people.clear()
+        self._steady.clear()
         self._releases.close()
         self._random.close()
 
-    def _codes(self, crops: Pixels, subjects: Sequence[Subject]) -> Codes:
+    def _codes(
+        self, crops: Pixels, landmarks: NDArray[np.float32], subjects: Sequence[Subject]
+    ) -> Codes:
         new = [i for i, s in enumerate(subjects) if self._releases.get(s.track) is None]
         true: dict[int, NDArray[np.float64]] = {}
         if new and (self._people is not None or self._releases.mechanism.reads_code):
-            encoded = self.encode(crops[new])
+            encoded = self.encode(crops[new], landmarks[new])
             if encoded.shape[0] != len(new) or not np.isfinite(encoded).all():
                 raise MethodFault(f"the encoder of {self.name} answered with no codes")
             true = dict(zip(new, encoded, strict=True))

@@ -46,16 +46,18 @@ class DPImage(CodedMethod):
         super().__init__(chosen, config.smallest, random)
         self._autoencoder = AppearanceAutoencoder(threads)
 
-    def encode(self, crops: Pixels) -> NDArray[np.float64]:
-        """See ``CodedMethod.encode``."""
+    def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See ``CodedMethod.encode``; the code is of the whole frame, wherever the face is."""
         return self._autoencoder.encode(crops).astype(np.float64)
 
-    def draw(
-        self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes
-    ) -> tuple[Pixels, Pixels | None]:
+    def draw(self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes) -> Pixels:
         """See ``CodedMethod.draw``."""
-        faces = self._autoencoder.decode(codes, landmarks, crops)
-        return faces, np.broadcast_to(self._autoencoder.mask, faces.shape[:3])
+        return self._autoencoder.decode(codes, landmarks, crops)
+
+    @property
+    def mask(self) -> Pixels:
+        """See ``CodedMethod.mask``."""
+        return self._autoencoder.mask
 
     def networks(self) -> Sequence[str]:
         """See ``Method.networks``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.geometry import TEMPLATE
+from stream_anon.geometry import TEMPLATE, apply, scale_of, similarity
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.masks import minimum_interior
 
@@ -15,8 +15,11 @@ WIDEST_TURN = 0.75
 SMALLEST_SPAN = 0.45
 """Distance of the eyes relative to the template, below which landmarks tell no frontal face."""
 
-LARGEST_MISFIT = 16.0
-"""Mean distance in face-frame units between landmarks and template."""
+LARGEST_MISFIT = 9.0
+"""Mean distance in face-frame units between the aligned landmarks and the template."""
+
+WIDEST_FRAME = 1.9
+"""Width of a frame against the plain alignment beyond which the face is too small in it."""
 
 SLACK = 1.15
 """A track that was declined must be better than the limits by this factor to come back, so
@@ -62,14 +65,19 @@ def posed(landmarks: NDArray[np.float64], slack: float = 1.0) -> bool:
     the generator was taught, by a margin of ``slack``."""
     eyes = landmarks[1] - landmarks[0]
     span = float(np.hypot(*eyes))
+    try:
+        aligning = similarity(landmarks)
+    except ValueError:
+        return False
+    scale = scale_of(aligning)
     template = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
-    if span < SMALLEST_SPAN * slack * template:
+    if scale > WIDEST_FRAME / slack or span * scale < SMALLEST_SPAN * slack * template:
         return False
     along = eyes / span
     nose = landmarks[2] - 0.5 * (landmarks[0] + landmarks[1])
     if abs(float(nose @ along)) / span > WIDEST_TURN / slack:
         return False
-    misfit = float(np.hypot(*(landmarks - TEMPLATE).T).mean())
+    misfit = float(np.hypot(*(apply(aligning, landmarks) - TEMPLATE).T).mean())
     return misfit <= LARGEST_MISFIT / slack
 
 
@@ -78,4 +86,3 @@ def is_face(crops: Pixels) -> NDArray[np.bool_]:
     inside = crops[:, minimum_interior(crops.shape[1])].astype(np.float32).mean(axis=2)
     found: NDArray[np.bool_] = inside.std(axis=1) >= FLATTEST
     return found
-

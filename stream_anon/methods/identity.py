@@ -19,7 +19,7 @@ from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.methods.base import Pixels
 from stream_anon.methods.coded import CodedMethod, Codes, mechanism_of
-from stream_anon.networks.identity import IdentityEncoder, IdentityGenerator, prior
+from stream_anon.networks.identity import IdentityEncoder, IdentityGenerator, aligned, prior
 from stream_anon.privacy import GaussianPrior, SecureRandom
 
 
@@ -48,18 +48,20 @@ class Identity(CodedMethod):
         wanted = chosen.reads_code or config.pseudonyms
         self._encoder = IdentityEncoder(threads) if wanted else None
 
-    def encode(self, crops: Pixels) -> NDArray[np.float64]:
+    def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
         """See ``CodedMethod.encode``."""
         if self._encoder is None:
             raise MethodFault("a mechanism that reads no code asked for one")
-        return self._encoder(crops).astype(np.float64)
+        return self._encoder(aligned(crops, landmarks)).astype(np.float64)
 
-    def draw(
-        self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes
-    ) -> tuple[Pixels, Pixels | None]:
+    def draw(self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes) -> Pixels:
         """See ``CodedMethod.draw``."""
-        faces = self._generator(crops, landmarks, codes)
-        return faces, np.broadcast_to(self._generator.mask, faces.shape[:3])
+        return self._generator(crops, landmarks, codes)
+
+    @property
+    def mask(self) -> Pixels:
+        """See ``CodedMethod.mask``."""
+        return self._generator.mask
 
     def networks(self) -> Sequence[str]:
         """See ``Method.networks``."""

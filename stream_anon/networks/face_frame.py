@@ -6,36 +6,40 @@ around the face, the plane through a 4x4 grid of average colours of its inside
 on pixels, before any network runs, so that no layer and no skip connection can
 carry a clear pixel of the inside.
 
-Face frame: 128x128 units, the ArcFace template of 112 px shifted by (+8, +8).
+The crops here are face frames (`geometry`) of which one is ``REACH`` times wider than the
+template asks for, so that the mask covers the whole head and its outline.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SIZE = 128
-"""Side of the face frame, in pixels."""
+from stream_anon import geometry
 
-TEMPLATE: NDArray[np.float32] = np.array(
-    [
-        (46.2946, 59.6963),
-        (81.5318, 59.5014),
-        (64.0252, 79.7366),
-        (49.5493, 100.3655),
-        (78.7299, 100.2041),
-    ],
-    np.float32,
+SIZE = geometry.FACE_FRAME
+"""Side of the face frame, in pixels; their centres lie at integer coordinates."""
+
+CENTRE = geometry.MASK_CENTRE
+SEMI_AXES = geometry.MASK_SEMI_AXES
+
+REACH = 1.25
+"""By how much a generator's frame is wider than the ArcFace alignment, about the mask's centre.
+
+The mask of the plain alignment ends at hairline and jaw, whose outline still links two clips of
+one person. It is also what keeps the frame steady: a tracker's boxes need this much anyway.
+"""
+
+TEMPLATE: NDArray[np.float32] = np.asarray(geometry.TEMPLATE, np.float32)
+"""Landmarks of the plain alignment."""
+
+WIDE_TEMPLATE: NDArray[np.float32] = np.asarray(
+    (geometry.TEMPLATE - np.array(CENTRE)) / REACH + np.array(CENTRE), np.float32
 )
-"""Left eye, right eye, nose, left and right mouth corner (left as seen in the image)."""
-
-CENTRE = (64.0, 70.0)
-"""Centre of the minimum mask (x, y)."""
-
-SEMI_AXES = (44.0, 58.0)
-"""Semi-axes of the minimum mask (x, y): forehead, jaw and cheeks are inside."""
+"""Where the landmarks of a mean face lie in a generator's frame."""
 
 GRID = 4
 """The inside of the mask is known to a generator by GRID x GRID average colours at most."""
@@ -50,7 +54,7 @@ HEATMAP_SIGMA = 1.5
 @lru_cache(maxsize=1)
 def _unit_radius() -> NDArray[np.float32]:
     """Squared radius of every pixel centre in units of the minimum mask (128,128)."""
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    axis = np.arange(SIZE, dtype=np.float32)
     x = (axis[None, :] - CENTRE[0]) / SEMI_AXES[0]
     y = (axis[:, None] - CENTRE[1]) / SEMI_AXES[1]
     return np.asarray(x * x + y * y, np.float32)
@@ -74,8 +78,8 @@ def paint_mask() -> NDArray[np.uint8]:
     """
     radius = np.sqrt(_unit_radius())
     ramp = np.clip((1.22 - radius) / (1.22 - 1.04), 0.0, 1.0)
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
-    border = np.clip(np.minimum(axis, SIZE - axis) / 6.0, 0.0, 1.0)
+    axis = np.arange(SIZE, dtype=np.float32)
+    border = np.clip((np.minimum(axis, SIZE - 1 - axis) + 0.5) / 6.0, 0.0, 1.0)
     ramp = ramp * np.minimum(border[None, :], border[:, None])
     mask = np.where(minimum_mask(), 255.0, 255.0 * ramp * ramp * (3.0 - 2.0 * ramp))
     out = np.rint(mask).astype(np.uint8)
@@ -86,7 +90,7 @@ def paint_mask() -> NDArray[np.uint8]:
 def _grid_axes() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Position of every column and row in units of grid cells."""
     left, top = CENTRE[0] - SEMI_AXES[0], CENTRE[1] - SEMI_AXES[1]
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+    axis = np.arange(SIZE, dtype=np.float32)
     u = (axis - left) / (2 * SEMI_AXES[0]) * GRID
     v = (axis - top) / (2 * SEMI_AXES[1]) * GRID
     return u.astype(np.float32), v.astype(np.float32)
@@ -99,16 +103,6 @@ def _cells() -> NDArray[np.int64]:
     cell_x = np.clip(np.floor(u), 0, GRID - 1).astype(np.int64)
     cell_y = np.clip(np.floor(v), 0, GRID - 1).astype(np.int64)
     return np.asarray(cell_y[:, None] * GRID + cell_x[None, :], np.int64)
-
-
-@lru_cache(maxsize=1)
-def _cell_order() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The inside pixels sorted by cell, and where each cell begins."""
-    inside = np.flatnonzero(minimum_mask())
-    label = _cells().reshape(-1)[inside]
-    order = np.argsort(label, kind="stable")
-    starts = np.searchsorted(label[order], np.arange(GRID * GRID))
-    return inside[order], starts
 
 
 @lru_cache(maxsize=1)
@@ -165,7 +159,7 @@ def heatmaps(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         float32 (n,5,64,64) in [0, 1].
     """
-    axis = np.arange(HEATMAP_SIZE, dtype=np.float32) + 0.5
+    axis = (np.arange(HEATMAP_SIZE, dtype=np.float32) + 0.5) - 0.5 * HEATMAP_SIZE / SIZE
     centre = landmarks * (HEATMAP_SIZE / SIZE)
     scale = -0.5 / HEATMAP_SIGMA**2
     x = np.exp(scale * (axis - centre[..., 0:1]) ** 2)
@@ -195,36 +189,34 @@ def conceal(
         float32 (n,48): the colours of the inside, channel by channel, in [-1, 1].
     """
     count = len(crops)
-    order, starts = _cell_order()
-    rows = np.arange(count)[:, None]
-    inner = crops.reshape(count, -1, 3)[rows, order]
-    known: NDArray[np.bool_] = np.ones((1, SIZE, SIZE), bool) if valid is None else valid
-    inner_known = np.broadcast_to(known.reshape(len(known), -1)[:, order], inner.shape[:2])
-    inner = inner * inner_known[:, :, None]
-    # Integer sums: exact, and so the same whatever the order of the pixels.
-    sums = np.add.reduceat(inner, starts, axis=1, dtype=np.int64).transpose(0, 2, 1)
-    sizes = np.add.reduceat(inner_known, starts, axis=1, dtype=np.int64)[:, None]
-    outside = ~minimum_mask() & known
+    outside = ~minimum_mask() if valid is None else ~minimum_mask() & valid
+    pixels = crops.reshape(count, -1, 3).astype(np.float32)
+    gather, spread = grid_matrices()
     if keep_colour:
+        # Sums of at most 16384 bytes are whole numbers below 2**24: exact in float32 too, and so
+        # the same whatever the order of the pixels.
+        if valid is None:
+            sums, sizes = gather @ pixels, gather.sum(1)[None, :, None]
+        else:
+            known = valid.reshape(count, -1, 1).astype(np.float32)
+            sums, sizes = gather @ (pixels * known), gather @ known
+        sums = sums.transpose(0, 2, 1).astype(np.float64)
+        sizes = sizes.transpose(0, 2, 1).astype(np.float64)
         whole = sums.sum(2, keepdims=True) / np.maximum(sizes.sum(2, keepdims=True), 1)
         cells = np.where(sizes > 0, sums / np.maximum(sizes, 1), whole) @ plane_matrix().T
     else:
-        total = np.stack(
-            [
-                picture[where].sum(0, dtype=np.int64) / max(int(where.sum()), 1)
-                for picture, where in zip(
-                    crops, np.broadcast_to(outside, (count, SIZE, SIZE)), strict=True
-                )
-            ]
-        ).reshape(count, 3, 1)
-        cells = np.repeat(total, GRID * GRID, axis=2)
+        seen = np.broadcast_to(outside, (count, SIZE, SIZE)).reshape(count, 1, -1)
+        total = seen.astype(np.float64) @ pixels.astype(np.float64)
+        mean = total / np.maximum(seen.sum(2, keepdims=True), 1)
+        cells = np.repeat(mean.transpose(0, 2, 1), GRID * GRID, axis=2)
     colours = (cells / 127.5 - 1.0).astype(np.float32)
-    along_y, along_x = _grid_weights()
-    fill = along_y @ colours.reshape(count, 3, GRID, GRID) @ along_x.T
+    fill = (colours.reshape(-1, GRID * GRID) @ spread.T).reshape(count, 3, SIZE, SIZE)
     out = np.empty((count, 4, SIZE, SIZE), np.float32)
-    np.divide(crops.transpose(0, 3, 1, 2), np.float32(127.5), out=out[:, :3])
+    for picture, crop in zip(out, crops, strict=True):
+        for channel, plane in zip(picture, cv2.split(crop), strict=False):
+            np.multiply(plane, np.float32(1.0 / 127.5), out=channel, dtype=np.float32)
     out[:, :3] -= 1.0
-    np.copyto(out[:, :3], fill, where=~outside[:, None])
+    np.copyto(out[:, :3], fill, where=~outside[..., None, :, :])
     out[:, 3] = ~outside
     return out, colours.reshape(count, -1)
 
@@ -237,7 +229,36 @@ def hints(colours: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArr
         landmarks: float32 (n,5,2), face-frame units.
 
     Returns:
-        float32 (n,58): the colours, then the landmarks' offsets from the template / 16.
+        float32 (n,58): the colours, then the offsets from `WIDE_TEMPLATE` / 16 of the landmarks
+        where `place` takes them: pose and expression without turn, size and place.
     """
-    offsets = ((landmarks - TEMPLATE) / 16.0).reshape(len(landmarks), -1)
+    linear, shift = _settle(landmarks)
+    moved = np.einsum("nij,nkj->nki", linear, landmarks) + shift[:, None]
+    offsets = ((moved - WIDE_TEMPLATE) / 16.0).reshape(len(landmarks), -1)
     return np.concatenate([colours, offsets.astype(np.float32)], axis=1)
+
+
+def place(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where the first guess, which is drawn for `WIDE_TEMPLATE`, belongs in the frame.
+
+    Args:
+        landmarks: float32 (n,5,2), face-frame units.
+
+    Returns:
+        float32 (n,2,3): the similarity from the frame to the guess, both from -1 to 1.
+    """
+    linear, shift = _settle(landmarks)
+    middle = (SIZE - 1) / 2
+    offset = (shift + linear @ np.full(2, middle, np.float32) - middle) / (SIZE / 2)
+    return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
+
+
+def _settle(landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Least-squares similarities from landmarks to `WIDE_TEMPLATE`: (n,2,2), (n,2)."""
+    mean, target = landmarks.mean(1), WIDE_TEMPLATE.mean(0)
+    s, t = landmarks - mean[:, None], WIDE_TEMPLATE - target
+    size = np.maximum((s * s).sum((1, 2)), 1.0)
+    a = (s * t).sum((1, 2)) / size
+    b = (s[:, :, 0] @ t[:, 1] - s[:, :, 1] @ t[:, 0]) / size
+    linear = np.stack([np.stack([a, -b], 1), np.stack([b, a], 1)], 1)
+    return linear, target - np.einsum("nij,nj->ni", linear, mean)

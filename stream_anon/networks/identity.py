@@ -12,9 +12,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon import geometry
 from stream_anon.errors import ModelError
 from stream_anon.networks import WEIGHTS, engine, face_frame
 
@@ -126,6 +128,20 @@ def appearance_prior_codes(count: int, rng: NormalSource) -> NDArray[np.float32]
     return _draw("appearance_prior", count, rng)
 
 
+def aligned(crops: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Crops (n,128,128,3) of any frame to the plain alignment, by landmarks (n,5,2) in them.
+
+    Raises:
+        ValueError: Landmarks coincide or are not finite.
+    """
+    out = np.empty_like(crops)
+    side = (face_frame.SIZE, face_frame.SIZE)
+    for i, (crop, points) in enumerate(zip(crops, landmarks, strict=True)):
+        matrix = geometry.similarity(points.astype(np.float64))
+        out[i] = cv2.warpAffine(crop, matrix, side, borderMode=cv2.BORDER_REPLICATE)
+    return out
+
+
 class IdentityEncoder:
     """Face to identity code.
 
@@ -144,7 +160,7 @@ class IdentityEncoder:
         """Codes of faces.
 
         Args:
-            crops: uint8 RGB (n,128,128,3) in the face frame.
+            crops: uint8 RGB (n,128,128,3), aligned to the template (see `aligned`).
 
         Returns:
             float32 (n,d), unit norm.
@@ -222,6 +238,7 @@ class IdentityGenerator:
             context=context,
             maps=face_frame.heatmaps(places),
             hints=face_frame.hints(colours, places),
+            place=face_frame.place(places),
             code=_unit(codes),
         )
         return _pixels(faces)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from stream_anon.config import FaultConfig
 from stream_anon.errors import Fault, MethodFault, PictureFault
+from stream_anon.faces.align import widen_all
 from stream_anon.faces.face import TrackedFace
 from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, apply
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
@@ -131,10 +132,13 @@ class Compositor:
     def _paint(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         if not faces:
             return
-        transforms = np.stack([face.transform for face in faces])
+        transforms = frames_of(self.method, faces)
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
-        subjects = [subject_of(face, picture.seconds) for face in faces]
+        subjects = [
+            subject_of(face, picture.seconds, transform)
+            for face, transform in zip(faces, transforms, strict=True)
+        ]
         rendered = self._render(crops, subjects)
         masks = at_least_minimum(rendered.masks, len(faces))
         rejected = unchanged(crops, rendered.crops)
@@ -165,7 +169,11 @@ class Compositor:
     def _fill(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
         crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
-        rendered = self._cover.render(crops, [subject_of(face, picture.seconds) for face in faces])
+        subjects = [
+            subject_of(face, picture.seconds, transform)
+            for face, transform in zip(faces, transforms, strict=True)
+        ]
+        rendered = self._cover.render(crops, subjects)
         masks = at_least_minimum(None, len(faces))
         picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
 
@@ -207,9 +215,19 @@ class Compositor:
         return self._pass(picture, faces, rung)
 
 
-def subject_of(face: TrackedFace, seconds: float) -> Subject:
-    """What a method may know of a face tracked at ``seconds``."""
-    landmarks = None if face.landmarks is None else apply(face.transform, face.landmarks)
+def frames_of(method: Method, faces: Sequence[TrackedFace]) -> NDArray[np.float64]:
+    """The frames (n, 2, 3) in which a method paints faces; their masks cover the tracker's."""
+    transforms = np.stack([face.transform for face in faces])
+    if method.reach is None:
+        return transforms
+    unknown = np.full((5, 2), np.nan)
+    landmarks = [unknown if face.landmarks is None else face.landmarks for face in faces]
+    return widen_all(transforms, np.stack(landmarks), method.reach)
+
+
+def subject_of(face: TrackedFace, seconds: float, transform: NDArray[np.float64]) -> Subject:
+    """What a method may know of a face tracked at ``seconds`` and cut by ``transform``."""
+    landmarks = None if face.landmarks is None else apply(transform, face.landmarks)
     return Subject(face.track, landmarks, face.size, face.score, seconds)
 
 

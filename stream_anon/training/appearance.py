@@ -18,14 +18,14 @@ from stream_anon.networks.arch.conceal import Conceal
 from stream_anon.networks.arch.encoder import APPEARANCE, AppearanceNet
 from stream_anon.networks.arch.generator import FaceGenerator, GeneratorSpec
 from stream_anon.training import augment, losses
-from stream_anon.training.codes import Prior, code_table
+from stream_anon.training.codes import Prior
 from stream_anon.training.data import Batch, Faces
 from stream_anon.training.distil import landmark_target
 from stream_anon.training.game import Game
 from stream_anon.training.guess import fit_guess, fit_projection
 from stream_anon.training.identity import Judges
 from stream_anon.training.runtime import autocast, place
-from stream_anon.training.trainer import FaceTrainer
+from stream_anon.training.trainer import FaceTrainer, Glance
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,14 @@ class AppearanceTrainer(FaceTrainer):
         if first_guess:
             place(self.nets, self.device)
             fit_projection(self.nets.encoder.projection, faces)
-            codes = code_table(self.nets.encoder.eval(), faces, mirrored=False)
+            self.nets.eval()
+            fit_guess(
+                self.nets.generator.guess,
+                faces,
+                lambda rows: self.nets.encoder(rows.pictures * rows.valid),
+                self.conceal,
+            )
             self.nets.train()
-            fit_guess(self.nets.generator.guess, faces, codes, self.conceal)
         self.game = Game(self.nets, self.device, rate=rate)
 
     def generator(self) -> FaceGenerator:
@@ -170,13 +175,15 @@ class AppearanceTrainer(FaceTrainer):
         game.critic.requires_grad_(False)
         half = len(own) // 2
         mine = own[:half] > 0
+        glance = Glance(batch.landmarks, rng)
+        seen_new, seen_old = glance(pasted), glance(batch.pictures)
         with autocast(self.device):
             verdict, _ = game.critic(shown)
-            points = judges.landmarker(pasted)
-            person, features = judges.teacher.run(pasted[:half][mine], (56, 28, 14))
+            points = judges.landmarker(seen_new)
+            person, features = judges.teacher.run(seen_new[:half][mine], (56, 28, 14))
             again = self.nets.encoder(pasted[half:])
             with torch.no_grad():
-                _, there = judges.teacher.run(batch.pictures[:half][mine], (56, 28, 14))
+                _, there = judges.teacher.run(seen_old[:half][mine], (56, 28, 14))
         everyone = own[:half][mine]
         adversarial = -verdict.mean()
         identity = (
@@ -188,7 +195,7 @@ class AppearanceTrainer(FaceTrainer):
         pixel = losses.pixels(pasted, batch.pictures, self.conceal.paint * batch.valid, own)
         cycle = losses.toward(again, given[half:].detach())
         spread = losses.spread_out(code)
-        landmark = F.smooth_l1_loss(points.float(), landmark_target(batch.landmarks), beta=0.05)
+        landmark = F.smooth_l1_loss(points.float(), landmark_target(glance.landmarks), beta=0.05)
         loss = (
             w.adversarial * adversarial
             + w.identity * identity

@@ -10,7 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from stream_anon.networks.face_frame import CENTRE, TEMPLATE
+
 SIZE = 128
+MIDDLE = (SIZE - 1) / 2
+"""Of the frame; pixel centres lie at integer coordinates."""
+
 FLIP_ORDER = [1, 0, 2, 4, 3]
 """Where each landmark goes when the picture is mirrored."""
 
@@ -20,8 +25,12 @@ def uniform(shape: tuple[int, ...], low: float, high: float, rng: Generator) -> 
     return torch.rand(shape, generator=rng, device=rng.device) * (high - low) + low
 
 
-def random_affine(count: int, rng: Generator, *, turn: float, zoom: float, shift: float) -> Tensor:
-    """Random similarities about the frame's centre: (n,2,3), output pixel to input pixel.
+def random_affine(
+    count: int, rng: Generator, *, turn: float, zoom: float, shift: float, reach: float = 1.0
+) -> Tensor:
+    """Random similarities about the mask's centre: (n,2,3), output pixel to input pixel.
+
+    Coordinates are relative to the frame's middle.
 
     Args:
         count: How many.
@@ -29,13 +38,37 @@ def random_affine(count: int, rng: Generator, *, turn: float, zoom: float, shift
         turn: Largest turn in radians.
         zoom: Largest zoom, as a logarithm.
         shift: Largest shift in pixels.
+        reach: How much wider the output is than the input, on average.
     """
     angle = uniform((count,), -turn, turn, rng)
-    scale = uniform((count,), -zoom, zoom, rng).exp()
+    scale = reach * uniform((count,), -zoom, zoom, rng).exp()
     move = uniform((count, 2), -shift, shift, rng)
     c, s = scale * angle.cos(), scale * angle.sin()
     linear = torch.stack([torch.stack([c, -s], 1), torch.stack([s, c], 1)], 1)
-    return torch.cat([linear, move[:, :, None]], 2)
+    centre = torch.tensor(CENTRE, device=rng.device) - MIDDLE
+    return torch.cat([linear, (move + centre - linear @ centre)[:, :, None]], 2)
+
+
+def alignment(points: Tensor) -> Tensor:
+    """The similarities that align landmarks (n,5,2) to the template: (n,2,3), as `random_affine`.
+
+    Least squares (Umeyama 1991), from the template to the picture: what `warp` needs to show a
+    face as a recogniser wants it.
+    """
+    template = torch.from_numpy(TEMPLATE).to(points.device)
+    t, p = template - template.mean(0), points - points.mean(1, keepdim=True)
+    size = (t * t).sum()
+    c = (p * t).sum((1, 2)) / size
+    s = (p[:, :, 1] * t[:, 0] - p[:, :, 0] * t[:, 1]).sum(1) / size
+    linear = torch.stack([torch.stack([c, -s], 1), torch.stack([s, c], 1)], 1)
+    shift = points.mean(1) - MIDDLE - linear @ (template.mean(0) - MIDDLE)
+    return torch.cat([linear, shift[:, :, None]], 2)
+
+
+def chain(first: Tensor, then: Tensor) -> Tensor:
+    """The affine map (n,2,3) that applies ``first``, then ``then``."""
+    shift = then[:, :, :2] @ first[:, :, 2:] + then[:, :, 2:]
+    return torch.cat([then[:, :, :2] @ first[:, :, :2], shift], 2)
 
 
 def warp(pictures: Tensor, matrix: Tensor, *, fill: str = "border") -> Tensor:
@@ -50,9 +83,16 @@ def warp(pictures: Tensor, matrix: Tensor, *, fill: str = "border") -> Tensor:
 
 def warp_points(points: Tensor, matrix: Tensor) -> Tensor:
     """Move landmarks (n,k,2) as `warp` moves pixels."""
-    centred = points - SIZE / 2 - matrix[:, None, :, 2]
+    centred = points - MIDDLE - matrix[:, None, :, 2]
     inverse = torch.linalg.inv(matrix[:, :, :2])
-    return torch.einsum("nij,nkj->nki", inverse, centred) + SIZE / 2
+    return torch.einsum("nij,nkj->nki", inverse, centred) + MIDDLE
+
+
+def mirror_points(points: Tensor) -> Tensor:
+    """Landmarks (n,5,2) of the mirrored pictures, in the same order."""
+    flipped = points[:, FLIP_ORDER].clone()
+    flipped[..., 0] = SIZE - 1 - flipped[..., 0]
+    return flipped
 
 
 def mirror(
@@ -60,8 +100,7 @@ def mirror(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mirror those of the batch where ``which`` (n,) is true."""
     w = which.view(-1, 1, 1, 1)
-    flipped = points[:, FLIP_ORDER].clone()
-    flipped[..., 0] = SIZE - flipped[..., 0]
+    flipped = mirror_points(points)
     return (
         torch.where(w, pictures.flip(3), pictures),
         torch.where(w, valid.flip(3), valid),
@@ -91,3 +130,23 @@ def degrade(pictures: Tensor, rng: Generator, share: float = 0.3) -> Tensor:
     soft = soft + noise * uniform((n, 1, 1, 1), 0, 0.05, rng)
     which = uniform((n, 1, 1, 1), 0, 1, rng) < share
     return torch.where(which, soft, pictures).clamp(-1, 1)
+
+
+def scenery(pictures: Tensor, rng: Generator, share: float = 0.6) -> Tensor:
+    """What cameras do to (n,3,h,w) in [-1, 1]: haze, dim light, poor colour, poor sharpness.
+
+    Data sets of portraits are bright, colourful and sharp; most videos are not. A generator
+    that never saw them draws a studio portrait into the haze.
+    """
+    n = len(pictures)
+    contrast = uniform((n, 1, 1, 1), -1.0, 0.15, rng).exp()
+    colour = uniform((n, 1, 1, 1), 0.25, 1.1, rng)
+    cast = uniform((n, 3, 1, 1), -0.08, 0.08, rng)
+    level = uniform((n, 1, 1, 1), -1.0, 1.0, rng) * (1.0 - contrast).clamp(min=0.05) * 0.6
+    grey = pictures.mean(1, keepdim=True)
+    seen = ((grey + (pictures - grey) * colour) * contrast + level + cast).clamp(-1, 1)
+    out = torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < share, seen, pictures)
+    side = int(uniform((1,), 36, 110, rng).item())
+    small = F.interpolate(out, size=(side, side), mode="area")
+    soft = F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+    return torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < 0.6 * share, soft, out)

@@ -9,8 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from stream_anon.networks.face_frame import REACH
 from stream_anon.training import augment
 from stream_anon.training.pack import Pack
+
+FRAMING = {"turn": 0.1, "zoom": 0.18, "shift": 3.0, "reach": 1.05 * REACH}
+"""How faces lie in the frames a generator is shown: as a tracker places them."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +99,28 @@ class Faces:
         turn: float = 0.1,
         zoom: float = 0.06,
         shift: float = 3.0,
+        reach: float = 1.0,
     ) -> Batch:
         """A balanced batch, mirrored half of the time and moved a little."""
         rows = self.rows(self.draw(count, rng))
+        return self.moved(rows, rng, turn=turn, zoom=zoom, shift=shift, reach=reach)
+
+    def moved(
+        self, rows: Batch, rng: Generator, *, turn: float, zoom: float, shift: float, reach: float
+    ) -> Batch:
+        """Rows mirrored half of the time, then moved as by `augment.random_affine`.
+
+        Beyond a picture that fills its frame lies its own reflection, beyond others nothing: the
+        surroundings of a face do not end where the frame of its training picture did.
+        """
+        count = len(rows.pictures)
         which = torch.rand(count, generator=rng, device=self.device) < 0.5
         pictures, valid, points = augment.mirror(rows.pictures, rows.valid, rows.landmarks, which)
-        matrix = augment.random_affine(count, rng, turn=turn, zoom=zoom, shift=shift)
-        moved = augment.warp(torch.cat([pictures, valid], 1), matrix, fill="zeros")
-        valid = (moved[:, 3:] > 0.99).float()
+        matrix = augment.random_affine(count, rng, turn=turn, zoom=zoom, shift=shift, reach=reach)
+        moved = augment.warp(torch.cat([pictures, valid], 1), matrix, fill="reflection")
+        whole = valid.mean((1, 2, 3), keepdim=True) > 0.95
+        inside = augment.warp(valid, matrix, fill="zeros")
+        valid = (torch.where(whole, moved[:, 3:], inside) > 0.99).float()
         pictures = moved[:, :3] * valid
         points = augment.warp_points(points, matrix)
         return Batch(

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from stream_anon.networks.arch.conceal import Conceal, hints
+from stream_anon.networks.arch.conceal import Conceal, hints, place
 from stream_anon.networks.arch.generator import FirstGuess
-from stream_anon.training.data import Faces
+from stream_anon.training import augment
+from stream_anon.training.data import FRAMING, Batch, Faces
+
+
+def _settled(rows: Batch) -> Tensor:
+    """Pictures and valid pixels (n,4,128,128) as the first guess draws them (`place` undone)."""
+    there = place(rows.landmarks)
+    back = torch.linalg.inv(there[:, :, :2])
+    shift = -(back @ there[:, :, 2:]) * (augment.SIZE / 2)
+    both = torch.cat([rows.pictures, rows.valid], 1)
+    return augment.warp(both, torch.cat([back, shift], 2), fill="zeros")
 
 
 @torch.no_grad()
 def fit_guess(
-    guess: FirstGuess, faces: Faces, codes: Tensor, conceal: Conceal, ridge: float = 1e-3
+    guess: FirstGuess,
+    faces: Faces,
+    codes: Callable[[Batch], Tensor],
+    conceal: Conceal,
+    ridge: float = 1e-3,
 ) -> None:
     """Solve for the linear layer that draws each face from its own description.
 
@@ -23,7 +39,7 @@ def fit_guess(
     Args:
         guess: Whose linear layer is set.
         faces: The training pictures.
-        codes: (n,d) code of every row.
+        codes: The codes (n,d) that belong to a batch.
         conceal: The bottleneck that the generator will see.
         ridge: Added to the normal equations, relative to the number of pictures.
     """
@@ -33,14 +49,16 @@ def fit_guess(
     square = torch.zeros(2, width, width, device=device)
     product = torch.zeros(2, width, pixels, device=device)
     covered = torch.zeros(FirstGuess.SIDE**2, device=device)
+    rng = Generator(device=device).manual_seed(0)
     for start in range(0, len(faces), 256):
         index = torch.arange(start, min(start + 256, len(faces)), device=device)
-        rows = faces.rows(index)
+        rows = faces.moved(faces.rows(index), rng, **(FRAMING | {"zoom": 0.05}))
         _, colours = conceal(rows.pictures * rows.valid, rows.valid)
-        described = guess.describe(codes[index], hints(colours, rows.landmarks))
+        described = guess.describe(codes(rows), hints(colours, rows.landmarks))
         x = torch.cat([described, torch.ones_like(described[:, :1])], 1)
-        small = F.avg_pool2d(rows.valid, 4)
-        y = (F.avg_pool2d(rows.pictures * rows.valid, 4) / small.clamp(min=0.1)).flatten(1)
+        settled = _settled(rows)
+        small = F.avg_pool2d(settled[:, 3:], 4)
+        y = (F.avg_pool2d(settled[:, :3], 4) / small.clamp(min=0.1)).flatten(1)
         covered += (small.flatten(1) > 0.9).sum(0)
         full = rows.valid.mean((1, 2, 3)) > 0.95
         for kind, chosen in ((0, full), (1, torch.ones_like(full))):
@@ -75,9 +93,10 @@ def fit_projection(projection: nn.Linear, faces: Faces) -> None:
     total = torch.zeros(pixels, device=device)
     square = torch.zeros(pixels, pixels, device=device)
     covered = torch.zeros(pixels // 3, device=device)
+    rng = Generator(device=device).manual_seed(0)
     for start in range(0, len(faces), 512):
         index = torch.arange(start, min(start + 512, len(faces)), device=device)
-        rows = faces.rows(index)
+        rows = faces.moved(faces.rows(index), rng, **FRAMING)
         x = F.avg_pool2d(rows.pictures * rows.valid, 4).flatten(1)
         covered += (F.avg_pool2d(rows.valid, 4).flatten(1) > 0.9).sum(0)
         total += x.sum(0)

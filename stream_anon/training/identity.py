@@ -25,7 +25,7 @@ from stream_anon.training.distil import landmark_target
 from stream_anon.training.game import Game
 from stream_anon.training.guess import fit_guess
 from stream_anon.training.runtime import autocast
-from stream_anon.training.trainer import FaceTrainer
+from stream_anon.training.trainer import FaceTrainer, Glance
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,6 @@ def ask(judges: Judges, index: Tensor, rng: Generator, own_share: float) -> tupl
     return torch.where((rest > 0.5)[:, None], drawn, asked), own.float()
 
 
-def glance(pictures: Tensor, turn: list[float]) -> Tensor:
-    """Mirror the batch where turn[0] > 0, and move it by up to 2 pixels each way."""
-    dx, dy = (round(4 * v) for v in turn[1:])
-    moved = pictures.roll((dy, dx), (2, 3))
-    return moved.flip(3) if turn[0] > 0 else moved
-
-
 class IdentityTrainer(FaceTrainer):
     """The generator of `identity`, one step at a time.
 
@@ -145,7 +138,7 @@ class IdentityTrainer(FaceTrainer):
         self.conceal = Conceal(keep_colour=True).to(self.device)
         net = FaceGenerator()
         if first_guess:
-            fit_guess(net.guess, faces, judges.codes, self.conceal)
+            fit_guess(net.guess, faces, lambda rows: judges.codes[rows.index], self.conceal)
         self.game = Game(net, self.device, rate=rate)
 
     def generator(self) -> FaceGenerator:
@@ -168,7 +161,7 @@ class IdentityTrainer(FaceTrainer):
     def shown_codes(self, batch: Batch, rng: Generator) -> list[Tensor]:
         """The faces' own, then three of nobody."""
         n = len(batch.pictures)
-        own = self.judges.teacher(batch.pictures)
+        own = self.judges.codes[batch.index]
         return [own, *(self.judges.prior.draw(1, rng).expand(n, -1) for _ in range(3))]
 
     def look(self, number: int, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -193,14 +186,14 @@ class IdentityTrainer(FaceTrainer):
         game.critic.requires_grad_(False)
         judged = max(1, int(len(own) * self.judged_share))
         mine = own[:judged] > 0
-        # Seen mirrored and a little moved, so that no single view of the judge is met by heart.
-        turn = augment.uniform((3,), -0.5, 0.5, rng).tolist()
+        glance = Glance(batch.landmarks[:judged], rng)
+        seen_new, seen_old = glance(pasted[:judged]), glance(batch.pictures[:judged])
         with autocast(self.device):
             verdict, _ = game.critic(shown)
-            code, seen = self.look(number, glance(pasted[:judged], turn))
-            points = judges.landmarker(pasted[:judged])
+            code, seen = self.look(number, seen_new)
+            points = judges.landmarker(seen_new)
             with torch.no_grad():
-                original, there = self.look(number, glance(batch.pictures[:judged], turn))
+                original, there = self.look(number, seen_old)
         adversarial = -verdict.mean()
         identity = losses.toward(code, wanted[:judged])
         away = losses.away(code, original, 1 - own[:judged], w.away_margin)
@@ -212,9 +205,7 @@ class IdentityTrainer(FaceTrainer):
         cells = self.conceal.cells(pasted, batch.valid)
         change = cells - self.conceal.cells(batch.pictures, batch.valid)
         colour = (change @ self.conceal.plane.T).abs().mean()
-        landmark = F.smooth_l1_loss(
-            points.float(), landmark_target(batch.landmarks[:judged]), beta=0.05
-        )
+        landmark = F.smooth_l1_loss(points.float(), landmark_target(glance.landmarks), beta=0.05)
         loss = (
             w.adversarial * adversarial
             + w.identity * identity

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints
+from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints, place
 from stream_anon.training.data import Batch
 from stream_anon.training.runtime import autocast
 
@@ -29,11 +29,12 @@ def sheet(
     """
     context, colours = conceal(batch.pictures, batch.valid)
     told = hints(colours, batch.landmarks)
+    maps, where = heatmaps(batch.landmarks), place(batch.landmarks)
     rows = [batch.pictures, context[:, :3]]
     packed = context.contiguous(memory_format=torch.channels_last)
     for code in codes:
         with autocast(context.device):
-            face = generator(packed, heatmaps(batch.landmarks), told, code).float()
+            face = generator(packed, maps, told, where, code).float()
         rows.append((conceal.paint * face + (1 - conceal.paint) * batch.pictures) * batch.valid)
     lines = [torch.cat(list(row.clamp(-1, 1)), 2) for row in rows]
     picture = torch.cat(lines, 1).permute(1, 2, 0).float().cpu().numpy()

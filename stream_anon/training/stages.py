@@ -14,6 +14,7 @@ from stream_anon.errors import UsageError
 from stream_anon.networks.arch.encoder import STUDENT_A, Encoder, Landmarker
 from stream_anon.networks.arch.generator import FaceGenerator
 from stream_anon.networks.arch.recogniser import OnnxRecogniser
+from stream_anon.networks.face_frame import REACH
 from stream_anon.training.appearance import AppearanceTrainer, AppearanceWeights
 from stream_anon.training.codes import Prior, code_table
 from stream_anon.training.data import Batch, Faces
@@ -184,7 +185,7 @@ class Training:
     def _sheet(self, trainer: FaceTrainer) -> None:
         """Own code, then three that are the same for every face of the sheet."""
         rng = torch.Generator(device=self.device).manual_seed(5)
-        batch: Batch = self.faces.batch(SHOWN, rng, turn=0.0, zoom=0.0, shift=0.0)
+        batch: Batch = self.faces.batch(SHOWN, rng, turn=0.0, zoom=0.0, shift=0.0, reach=REACH)
         path = self.out / f"{trainer.stage}_{trainer.game.step:07d}.png"
         sheet(path, trainer.average(), trainer.conceal, batch, trainer.shown_codes(batch, rng))
 
@@ -214,7 +215,10 @@ class Training:
             _save_prior(folder / f"{name}_prior.npz", prior)
             code = prior.mean.cpu().repeat(2, 1)
             told = torch.zeros(2, 58)
-            examples = {"context": context, "maps": maps, "hints": told, "code": code}
+            where = torch.eye(2, 3).repeat(2, 1, 1)
+            examples = {
+                "context": context, "maps": maps, "hints": told, "place": where, "code": code,
+            }  # fmt: skip
             export(
                 trainer.average(),
                 folder / f"{name}_generator.onnx",

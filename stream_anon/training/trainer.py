@@ -6,16 +6,17 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
 
-from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints
+from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints, place
 from stream_anon.networks.arch.generator import FaceGenerator
 from stream_anon.training import augment, losses
 from stream_anon.training.codes import Prior
-from stream_anon.training.data import Batch, Faces
+from stream_anon.training.data import FRAMING, Batch, Faces
 from stream_anon.training.game import Game
 from stream_anon.training.runtime import (
     Progress,
@@ -27,6 +28,33 @@ from stream_anon.training.runtime import (
 )
 
 log = logging.getLogger(__name__)
+
+
+class Glance:
+    """How the judges are shown a batch: aligned, as recognisers want it, and a little off.
+
+    Mirrored half of the time, turned, zoomed and moved by a little, so that no single view of a
+    judge is met by heart; the same for whatever is shown.
+
+    Args:
+        landmarks: (n,5,2), of the batch.
+        rng: Source of randomness.
+
+    Attributes:
+        landmarks: (n,5,2), where they lie in what is shown.
+    """
+
+    def __init__(self, landmarks: Tensor, rng: Generator) -> None:
+        off = augment.random_affine(len(landmarks), rng, turn=0.05, zoom=0.05, shift=2.0)
+        self._matrix = augment.chain(off, augment.alignment(landmarks))
+        self._mirrored = augment.uniform((1,), -1.0, 1.0, rng).item() > 0
+        points = augment.warp_points(landmarks, self._matrix)
+        self.landmarks = augment.mirror_points(points) if self._mirrored else points
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """(n,3,128,128) of the batch's frames to (n,3,128,128) of aligned faces."""
+        seen = augment.warp(pictures, self._matrix)
+        return seen.flip(3) if self._mirrored else seen
 
 
 class FaceTrainer(ABC):
@@ -80,7 +108,9 @@ class FaceTrainer(ABC):
         context, colours = self.conceal(batch.pictures, batch.valid)
         context = context.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
-            face = self.generator()(context, heatmaps(points), hints(colours, points), code)
+            face = self.generator()(
+                context, heatmaps(points), hints(colours, points), place(points), code
+            )
         face = face.float()
         paint = self.conceal.paint
         return face, (paint * face + (1 - paint) * batch.pictures) * batch.valid
@@ -182,7 +212,10 @@ def train(
         done = trainer.progress = game.step / steps
         game.set_rate(min(1.0, max(0.02, (1 - done) / (1 - decay_from))))
         rng = step_generator(seed, trainer.number, game.step, trainer.device)
-        progress.add(batch, trainer.step(trainer.faces.batch(batch, rng), rng))
+        shown = trainer.faces.batch(batch, rng, **FRAMING)
+        scene = augment.scenery(shown.pictures, rng) * shown.valid
+        shown = replace(shown, pictures=scene.contiguous(memory_format=torch.channels_last))
+        progress.add(batch, trainer.step(shown, rng))
         progress.report(game.step * batch)
         if gossip is not None and game.step % gossip.every == 0:
             gossip.exchange(game)

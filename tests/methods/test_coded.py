@@ -9,7 +9,7 @@ from stream_anon.config import FaultConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import TEMPLATE
 from stream_anon.methods.base import Subject
-from stream_anon.methods.blend import LARGEST_GRAIN, add_grain, grain_of, match_light
+from stream_anon.methods.blend import LARGEST_GRAIN, add_grain, grain_of, match_light, missing_grain
 from stream_anon.methods.coded import CodedMethod
 from stream_anon.methods.fitness import Fitness, is_face, posed
 from stream_anon.methods.masks import minimum_interior, minimum_mask
@@ -30,7 +30,7 @@ class Drawn(CodedMethod):
         self.codes = []
         self._paint = paint
 
-    def encode(self, crops):
+    def encode(self, crops, landmarks):
         self.encoded += len(crops)
         codes = crops.reshape(len(crops), -1, 3).mean(axis=1) + 1.0
         return codes / np.linalg.norm(codes, axis=1, keepdims=True)
@@ -38,11 +38,11 @@ class Drawn(CodedMethod):
     def draw(self, crops, landmarks, codes):
         self.codes.append(codes.copy())
         if self._paint is not None:
-            return self._paint(crops), None
+            return self._paint(crops)
         x = np.linspace(0, 6.0, 128)
         wave = 80 * np.sin(x)[None, :] * np.cos(x)[:, None]
         faces = 127 + wave[None, ..., None] + 30 * codes[:, None, None]
-        return np.rint(faces).astype(np.uint8), None
+        return np.rint(faces).astype(np.uint8)
 
 
 def subject(track=1, landmarks=TEMPLATE, size=80.0, seconds=0.0):
@@ -56,7 +56,7 @@ def crop(seed=0):
 def test_one_code_per_track_whatever_the_crop():
     method = Drawn()
     for seed in range(5):
-        method.render(crop(seed), [subject(track=1)])
+        method.render(crop(seed), [subject(track=1, seconds=float(seed))])
     method.render(crop(0), [subject(track=2)])
     first = method.codes[0]
     assert all((codes == first).all() for codes in method.codes[:5])
@@ -67,8 +67,9 @@ def test_one_code_per_track_whatever_the_crop():
 def test_the_encoder_runs_once_per_track_and_the_noisy_code_is_frozen():
     method = Drawn("privunit", epsilon=8.0)
     for seed in range(4):
-        method.render(crop(seed), [subject()])
+        method.render(crop(seed), [subject(seconds=float(seed))])
     assert method.encoded == 1
+    assert len(method.codes) == 4
     assert all((codes == method.codes[0]).all() for codes in method.codes)
 
 
@@ -110,7 +111,7 @@ def person(hue):
 
 
 class Hues(Drawn):
-    def encode(self, crops):
+    def encode(self, crops, landmarks):
         self.encoded += len(crops)
         codes = crops.reshape(len(crops), -1, 3).mean(axis=1) - crops.mean()
         return codes / np.linalg.norm(codes, axis=1, keepdims=True)
@@ -153,7 +154,8 @@ def test_without_pseudonyms_nobody_is_recognised():
         ("no landmarks", {"landmarks": None}),
         ("in profile", {"landmarks": TEMPLATE + np.eye(5)[2][:, None] * (30, 0)}),
         ("eyes together", {"landmarks": (TEMPLATE - 64) * (0.3, 1.0) + 64}),
-        ("off the template", {"landmarks": TEMPLATE + 25.0}),
+        ("no face", {"landmarks": TEMPLATE + np.eye(5)[2][:, None] * (0, 45)}),
+        ("far too small in its frame", {"landmarks": (TEMPLATE - 64) * 0.4 + 64}),
     ],
 )
 def test_unfit_faces_go_down_the_ladder(why, unfit):
@@ -184,7 +186,7 @@ def test_black_and_flat_answers_are_no_faces(level):
 
 def test_an_encoder_that_answers_nan_is_a_fault():
     class Sick(Drawn):
-        def encode(self, crops):
+        def encode(self, crops, landmarks):
             return np.full((len(crops), 3), np.nan)
 
     with pytest.raises(MethodFault, match="no codes"):
@@ -220,8 +222,8 @@ def test_nothing_under_the_ellipse_shapes_the_light():
     new = crop(5)
     masks = minimum_mask(128)[None]
     assert (match_light(new, old, masks) == match_light(new, other, masks)).all()
-    tile = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
-    assert (add_grain(new, old, tile) == add_grain(new, other, tile)).all()
+    np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32)
+    assert missing_grain(new, old) == missing_grain(new, other)
 
 
 def test_grain_is_matched_and_limited():
@@ -232,5 +234,5 @@ def test_grain_is_matched_and_limited():
         grainy = np.clip(120 + sigma * rng.normal(size=(1, 128, 128, 1)), 0, 255)
         grainy = np.repeat(grainy, 3, axis=3).astype(np.uint8)
         assert grain_of(grainy)[0] == pytest.approx(sigma, rel=0.15)
-        got = add_grain(smooth, grainy, tile).astype(float).std()
+        got = add_grain(smooth, missing_grain(smooth, grainy), tile).astype(float).std()
         assert got == pytest.approx(min(sigma, LARGEST_GRAIN), rel=0.2)

@@ -186,7 +186,8 @@ def test_unchanged_tells_the_same_face_at_another_size():
 @pytest.mark.parametrize("cells", [2, 8, 16])
 def test_a_mosaic_keeps_only_its_averages(cells):
     crops = noise(cells * 8, cells * 8)[None]
-    rendered = Pixelate(cells).render(crops, [subject_of(tracked(size=900.0), 0.0)])
+    face = tracked(size=900.0)
+    rendered = Pixelate(cells).render(crops, [subject_of(face, 0.0, face.transform)])
     blocks = rendered.crops[0].reshape(cells, 8, cells, 8, 3)
     assert (blocks == blocks[:, :1, :, :1]).all()
     means = crops[0].reshape(cells, 8, cells, 8, 3).mean(axis=(1, 3))

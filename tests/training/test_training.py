@@ -15,16 +15,16 @@ pytestmark = [
 
 from stream_anon.errors import ConfigError  # noqa: E402
 from stream_anon.networks import face_frame  # noqa: E402
-from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints  # noqa: E402
+from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints, place  # noqa: E402
 from stream_anon.networks.arch.encoder import Encoder, EncoderSpec, Landmarker  # noqa: E402
-from stream_anon.networks.arch.generator import FaceGenerator  # noqa: E402
+from stream_anon.networks.arch.generator import FaceGenerator, FirstGuess  # noqa: E402
 from stream_anon.training import augment, losses  # noqa: E402
 from stream_anon.training.codes import Prior  # noqa: E402
 from stream_anon.training.data import Faces, balance  # noqa: E402
 from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges  # noqa: E402
 from stream_anon.training.plan import TrainConfig, load, parse  # noqa: E402
 from stream_anon.training.runtime import load_checkpoint, step_generator  # noqa: E402
-from stream_anon.training.trainer import train  # noqa: E402
+from stream_anon.training.trainer import Glance, train  # noqa: E402
 from tests.training.faces import make_pack  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -76,19 +76,61 @@ def test_the_bottleneck_is_the_same_in_training_and_at_run_time(faces):
     np.testing.assert_allclose(
         heatmaps(rows.landmarks).numpy(), face_frame.heatmaps(rows.landmarks.numpy()), atol=1e-5
     )
+    np.testing.assert_allclose(
+        place(rows.landmarks).numpy(), face_frame.place(rows.landmarks.numpy()), atol=1e-5
+    )
+
+
+def test_the_first_guess_is_put_where_the_face_is():
+    guess = FirstGuess(8)
+    turned = face_frame.WIDE_TEMPLATE @ np.array([[0.8, 0.1], [-0.1, 0.8]], np.float32).T + 10
+    y, x = np.mgrid[:32, :32] * 4 + 1.5
+    for number in range(5):
+        at = face_frame.WIDE_TEMPLATE[number]
+        bump = np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 60).astype(np.float32)
+        faces = torch.from_numpy(np.tile(bump, (1, 3, 1, 1)))
+        put = guess.put(faces, torch.from_numpy(face_frame.place(turned[None])))[0, 0].numpy() ** 4
+        yy, xx = np.mgrid[:128, :128]
+        found = np.array([(put * xx).sum(), (put * yy).sum()]) / put.sum()
+        np.testing.assert_allclose(found, turned[number], atol=0.3)
+
+
+def test_judges_see_aligned_faces(faces):
+    rng = torch.Generator().manual_seed(1)
+    batch = faces.batch(8, rng, turn=0.3, zoom=0.2, shift=6.0, reach=1.3)
+    glance = Glance(batch.landmarks, rng)
+    # The template itself, but for the little by which a glance is off.
+    off = (glance.landmarks - torch.from_numpy(face_frame.TEMPLATE)).norm(dim=2).mean()
+    assert off < 6.0
+    assert glance(batch.pictures).shape == batch.pictures.shape
 
 
 def test_landmarks_move_with_the_pixels():
     picture = torch.zeros(1, 1, 128, 128)
     picture[0, 0, 40:43, 80:83] = 1
-    point = torch.tensor([[[81.5, 41.5]]])
+    point = torch.tensor([[[81.0, 41.0]]])
     rng = torch.Generator().manual_seed(3)
     matrix = augment.random_affine(1, rng, turn=0.4, zoom=0.2, shift=6.0)
     moved = augment.warp(picture, matrix)[0, 0]
-    y, x = np.meshgrid(np.arange(128) + 0.5, np.arange(128) + 0.5, indexing="ij")
+    y, x = np.meshgrid(np.arange(128), np.arange(128), indexing="ij")
     weight = moved.numpy() / moved.sum().item()
     found = np.array([(weight * x).sum(), (weight * y).sum()])
     np.testing.assert_allclose(found, augment.warp_points(point, matrix)[0, 0], atol=0.3)
+
+
+def test_scenery_keeps_the_picture_and_its_range():
+    rng = torch.Generator().manual_seed(2)
+    pictures = torch.rand(64, 3, 128, 128, generator=rng) * 2 - 1
+    smooth = torch.nn.functional.avg_pool2d(pictures, 17, 1, 8) * 4
+    seen = augment.scenery(smooth.clamp(-1, 1), rng)
+    assert seen.shape == smooth.shape
+    assert seen.min() >= -1
+    assert seen.max() <= 1
+    kept = (seen == smooth.clamp(-1, 1)).flatten(1).all(1).float().mean()
+    assert 0.1 < kept < 0.5
+    flat = seen.flatten(1).std(1) / smooth.clamp(-1, 1).flatten(1).std(1)
+    assert flat.min() < 0.5
+    assert flat.max() < 1.3
 
 
 def test_rare_faces_are_drawn_more_often():
@@ -102,7 +144,9 @@ def test_rare_faces_are_drawn_more_often():
 
 def test_the_first_guess_is_better_than_a_mean_face(faces):
     trainer = make_trainer(faces)
-    rows = faces.rows(torch.arange(12))
+    still = {"turn": 0.0, "zoom": 0.0, "shift": 0.0, "reach": face_frame.REACH}
+    rng = torch.Generator().manual_seed(0)
+    rows = faces.moved(faces.rows(torch.arange(12)), rng, **still)
     _, colours = trainer.conceal(rows.pictures, rows.valid)
     told = hints(colours, rows.landmarks)
     guess = trainer.generator().guess(trainer.judges.codes[:12], told)
@@ -163,7 +207,7 @@ def test_the_generator_uses_the_code():
     context, maps, told = torch.zeros(2, 4, 128, 128), torch.zeros(2, 5, 64, 64), torch.zeros(2, 58)
     context[:, 3] = 1
     code = torch.nn.functional.normalize(torch.randn(2, 128), dim=1)
-    out = net(context, maps, told, code)
+    out = net(context, maps, told, torch.eye(2, 3).repeat(2, 1, 1), code)
     assert out.shape == (2, 3, 128, 128)
     assert (out[0] - out[1]).abs().mean() > 1e-3
 

@@ -68,15 +68,38 @@ class Conceal(nn.Module):
 
 def hints(colours: Tensor, landmarks: Tensor) -> Tensor:
     """Colours (n,48) and landmarks (n,5,2) to (n,58), as `face_frame.hints`."""
-    template = torch.from_numpy(face_frame.TEMPLATE).to(landmarks.device)
-    return torch.cat([colours, ((landmarks - template) / 16.0).flatten(1)], 1)
+    template = torch.from_numpy(face_frame.WIDE_TEMPLATE).to(landmarks.device)
+    linear, shift = _settle(landmarks)
+    moved = landmarks @ linear.transpose(1, 2) + shift[:, None]
+    return torch.cat([colours, ((moved - template) / 16.0).flatten(1)], 1)
+
+
+def place(landmarks: Tensor) -> Tensor:
+    """Where the first guess of landmarks (n,5,2) belongs: (n,2,3), as `face_frame.place`."""
+    linear, shift = _settle(landmarks)
+    middle = (face_frame.SIZE - 1) / 2
+    offset = (shift + linear.sum(2) * middle - middle) / (face_frame.SIZE / 2)
+    return torch.cat([linear, offset[:, :, None]], 2)
+
+
+def _settle(landmarks: Tensor) -> tuple[Tensor, Tensor]:
+    """Least-squares similarities from landmarks to the wide template: (n,2,2), (n,2)."""
+    template = torch.from_numpy(face_frame.WIDE_TEMPLATE).to(landmarks.device)
+    mean, target = landmarks.mean(1), template.mean(0)
+    s, t = landmarks - mean[:, None], template - target
+    size = (s * s).sum((1, 2)).clamp(min=1.0)
+    a = (s * t).sum((1, 2)) / size
+    b = (s[:, :, 0] @ t[:, 1] - s[:, :, 1] @ t[:, 0]) / size
+    linear = torch.stack([torch.stack([a, -b], 1), torch.stack([b, a], 1)], 1)
+    return linear, target - (linear @ mean[:, :, None])[:, :, 0]
 
 
 def heatmaps(landmarks: Tensor) -> Tensor:
     """Landmarks (n,5,2) to Gaussian bumps (n,5,64,64), as `face_frame.heatmaps`."""
     side, sigma = face_frame.HEATMAP_SIZE, face_frame.HEATMAP_SIGMA
-    axis = torch.arange(side, device=landmarks.device, dtype=torch.float32) + 0.5
-    centre = landmarks.float() * (side / face_frame.SIZE)
+    step = side / face_frame.SIZE
+    axis = torch.arange(side, device=landmarks.device, dtype=torch.float32) + 0.5 - 0.5 * step
+    centre = landmarks.float() * step
     scale = -0.5 / sigma**2
     x = torch.exp(scale * (axis - centre[..., 0:1]) ** 2)
     y = torch.exp(scale * (axis - centre[..., 1:2]) ** 2)

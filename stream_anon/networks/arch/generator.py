@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SIZE = 128
 SLOPE = 0.2
 
 
@@ -93,7 +94,10 @@ class FirstGuess(nn.Module):
 
     Training starts from its least-squares solution (`training.guess`), so that
     the net above it refines a blurred face instead of finding out what a face is.
+    It draws for the landmarks of a mean face; `put` brings it to where the face is.
     """
+
+    grid: Tensor
 
     SIDE = 32
 
@@ -101,6 +105,10 @@ class FirstGuess(nn.Module):
         super().__init__()
         self.scale = code**0.5
         self.linear = nn.Linear(code + 58 + 100, 3 * self.SIDE**2)
+        axis = (torch.arange(SIZE) + 0.5) / (SIZE / 2) - 1.0
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        grid = torch.stack([x.flatten(), y.flatten(), torch.ones(SIZE**2)])
+        self.register_buffer("grid", grid, persistent=False)
 
     def describe(self, code: Tensor, hints: Tensor) -> Tensor:
         """Code (n,d) and hints (n,58) to features (n,d+158), landmarks also squared."""
@@ -112,6 +120,13 @@ class FirstGuess(nn.Module):
         """To pictures (n,3,32,32)."""
         out: Tensor = self.linear(self.describe(code, hints))
         return out.view(-1, 3, self.SIDE, self.SIDE)
+
+    def put(self, faces: Tensor, place: Tensor) -> Tensor:
+        """Faces (n,3,32,32) at their places (n,2,3) in the frame: (n,3,128,128)."""
+        grid = (place @ self.grid).transpose(1, 2).view(-1, SIZE, SIZE, 2)
+        return F.grid_sample(
+            faces, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
 
 
 class FaceGenerator(nn.Module):
@@ -141,24 +156,22 @@ class FaceGenerator(nn.Module):
         for parameter in self.leave.parameters():
             nn.init.normal_(parameter, std=1e-3)
 
-    def forward(self, context: Tensor, maps: Tensor, hints: Tensor, code: Tensor) -> Tensor:
+    def forward(
+        self, context: Tensor, maps: Tensor, hints: Tensor, place: Tensor, code: Tensor
+    ) -> Tensor:
         """Draw faces.
 
         Args:
             context: (n,4,128,128), from `Conceal` or `face_frame.conceal`.
             maps: (n,5,64,64) landmark heat maps.
             hints: (n,58) colours and landmark offsets, from `hints`.
+            place: (n,2,3) where the first guess belongs, from `place`.
             code: (n,d) unit codes.
 
         Returns:
             (n,3,128,128) RGB in [-1, 1].
         """
-        guess = F.interpolate(
-            self.guess(code, hints).to(context.dtype),
-            scale_factor=4.0,
-            mode="bilinear",
-            align_corners=False,
-        )
+        guess = self.guess.put(self.guess(code, hints).to(context.dtype), place)
         mask = context[:, 3:]
         known = context[:, :3] * (1 - mask) + guess * mask
         # sqrt(d): a unit code has components of size 1/sqrt(d).

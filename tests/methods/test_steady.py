@@ -1,0 +1,92 @@
+"""Averaging and drawing again: calm where the face is calm, new where it moves or the track is."""
+
+import numpy as np
+import pytest
+
+from stream_anon.geometry import TEMPLATE
+from stream_anon.methods.base import Subject
+from stream_anon.methods.steady import CALM, LONGEST, STALE, Steady
+
+OPENED = TEMPLATE + np.eye(5)[3][:, None] * (0, 9)
+
+
+def subject(track=1, seconds=0.0, points=TEMPLATE):
+    return Subject(track, points, 80.0, 0.9, seconds)
+
+
+def flat(level):
+    return np.full((8, 8, 3), level, np.uint8)
+
+
+def show(steady, level, one, sound=True):
+    """One picture of one face: its level if it is drawn."""
+    due = steady.due([one])
+    drawn = flat(level)[None][: int(due[0])]
+    return steady(drawn, np.full(len(drawn), sound), due, [one])[0]
+
+
+def test_the_first_face_of_a_track_is_its_own():
+    steady = Steady()
+    assert (show(steady, 10, subject(1)) == 10).all()
+    assert (show(steady, 200, subject(2, 0.04)) == 200).all()
+
+
+def test_a_still_face_is_drawn_now_and_then_and_averaged():
+    steady = Steady()
+    show(steady, 100, subject())
+    shown = [int(show(steady, 200, subject(seconds=k / 25))[0, 0, 0]) for k in range(1, 2 * STALE)]
+    first = round(100 + 100 * CALM)
+    assert shown == [100] * (STALE - 1) + [first] * STALE
+
+
+def test_a_moving_face_is_drawn_at_once_and_not_averaged():
+    steady = Steady()
+    show(steady, 100, subject())
+    assert (show(steady, 50, subject(seconds=0.04, points=OPENED)) == 50).all()
+
+
+def test_shimmer_becomes_smaller():
+    rng = np.random.default_rng(0)
+    shimmer = rng.integers(90, 166, 60)
+    steady = Steady()
+    calm = [float(show(steady, v, subject(seconds=i / 25)).mean()) for i, v in enumerate(shimmer)]
+    assert np.abs(np.diff(calm)).mean() < 0.3 * np.abs(np.diff(shimmer.astype(float))).mean()
+
+
+@pytest.mark.parametrize("gap", [LONGEST + 0.01, -0.04])
+def test_a_gap_or_a_step_back_begins_anew(gap):
+    steady = Steady()
+    show(steady, 100, subject(seconds=1.0))
+    assert (show(steady, 200, subject(seconds=1.0 + gap)) == 200).all()
+
+
+def test_an_ended_track_leaves_nothing():
+    steady = Steady()
+    show(steady, 100, subject())
+    steady.forget(1)
+    assert (show(steady, 200, subject(seconds=0.04)) == 200).all()
+
+
+def test_without_landmarks_or_time_nothing_is_remembered():
+    steady = Steady()
+    show(steady, 100, subject(points=None))
+    show(steady, 100, subject(seconds=None))
+    assert (show(steady, 200, subject(seconds=0.04)) == 200).all()
+
+
+def test_a_drawing_that_is_no_face_is_not_remembered():
+    steady = Steady()
+    show(steady, 100, subject())
+    assert (show(steady, 0, subject(seconds=0.04, points=OPENED), sound=False) == 0).all()
+    assert (show(steady, 200, subject(seconds=0.08)) == 200).all()
+
+
+def test_several_faces_keep_their_places():
+    steady = Steady()
+    three = [subject(track) for track in range(3)]
+    steady(np.stack([flat(v) for v in (10, 20, 30)]), np.ones(3, bool), np.ones(3, bool), three)
+    moved = [subject(0, 0.04), subject(1, 0.04, OPENED), subject(2, 0.04)]
+    due = steady.due(moved)
+    assert due.tolist() == [False, True, False]
+    shown = steady(flat(90)[None], np.ones(1, bool), due, moved)
+    assert shown[:, 0, 0, 0].tolist() == [10, 90, 30]
