@@ -67,8 +67,8 @@ def align_all(boxes: Array, landmarks: Array, turns: int = 0) -> Array:
     if not good.all():
         starts[~good] = _by_box(centres[~good], halves[~good], turns)
     linear, shift = starts[:, :, :2], starts[:, :, 2]
-    middles = (np.einsum("nij,nj->ni", linear, centres) + shift - _CENTRE) / _AXES
-    spokes = np.einsum("nij,nkj->nki", linear, _CIRCLE * halves[:, None]) / _AXES
+    middles = (_times(linear, centres) + shift - _CENTRE) / _AXES
+    spokes = (_CIRCLE * halves[:, None]) @ linear.transpose(0, 2, 1) / _AXES
     return _enlarge(starts, spokes, middles)
 
 
@@ -115,12 +115,12 @@ def _fitted(landmarks: Array) -> tuple[Array, Mask]:
     spread = (s * s).sum(axis=(1, 2))
     known &= spread > 1e-6
     spread = np.maximum(spread, 1e-9)
-    a = np.einsum("nij,ij->n", s, _TEMPLATE) / spread
+    a = (s[:, :, 0] @ _TEMPLATE[:, 0] + s[:, :, 1] @ _TEMPLATE[:, 1]) / spread
     b = (s[:, :, 0] @ _TEMPLATE[:, 1] - s[:, :, 1] @ _TEMPLATE[:, 0]) / spread
     known &= np.hypot(a, b) > 1e-9
     a = np.where(known, a, 1.0)
-    linear = np.stack([np.stack([a, -b], axis=1), np.stack([b, a], axis=1)], axis=1)
-    shift = _TEMPLATE_MEAN - np.einsum("nij,nj->ni", linear, mean)
+    linear = np.stack([a, -b, b, a], axis=1).reshape(-1, 2, 2)
+    shift = _TEMPLATE_MEAN - _times(linear, mean)
     return np.concatenate([linear, shift[:, :, None]], axis=2), known
 
 
@@ -132,10 +132,11 @@ def _by_landmarks(centres: Array, halves: Array, landmarks: Array) -> tuple[Arra
     longest = halves.max(axis=1)
     # The mask is meant to be a little larger than the box and about its centre.
     reach = _AXES[1] / scale / longest
-    middle = (np.einsum("nij,nj->ni", linear, centres) + shift - _CENTRE) / _AXES
-    size = np.ptp(np.where(known[:, None, None], landmarks, 0.0), axis=1).max(axis=1)
+    middle = (_times(linear, centres) + shift - _CENTRE) / _AXES
+    points = np.where(known[:, None, None], landmarks, 0.0)
+    size = (points.max(axis=1) - points.min(axis=1)).max(axis=1)
     good = known & (size > 0.2 * longest) & (reach > 0.7) & (reach < 1.9)
-    good &= np.linalg.norm(middle, axis=1) < 0.6
+    good &= np.hypot(middle[:, 0], middle[:, 1]) < 0.6
     return starts, good
 
 
@@ -147,7 +148,7 @@ def _by_box(centres: Array, halves: Array, turns: int) -> Array:
     turn = np.array([[cosine, sine], [-sine, cosine]])
     upright = halves if turns % 2 == 0 else halves[:, ::-1]
     linear = (_AXES / upright).min(axis=1)[:, None, None] * turn
-    shift = _CENTRE - np.einsum("nij,nj->ni", linear, centres)
+    shift = _CENTRE - _times(linear, centres)
     return np.concatenate([linear, shift[:, :, None]], axis=2)
 
 
@@ -159,14 +160,21 @@ def _enlarge(starts: Array, spokes: Array, middles: Array) -> Array:
         spokes: (n, k, 2) from the outlines' centres to the outlines, in the mask's semi-axes.
         middles: (n, 2) the outlines' centres from the mask's, likewise.
     """
-    # (n, shifts, k, 2): every outline at every shift.
+    # (n, shifts, k), x and y apart: every outline at every shift.
     left = middles[:, None] * (1.0 - SHIFTS)[:, None]
-    radii = np.sqrt(((spokes[:, None] + left[:, :, None]) ** 2).sum(axis=3).max(axis=2))
+    x = spokes[:, None, :, 0] + left[:, :, 0, None]
+    y = spokes[:, None, :, 1] + left[:, :, 1, None]
+    radii = np.sqrt((x * x + y * y).max(axis=2))
     needed = np.maximum(1.0, radii * _SLACK)
-    far = np.linalg.norm(middles, axis=1)
+    far = np.hypot(middles[:, 0], middles[:, 1])
     best = np.argmin(needed + SHIFT_COST * SHIFTS * far[:, None], axis=1)
-    factor = np.take_along_axis(needed, best[:, None], axis=1)
+    factor = needed[np.arange(len(best)), best][:, None]
     shift = SHIFTS[best][:, None] * middles * _AXES
     transforms = starts / factor[:, :, None]
     transforms[:, :, 2] = (starts[:, :, 2] - shift - _CENTRE) / factor + _CENTRE
     return np.asarray(transforms)
+
+
+def _times(linear: Array, points: Array) -> Array:
+    """(n, 2, 2) times (n, 2)."""
+    return np.asarray((linear @ points[:, :, None])[:, :, 0])

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -109,13 +110,19 @@ class Detector(ABC):
         turns %= 4
         upright = (view.width, view.height) if turns % 2 == 0 else (view.height, view.width)
         found: list[Candidates] = []
+        pixels: Pixels | None = None
         for width, height in self.sizes(*upright):
-            stored = (width, height) if turns % 2 == 0 else (height, width)
-            pixels = view.thumbnail(*stored)
-            if turns:
-                pixels = np.ascontiguousarray(np.rot90(pixels, turns))
-            if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
-                raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
+            if pixels is None:
+                stored = (width, height) if turns % 2 == 0 else (height, width)
+                pixels = view.thumbnail(*stored)
+                if turns:
+                    pixels = np.ascontiguousarray(np.rot90(pixels, turns))
+                if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
+                    raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
+            else:
+                # From the fine one, which has more than enough detail: the picture is large.
+                small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+                pixels = np.asarray(small, np.uint8)
             candidates = self._candidates(pixels)
             if found:
                 boxes = candidates[0]
@@ -178,13 +185,14 @@ def make_detector(config: DetectorConfig, models_dir: Path | None = None) -> Det
 
 def overlaps(boxes: Array, others: Array) -> Array:
     """Intersection over union of (n, 4) with (m, 4) boxes; shape (n, m)."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(high - low, 0.0, None).prod(axis=2)
-    areas = np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None).prod(axis=1)
-    other_areas = np.clip(others[:, 2:] - others[:, :2], 0.0, None).prod(axis=1)
-    union = areas[:, None] + other_areas[None] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))
+    # A column for each coordinate: pairs in the last axis would cost NumPy several times more.
+    x0, y0, x1, y1 = boxes.T[:, :, None]
+    u0, v0, u1, v1 = others.T[:, None]
+    wide = np.maximum(np.minimum(x1, u1) - np.maximum(x0, u0), 0.0)
+    shared = wide * np.maximum(np.minimum(y1, v1) - np.maximum(y0, v0), 0.0)
+    areas = np.maximum(x1 - x0, 0.0) * np.maximum(y1 - y0, 0.0)
+    other_areas = np.maximum(u1 - u0, 0.0) * np.maximum(v1 - v0, 0.0)
+    return np.asarray(shared / np.maximum(areas + other_areas - shared, 1e-9))
 
 
 def merge(boxes: Array, landmarks: Array, scores: Array) -> Candidates:
@@ -199,19 +207,22 @@ def merge(boxes: Array, landmarks: Array, scores: Array) -> Candidates:
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     # From the union: shared area = iou (a + b) / (1 + iou).
     inside = shared / (1 + shared) * (areas[:, None] + areas[None]) / np.maximum(areas[None], 1e-9)
+    alike = (shared >= 0.6) & (scores[None] >= 0.5 * scores[:, None])
+    np.fill_diagonal(alike, True)
+    apart = (shared < OVERLAP) & (inside < CONTAINED)
+    np.fill_diagonal(apart, False)
     free = np.ones(len(scores), bool)
     kept: list[int] = []
     merged_boxes, merged_landmarks = boxes.copy(), landmarks.copy()
     for i in range(len(scores)):
         if not free[i]:
             continue
-        same = free & (shared[i] >= 0.6) & (scores >= 0.5 * scores[i])
-        same[i] = True
-        weight = scores[same] / scores[same].sum()
-        merged_boxes[i] = weight @ boxes[same]
-        merged_landmarks[i] = np.tensordot(weight, landmarks[same], axes=1)
-        free &= (shared[i] < OVERLAP) & (inside[i] < CONTAINED)
-        free[i] = False
+        same = np.flatnonzero(free & alike[i])
+        if len(same) > 1:
+            weight = scores[same] / scores[same].sum()
+            merged_boxes[i] = weight @ boxes[same]
+            merged_landmarks[i] = np.tensordot(weight, landmarks[same], axes=1)
+        free &= apart[i]
         kept.append(i)
     return merged_boxes[kept], merged_landmarks[kept], scores[kept]
 

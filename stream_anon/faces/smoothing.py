@@ -59,7 +59,7 @@ class Sight:
     @property
     def size(self) -> float:
         """Geometric mean of the box's sides."""
-        return 2.0 * float(np.sqrt(self.half[0] * self.half[1]))
+        return 2.0 * math.sqrt(self.half[0] * self.half[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +164,7 @@ class Trajectory:
         template = _template(sight, picture)
         span = max(1e-9, sight.seconds - before.seconds)
         back: dict[int, Spot] = {}
-        astray = not self.followed or float(np.linalg.norm(drift)) > 0.35 * size
+        astray = not self.followed or _length(drift) > 0.35 * size
         if astray:
             velocity = -(sight.centre - before.centre) / span
             back = _followed(template, sight, between, velocity, "interpolated")
@@ -333,17 +333,21 @@ def _settle(
     arc = 4 * share * (1 - share)
     if back is None:
         centre = ahead.centre + share * drift
-        doubt = 0.04 * size + 0.35 * arc * float(np.linalg.norm(drift))
+        doubt = 0.04 * size + 0.35 * arc * _length(drift)
         return Spot(ahead.seconds, centre, ahead.score, doubt, "interpolated")
     known = [
         (spot.centre, weight)
         for spot, weight in ((ahead, 1 - share), (back, share))
         if spot.score >= motion.GOOD
     ] or [(straight, 1.0)]
-    weight = np.array([w + 1e-6 for _, w in known])
-    centre = np.tensordot(weight / weight.sum(), np.array([c for c, _ in known]), axes=1)
+    total = sum(weight + 1e-6 for _, weight in known)
+    centre = sum(((weight + 1e-6) / total * c for c, weight in known), np.zeros(2))
     others = [c for c, _ in known] + ([straight] if len(known) < 2 else [])
-    apart = max(float(np.linalg.norm(other - centre)) for other in others)
+    apart = max(_length(other - centre) for other in others)
     doubt = min(MOST_DOUBT * size, 0.05 * size + 0.6 * apart + 0.1 * arc * size)
     score = max(ahead.score, back.score)
     return Spot(ahead.seconds, centre, score, doubt, "interpolated")
+
+
+def _length(way: Array) -> float:
+    return math.hypot(*way.tolist())

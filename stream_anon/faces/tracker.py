@@ -7,6 +7,7 @@ nothing is followed, held or looked back across it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -231,13 +232,17 @@ class Tracker:
         )
         for row, column in pairs:
             track = tracks[row]
-            since = [seen for seen in reversed(self._seen) if seen.index > track.last.index]
+            since = self._since(track.last.index)
             track.see(sight_of(faces[column], now.index, now.seconds), now, since)
         rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
         return (
             [track for k, track in enumerate(tracks) if k not in rows],
             [face for k, face in enumerate(faces) if k not in columns],
         )
+
+    def _since(self, index: int) -> Iterator[Seen]:
+        """The pictures after this one that are still known, latest first."""
+        return itertools.takewhile(lambda seen: seen.index > index, reversed(self._seen))
 
     def _close(self, seconds: float) -> None:
         """End tracks that were not seen for longer than ``bridge`` or have left the picture."""
@@ -284,25 +289,35 @@ class Tracker:
 
     def _paint(self, places: list[tuple[int, Place]]) -> list[TrackedFace]:
         """Grow the places and find their transforms; none for those outside the picture."""
-        found = []
-        for number, place in places:
-            unsure = UNSURE * max(0.0, 1.0 - place.score / SURE)
-            half = place.half * (1.0 + self.config.margin + unsure) + place.doubt
-            box = np.concatenate([place.centre - half, place.centre + half])
-            if not self._outside(box):
-                points = None if place.points is None else place.centre + place.points * place.half
-                found.append((number, place, box, points))
-        if not found:
+        if not places:
             return []
-        found.sort(key=lambda one: one[0])
-        transforms = align_all(
-            np.array([box for _, _, box, _ in found]),
-            np.array([_UNKNOWN if points is None else points for _, _, _, points in found]),
-            self._turns,
-        )
+        places.sort(key=lambda one: one[0])
+        known = [place for _, place in places]
+        centres = np.array([place.centre for place in known])
+        halves = np.array([place.half for place in known])
+        scores = np.array([place.score for place in known])
+        doubts = np.array([place.doubt for place in known])
+        points = np.array([_UNKNOWN if p.points is None else p.points for p in known])
+        points = centres[:, None] + points * halves[:, None]
+        unsure = UNSURE * np.maximum(0.0, 1.0 - scores / SURE)
+        halves = halves * (1.0 + self.config.margin + unsure)[:, None] + doubts[:, None]
+        boxes = np.concatenate([centres - halves, centres + halves], axis=1)
+        inside = (boxes[:, 2:] > 0).all(axis=1)
+        inside &= (boxes[:, :2] < (self.width, self.height)).all(axis=1)
+        kept = np.flatnonzero(inside)
+        if not len(kept):
+            return []
+        transforms = align_all(boxes[kept], points[kept], self._turns)
         return [
-            TrackedFace(number, transform, box, points, place.origin, place.score)
-            for (number, place, box, points), transform in zip(found, transforms, strict=True)
+            TrackedFace(
+                places[k][0],
+                transform,
+                boxes[k],
+                None if known[k].points is None else points[k],
+                known[k].origin,
+                known[k].score,
+            )
+            for k, transform in zip(kept.tolist(), transforms, strict=True)
         ]
 
     def _outside(self, box: Array) -> bool:

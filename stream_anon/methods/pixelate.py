@@ -10,8 +10,16 @@ import numpy as np
 
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
+from stream_anon.methods.masks import at_least_minimum
 
 CELL_PIXELS = 8
+"""Pixels of a new face for each cell: their edges are about that sharp."""
+
+READ_PIXELS = 4
+"""Pixels that are read for each cell of an old face; a cell's mean needs no more."""
+
+READ_LEAST = 16
+"""Side of what is read of an old face, at least: to tell whether the new one differs from it."""
 
 LEAST_CELL = 14.0
 """Side of a cell in pixels of the picture, at least. Cells of a small face that are as fine as a
@@ -35,7 +43,8 @@ class Pixelate(Method):
 
     def __init__(self, cells: int = 8) -> None:
         self._cells = cells
-        self.crop_size = cells * CELL_PIXELS
+        self.crop_size = max(READ_LEAST, cells * READ_PIXELS)
+        self._side = cells * CELL_PIXELS
 
     def cells(self, size: float) -> int:
         """Cells across the face frame for a face of ``size`` pixels, at least 2."""
@@ -43,10 +52,11 @@ class Pixelate(Method):
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
-        result = np.empty_like(crops)
-        whole = (self.crop_size, self.crop_size)
+        result = np.empty((len(crops), self._side, self._side, 3), np.uint8)
+        whole = (self._side, self._side)
         for crop, subject, out in zip(crops, subjects, result, strict=True):
             cells = self.cells(subject.size)
             small = cv2.resize(crop, (cells, cells), interpolation=cv2.INTER_AREA)
             cv2.resize(small, whole, dst=out, interpolation=cv2.INTER_NEAREST)
-        return Rendered(result)
+        # Of the new faces' own side, so that both are warped back in one go.
+        return Rendered(result, at_least_minimum(None, len(crops), self._side))

@@ -275,16 +275,25 @@ def unchanged(before: Pixels, after: Pixels) -> NDArray[np.bool_]:
         cells of ``128 / COARSE`` units, is below ``UNCHANGED_LEVELS``. A flat face that a mosaic
         hardly changes is reported as well; the solid cover it then gets costs nothing.
     """
-    inside = minimum_interior(COARSE)
-    result = np.empty(len(before), np.bool_)
-    for i, (old, new) in enumerate(zip(before, after, strict=True)):
-        change = cv2.absdiff(_coarse(old), _coarse(new))
-        result[i] = float(change[inside].mean()) < UNCHANGED_LEVELS
-    return result
+    if not len(before):
+        return np.zeros(0, np.bool_)
+    change = cv2.absdiff(_coarse(before), _coarse(after)).reshape(len(before), -1, 3)
+    inside = change[:, np.flatnonzero(minimum_interior(COARSE))]
+    return np.asarray(inside.mean(axis=(1, 2), dtype=np.float64) < UNCHANGED_LEVELS)
 
 
-def _coarse(crop: Pixels) -> Pixels:
-    return np.asarray(cv2.resize(crop, (COARSE, COARSE), interpolation=cv2.INTER_AREA), np.uint8)
+def _coarse(crops: Pixels) -> Pixels:
+    """Averages of (n, s, s, 3) as one (n * COARSE, COARSE, 3) picture."""
+    count, side = crops.shape[:2]
+    if side % COARSE == 0:
+        # Whole cells: one picture under the other, none reaches into the next.
+        stack = crops.reshape(count * side, side, 3)
+        size = (COARSE, count * COARSE)
+        return np.asarray(cv2.resize(stack, size, interpolation=cv2.INTER_AREA), np.uint8)
+    coarse = np.empty((count, COARSE, COARSE, 3), np.uint8)
+    for crop, out in zip(crops, coarse, strict=True):
+        cv2.resize(crop, (COARSE, COARSE), dst=out, interpolation=cv2.INTER_AREA)
+    return coarse.reshape(count * COARSE, COARSE, 3)
 
 
 def _cause(error: BaseException) -> str:

@@ -51,6 +51,21 @@ class Progress:
     seconds: float
 
 
+class _Span:
+    """A track as it is counted: plain, since every face of every picture comes by here.
+
+    Args:
+        stream: of the track.
+        here: time stamp and seconds of its first picture.
+    """
+
+    __slots__ = ("first", "last", "pictures", "stream")
+
+    def __init__(self, stream: int, here: tuple[int, float]) -> None:
+        self.stream, self.pictures = stream, 0
+        self.first = self.last = here
+
+
 class Pipeline:
     """Runs one input through the gate into one output.
 
@@ -79,6 +94,7 @@ class Pipeline:
         self._lanes: dict[int, Lane] = {}
         self._numbers = itertools.count(1)
         self._outcome = Outcome()
+        self._spans: dict[int, _Span] = {}
         self._faces = 0
         self._seconds = 0.0
 
@@ -205,24 +221,27 @@ class Pipeline:
         pictures.output += 1
         pictures.covered += bool(item.faces) or stepped_down
         self._faces += len(item.faces)
+        here = picture.pts, picture.seconds
         self._seconds = picture.seconds
         for face in item.faces:
-            track = self._outcome.tracks.get(face.track)
-            if track is None:
-                track = self._outcome.tracks[face.track] = TrackPart(
-                    track=face.track,
-                    stream=picture.stream,
-                    first_pts=picture.pts,
-                    last_pts=picture.pts,
-                    first_seconds=picture.seconds,
-                    last_seconds=picture.seconds,
-                    pictures=0,
-                )
-            track.last_pts, track.last_seconds = picture.pts, picture.seconds
-            track.pictures += 1
+            span = self._spans.get(face.track)
+            if span is None:
+                span = self._spans[face.track] = _Span(picture.stream, here)
+            span.last = here
+            span.pictures += 1
 
     def _finish(self) -> None:
         outcome, steps = self._outcome, self._compositor.steps
+        for number, span in self._spans.items():
+            outcome.tracks[number] = TrackPart(
+                track=number,
+                stream=span.stream,
+                first_pts=span.first[0],
+                last_pts=span.last[0],
+                first_seconds=span.first[1],
+                last_seconds=span.last[1],
+                pictures=span.pictures,
+            )
         outcome.pictures.looked_at = sum(lane.looked_at for lane in self._lanes.values())
         outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
         outcome.pictures.faces_stepped_down = steps.faces

@@ -40,7 +40,8 @@ class Picture(ABC):
     @property
     def seconds(self) -> float:
         """Presentation time in seconds."""
-        return float(self.pts * self.time_base)
+        # What float(pts * time_base) gives, without making a Fraction for every face.
+        return self.pts * self.time_base.numerator / self.time_base.denominator
 
     @property
     @abstractmethod

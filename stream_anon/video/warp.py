@@ -5,9 +5,7 @@ All transforms map *destination* samples to *source* samples, centres at integer
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,8 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Matrix = NDArray[np.float64]
-
-Box = tuple[float, float, float, float]
+Counts = NDArray[np.int64]
 
 _MARGIN = 2
 
@@ -31,63 +28,128 @@ def frame_from_crop(size: int, extent: float) -> tuple[float, float]:
     return a, 0.5 * a - 0.5
 
 
-def compose(outer: Matrix, inner: Matrix) -> Matrix:
-    """The (2, 3) transform that applies ``inner`` first."""
-    out = outer[:, :2] @ inner
-    out[:, 2] += outer[:, 2]
+def inverse(matrices: Matrix) -> Matrix:
+    """Of (..., 2, 3) transforms.
+
+    Raises:
+        ValueError: one is singular or not finite.
+    """
+    a, b, c = matrices[..., 0, 0], matrices[..., 0, 1], matrices[..., 0, 2]
+    d, e, f = matrices[..., 1, 0], matrices[..., 1, 1], matrices[..., 1, 2]
+    with np.errstate(invalid="ignore", over="ignore"):
+        det = a * e - b * d
+        if not np.isfinite(det + c + f).all() or (np.abs(det) < 1e-12).any():
+            raise ValueError("a transform is singular or not finite")
+    out = np.empty(matrices.shape)
+    out[..., 0, 0], out[..., 0, 1], out[..., 0, 2] = e / det, -b / det, (b * f - c * e) / det
+    out[..., 1, 0], out[..., 1, 1], out[..., 1, 2] = -d / det, a / det, (c * d - a * f) / det
     return out
 
 
-def inverse(matrix: Matrix) -> Matrix:
-    """Of a (2, 3) transform.
+def before(matrices: Matrix, scale: Matrix, shift: Matrix) -> Matrix:
+    """(n, 2, 3) transforms after p -> scale p + shift, each (2,) or (n, 2): x and y."""
+    scale, shift = np.broadcast_arrays(scale, shift)
+    out = np.empty(matrices.shape)
+    out[:, :, :2] = matrices[:, :, :2] * scale[..., None, :]
+    out[:, :, 2] = (matrices[:, :, :2] * shift[..., None, :]).sum(axis=2) + matrices[:, :, 2]
+    return out
 
-    Raises:
-        ValueError: it is singular or not finite.
+
+def after(matrices: Matrix, scale: Matrix, shift: Matrix) -> Matrix:
+    """(n, 2, 3) transforms followed by p -> scale p + shift, each (2,) or (n, 2): x and y."""
+    out = matrices * np.asarray(scale)[..., None]
+    out[:, :, 2] += shift
+    return out
+
+
+def bounds(matrices: Matrix, low: Matrix, high: Matrix) -> tuple[Matrix, Matrix]:
+    """Bounding boxes of rectangles' images.
+
+    Args:
+        matrices: (n, 2, 3).
+        low, high: (n, 2) corners, x and y.
+
+    Returns:
+        Their lowest and highest corners, (n, 2) each.
     """
-    (a, b, c), (d, e, f) = matrix.tolist()
-    det = a * e - b * d
-    if not math.isfinite(det + c + f) or abs(det) < 1e-12:
-        raise ValueError("a transform is singular or not finite")
-    return np.array(
-        [
-            [e / det, -b / det, (b * f - c * e) / det],
-            [-d / det, a / det, (c * d - a * f) / det],
-        ]
+    one, two = matrices[:, :, :2] * low[:, None], matrices[:, :, :2] * high[:, None]
+    shift = matrices[:, :, 2]
+    return np.minimum(one, two).sum(axis=2) + shift, np.maximum(one, two).sum(axis=2) + shift
+
+
+class Reading(NamedTuple):
+    """What is read of a plane for one destination, and how; made by ``readings``.
+
+    Attributes:
+        x0, y0, x1, y1: samples of the source.
+        step_x, step_y: of which so many are averaged first.
+        matrix: (2, 3), destination to the averaged samples.
+        width, height: of the destination.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    step_x: int
+    step_y: int
+    matrix: Matrix
+    width: int
+    height: int
+
+
+def readings(matrices: Matrix, sizes: Counts, source: tuple[int, ...]) -> list[Reading]:
+    """Plan many resamplings at once: in NumPy on all of them, since one by one it costs as much
+    as the resampling.
+
+    Args:
+        matrices: (n, 2, 3), destination to source.
+        sizes: (n, 2) widths and heights of the destinations, at least 1.
+        source: shape of the planes that are read, height and width first.
+    """
+    size = sizes.astype(np.float64)
+    # How far the source moves for one destination sample, along each of its axes.
+    steps = np.maximum(1.0, np.rint(np.hypot(matrices[:, :, 0], matrices[:, :, 1])))
+    low, high = bounds(matrices, np.zeros_like(size), size - 1.0)
+    length = np.array([source[1], source[0]], np.float64)
+    start = np.minimum(np.floor(np.maximum(low - _MARGIN * steps, 0.0)), length - 1.0)
+    stop = np.ceil(np.minimum(high + _MARGIN * steps, length - 1.0)) + 1.0
+    stop = np.maximum(np.minimum(stop, length), start + 1.0)
+    # A step beyond the plane averages all of it, as one of the plane's length does.
+    steps = np.minimum(steps, stop - start)
+    # Whole steps where the plane goes on, so that nothing need be filled up.
+    stop = np.minimum(start + np.ceil((stop - start) / steps) * steps, length)
+    local = after(matrices, 1.0 / steps, (0.5 - start) / steps - 0.5)
+    spans = np.concatenate([start, stop, steps, size], axis=1).astype(np.int64).tolist()
+    return [
+        Reading(x0, y0, x1, y1, step_x, step_y, matrix, width, height)
+        for (x0, y0, x1, y1, step_x, step_y, width, height), matrix in zip(
+            spans, local, strict=True
+        )
+    ]
+
+
+def read(source: Array, reading: Reading, border: int = cv2.BORDER_REPLICATE) -> Array:
+    """Resample a region as planned; see ``sample``."""
+    x0, y0, x1, y1, step_x, step_y, matrix, width, height = reading
+    region = source[y0:y1, x0:x1]
+    if step_x > 1 or step_y > 1:
+        fill_x, fill_y = -(x1 - x0) % step_x, -(y1 - y0) % step_y
+        if fill_x or fill_y:
+            region = cv2.copyMakeBorder(region, 0, fill_y, 0, fill_x, border, value=0)
+        size = (region.shape[1] // step_x, region.shape[0] // step_y)
+        region = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
+    return cv2.warpAffine(
+        region,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=border,
     )
-
-
-def scaled(matrix: Matrix, ax: float, bx: float, ay: float, by: float) -> Matrix:
-    """``matrix`` followed by x -> ax x + bx and y -> ay y + by."""
-    return np.array(
-        [
-            [matrix[0, 0] * ax, matrix[0, 1] * ax, matrix[0, 2] * ax + bx],
-            [matrix[1, 0] * ay, matrix[1, 1] * ay, matrix[1, 2] * ay + by],
-        ]
-    )
-
-
-def bounds(matrix: Matrix, x0: float, y0: float, x1: float, y1: float) -> Box:
-    """Bounding box (x0, y0, x1, y1) of a rectangle's image."""
-    xs = [matrix[0, 0] * x + matrix[0, 1] * y for x in (x0, x1) for y in (y0, y1)]
-    ys = [matrix[1, 0] * x + matrix[1, 1] * y for x in (x0, x1) for y in (y0, y1)]
-    return (
-        min(xs) + matrix[0, 2],
-        min(ys) + matrix[1, 2],
-        max(xs) + matrix[0, 2],
-        max(ys) + matrix[1, 2],
-    )
-
-
-def _span(low: float, high: float, step: int, length: int) -> tuple[int, int]:
-    """Samples to read along one axis: clipped to the plane, at least one of them."""
-    start = math.floor(max(low - _MARGIN * step, 0.0))
-    stop = math.ceil(min(high + _MARGIN * step, length - 1.0)) + 1
-    start = min(start, length - 1)
-    return start, max(min(stop, length), start + 1)
 
 
 def sample(
-    source: Array | Sequence[Array],
+    source: Array,
     matrix: Matrix,
     width: int,
     height: int,
@@ -99,8 +161,8 @@ def sample(
     are averaged first, so that nothing aliases.
 
     Args:
-        source: (h, w) or (h, w, c), uint8 or uint16; or c planes of (h, w), which are
-            resampled together.
+        source: (h, w) or (h, w, c), uint8 or uint16. OpenCV 5 takes longer for two or three
+            channels than for one or four.
         matrix: (2, 3), destination to source.
         width, height: of the destination.
         border: OpenCV's border mode; with ``BORDER_CONSTANT`` the outside is 0.
@@ -108,31 +170,8 @@ def sample(
     Returns:
         (height, width) or (height, width, c) of the source's type.
     """
-    m = matrix
-    # How far the source moves for one destination sample, along each of its axes.
-    step_x = max(1, round(math.hypot(m[0, 0], m[0, 1])))
-    step_y = max(1, round(math.hypot(m[1, 0], m[1, 1])))
-    low_x, low_y, high_x, high_y = bounds(m, 0, 0, width - 1, height - 1)
-    planes = [source] if isinstance(source, np.ndarray) else source
-    x0, x1 = _span(low_x, high_x, step_x, planes[0].shape[1])
-    y0, y1 = _span(low_y, high_y, step_y, planes[0].shape[0])
-    regions = [plane[y0:y1, x0:x1] for plane in planes]
-    region = regions[0] if len(regions) == 1 else cv2.merge(regions)
-    if step_x > 1 or step_y > 1:
-        fill_x, fill_y = -(x1 - x0) % step_x, -(y1 - y0) % step_y
-        if fill_x or fill_y:
-            region = cv2.copyMakeBorder(region, 0, fill_y, 0, fill_x, border, value=0)
-        size = (region.shape[1] // step_x, region.shape[0] // step_y)
-        region = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
-    a, b = 1.0 / step_x, 1.0 / step_y
-    local = scaled(m, a, (0.5 - x0) * a - 0.5, b, (0.5 - y0) * b - 0.5)
-    return cv2.warpAffine(
-        region,
-        local,
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=border,
-    )
+    plan = readings(matrix[None], np.array([[width, height]]), source.shape)
+    return read(source, plan[0], border)
 
 
 def max_pool(mask: Array, sub_x: int, sub_y: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from fractions import Fraction
 from typing import Any
@@ -26,14 +25,16 @@ from stream_anon.video.planes import (
     ycc_to_rgb,
 )
 from stream_anon.video.warp import (
+    Counts,
+    after,
+    before,
     blend,
     bounds,
-    compose,
     frame_from_crop,
     inverse,
     max_pool,
-    sample,
-    scaled,
+    read,
+    readings,
 )
 
 
@@ -131,24 +132,31 @@ class YuvPicture(Picture):
             ValueError: a transform is singular or not finite.
         """
         transforms = _checked(transforms)
-        layout, planes = self._layout, self._planes()
+        layout, planes, count = self._layout, self._planes(), len(transforms)
+        if not count:
+            return np.empty((0, size, size, 3), np.uint8)
         a, b = frame_from_crop(size, extent)
+        to_picture = before(inverse(transforms), np.full(2, a), np.full(2, b))
+        sizes = np.full((count, 2), size)
+        luma = readings(to_picture, sizes, planes[0].shape)
         shift = layout.depth - 8
-        ycc = np.full((len(transforms) * size, size, 3), 128, layout.dtype)
-        if shift:
-            ycc <<= shift
-        for n, transform in enumerate(transforms):
-            to_picture = compose(inverse(transform), np.array([[a, 0.0, b], [0.0, a, b]]))
-            out = ycc[n * size : (n + 1) * size]
-            out[:, :, 0] = sample(planes[0], to_picture, size, size)
-            if layout.chroma:
-                to_chroma = _to_chroma(to_picture, layout)
-                out[:, :, 1:] = sample(planes[1:3], to_chroma, size, size)
+        ycc: Array
+        if layout.chroma:
+            scale = 1.0 / np.array([1 << layout.sub_x, 1 << layout.sub_y])
+            to_chroma = after(to_picture, scale, 0.5 * scale - 0.5)
+            chroma = readings(to_chroma, sizes, planes[1].shape)
+            ycc = np.empty((count, size, size, 3), layout.dtype)
+            for out, one, two in zip(ycc, luma, chroma, strict=True):
+                cv2.merge([read(p, r) for p, r in zip(planes, (one, two, two), strict=True)], out)
+        else:
+            ycc = np.full((count, size, size, 3), 128 << shift, layout.dtype)
+            for out, one in zip(ycc, luma, strict=True):
+                out[:, :, 0] = read(planes[0], one)
         matrix = ycc_to_rgb(self._colorspace, self._full, layout.depth)
-        rgb: Array = cv2.transform(ycc, matrix) if len(ycc) else ycc
+        rgb: Array = cv2.transform(ycc.reshape(count * size, size, 3), matrix)
         if shift:
             rgb = np.minimum(rgb, 255).astype(np.uint8)
-        return rgb.reshape(len(transforms), size, size, 3)
+        return rgb.reshape(count, size, size, 3)
 
     def paste(self, crops: Pixels, masks: Pixels, transforms: Transforms, extent: float) -> None:
         """Blend crops back in place, where their masks say; see ``Picture.paste``.
@@ -162,70 +170,78 @@ class YuvPicture(Picture):
         _check_patches(crops, masks, len(transforms))
         if not len(transforms):
             return
-        layout = self._layout
         size, grid = crops.shape[1], masks.shape[1]
-        matrix = rgb_to_ycc(self._colorspace, self._full, layout.depth)
-        pixels = crops.reshape(len(crops) * size, size, 3).astype(layout.dtype, copy=False)
-        ycc = cv2.transform(pixels, matrix).reshape(len(crops), size, size, 3)
-        luma, chroma = np.ascontiguousarray(ycc[..., 0]), np.ascontiguousarray(ycc[..., 1:])
-        a, b = frame_from_crop(size, extent)
-        to_crop = np.array([[1.0 / a, 0.0, -b / a], [0.0, 1.0 / a, -b / a]])
         a, b = frame_from_crop(grid, extent)
-        to_mask = np.array([[1.0 / a, 0.0, -b / a], [0.0, 1.0 / a, -b / a]])
-        for n, transform in enumerate(transforms):
-            self._paste_one(
-                luma[n],
-                chroma[n],
-                masks[n],
-                compose(to_crop, transform),
-                compose(to_mask, transform),
-            )
-
-    def _paste_one(
-        self, luma: Array, chroma: Array, mask: Pixels, to_crop: Matrix, to_mask: Matrix
-    ) -> None:
-        """Blend one crop, (s, s) and (s, s, 2); transforms map luma samples to its samples and
-        to the mask's."""
+        to_mask = after(transforms, np.full(2, 1.0 / a), np.full(2, -b / a))
+        kept, corners, ends = self._regions(inverse(to_mask), masks)
+        if not len(kept):
+            return
+        self._writable_planes()
         layout = self._layout
-        block_x, block_y = 1 << layout.sub_x, 1 << layout.sub_y
-        left, top, wide, high = cv2.boundingRect(mask)
-        if wide == 0:
-            return
-        low_x, low_y, high_x, high_y = bounds(
-            inverse(to_mask), left - 1.5, top - 1.5, left + wide + 0.5, top + high + 0.5
-        )
-        x0 = max(math.floor(max(low_x - 1.0, 0.0)), 0) // block_x * block_x
-        y0 = max(math.floor(max(low_y - 1.0, 0.0)), 0) // block_y * block_y
-        x1 = math.ceil(min(high_x + 1.0, self.width - 1.0)) + 1
-        y1 = math.ceil(min(high_y + 1.0, self.height - 1.0)) + 1
-        if x1 <= x0 or y1 <= y0:
-            return
-        planes = self._writable_planes()
+        matrix = rgb_to_ycc(self._colorspace, self._full, layout.depth)
+        pixels = crops[kept].reshape(len(kept) * size, size, 3).astype(layout.dtype, copy=False)
+        ycc = cv2.transform(pixels, matrix).reshape(-1, size, size, 3)
+        one, corner = np.ones(2), corners.astype(np.float64)
         # Whole chroma blocks: the last block of an odd side hangs over the picture's edge.
-        blocks_x, blocks_y = -(-(x1 - x0) // block_x), -(-(y1 - y0) // block_y)
-        shift = np.array([x0, y0], np.float64)
-        local = to_mask.copy()
-        local[:, 2] += local[:, :2] @ shift
-        alpha = sample(mask, local, blocks_x * block_x, blocks_y * block_y, cv2.BORDER_CONSTANT)
-        local = to_crop.copy()
-        local[:, 2] += local[:, :2] @ shift
-        rows, columns = min(len(alpha), self.height - y0), min(alpha.shape[1], self.width - x0)
-        new = sample(luma, local, columns, rows)
-        blend(planes[0][y0 : y0 + rows, x0 : x0 + columns], new, alpha[:rows, :columns])
+        block = np.array([1 << layout.sub_x, 1 << layout.sub_y])
+        blocks = -((corners - ends) // block)
+        a, b = frame_from_crop(size, extent)
+        to_crop = after(transforms[kept], np.full(2, 1.0 / a), np.full(2, -b / a))
+        news = readings(before(to_crop, one, corner), blocks * block, (size, size))
+        # A mask of the crop's own size is warped along with it, unless it is cut off by the
+        # frame: beyond that a crop goes on, a mask does not.
+        joined = size == grid and not (masks[:, [0, -1]].any() or masks[:, :, [0, -1]].any())
+        alphas = []
+        if not joined:
+            alphas = readings(before(to_mask[kept], one, corner), blocks * block, (grid, grid))
+        nothing = np.zeros((size, size), layout.dtype)
+        for n, (x, y) in enumerate(corners.tolist()):
+            mask = masks[kept[n]]
+            patch = cv2.merge([ycc[n], mask.astype(layout.dtype) if joined else nothing])
+            new, *colours, alpha = cv2.split(read(patch, news[n]))
+            if not joined:
+                alpha = read(mask, alphas[n], cv2.BORDER_CONSTANT)
+            self._blend(x, y, new, colours, alpha)
+
+    def _blend(self, x: int, y: int, new: Array, colours: list[Array], alpha: Array) -> None:
+        """Blend one region at (x, y), all of it in luma samples and whole chroma blocks."""
+        layout, planes = self._layout, self._planes()
+        rows, columns = min(len(new), self.height - y), min(new.shape[1], self.width - x)
+        target = planes[0][y : y + rows, x : x + columns]
+        blend(target, new[:rows, :columns], alpha[:rows, :columns])
         if not layout.chroma:
             return
         # Blocks that hang over the edge take their mask from the part that is inside.
         alpha[rows:], alpha[:, columns:] = 0, 0
         alpha = max_pool(alpha, layout.sub_x, layout.sub_y)
-        # A chroma sample stands in the middle of its block.
-        to_luma = np.array(
-            [[block_x, 0.0, (block_x - 1) / 2.0], [0.0, block_y, (block_y - 1) / 2.0]]
-        )
-        local = compose(local, to_luma)
-        cx, cy = x0 >> layout.sub_x, y0 >> layout.sub_y
-        new = sample(chroma, local, blocks_x, blocks_y)
-        for number, plane in enumerate(planes[1:3]):
-            blend(plane[cy : cy + blocks_y, cx : cx + blocks_x], new[..., number], alpha)
+        rows, columns = alpha.shape
+        x, y = x >> layout.sub_x, y >> layout.sub_y
+        for plane, colour in zip(planes[1:3], colours, strict=True):
+            # A chroma sample stands in the middle of its block.
+            new = cv2.resize(colour, (columns, rows), interpolation=cv2.INTER_AREA)
+            blend(plane[y : y + rows, x : x + columns], new, alpha)
+
+    def _regions(self, to_picture: Matrix, masks: Pixels) -> tuple[Counts, Counts, Counts]:
+        """Where masks are in the picture.
+
+        Args:
+            to_picture: (n, 2, 3) from masks' pixels to luma samples.
+            masks: (n, m, m).
+
+        Returns:
+            Numbers of those that touch the picture, and their regions' first samples, the first
+            of a chroma block, and the ends, (n, 2) each, x and y.
+        """
+        boxes = np.array([cv2.boundingRect(mask) for mask in masks], np.float64)
+        first, size = boxes[:, :2], boxes[:, 2:]
+        low, high = bounds(to_picture, first - 1.5, first + size + 0.5)
+        whole = np.array([self.width, self.height], np.float64)
+        starts = np.floor(np.clip(low - 1.0, 0.0, whole)).astype(np.int64)
+        block = np.array([1 << self._layout.sub_x, 1 << self._layout.sub_y])
+        starts = starts // block * block
+        ends = np.ceil(np.clip(high + 1.0, -1.0, whole - 1.0)).astype(np.int64) + 1
+        kept = np.flatnonzero((size > 0).all(axis=1) & (starts < ends).all(axis=1))
+        return kept, starts[kept], ends[kept]
 
     def pixelate(self, blocks: int) -> None:
         """Replace the whole picture by about ``blocks`` block averages along its longer side.
@@ -291,11 +307,6 @@ class YuvPicture(Picture):
             self._frame.make_writable()
             self._writable = True
         return self._planes()
-
-
-def _to_chroma(to_picture: Matrix, layout: Layout) -> Matrix:
-    a, b = 1.0 / (1 << layout.sub_x), 1.0 / (1 << layout.sub_y)
-    return scaled(to_picture, a, 0.5 * a - 0.5, b, 0.5 * b - 0.5)
 
 
 def _checked(transforms: Transforms) -> Transforms:

@@ -55,6 +55,34 @@ def test_what_was_left_open_is_told(clip, tmp_path: Path, capsys) -> None:
     assert recall.main([*arguments, "--least", "0.8"]) == 0
 
 
+def test_a_clip_is_measured_again_begun_later(
+    clip, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, truth, pictures = clip
+    begun = []
+
+    def redact(clip: Path, target: Path, method: str, start: float | None = None) -> None:
+        begun.append(start)
+        late = 0 if start is None else round(start * 25 + 0.5)
+        painted = [255 - picture for picture in pictures[late:]]
+        if late == 2:
+            painted = pictures[late:]
+        write(target, painted)
+
+    monkeypatch.setattr(recall, "_redact", redact)
+    arguments = [str(path), str(truth), "--least", "0.9"]
+    assert recall.main([*arguments, "--phases", "2"]) == 0
+    assert begun == [None, pytest.approx(0.02)]
+    assert recall.main([*arguments, "--phases", "3"]) == 1
+    text = capsys.readouterr().out
+    assert "| 1 | 4 | 4 | none |" in text
+    assert "| 2 | 2 | 0 | 2/1, 2/0 |" in text
+    assert recall.main([*arguments, "--phases", "4"]) == 1
+    assert "fewer than 4 pictures" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        recall.main([*arguments, "--phases", "2", "--transcode"])
+
+
 def test_an_unchanged_file_covers_nobody(clip) -> None:
     path, truth, _ = clip
     assert recall.measure(path, path, recall.read_truth(truth)).covered == 0

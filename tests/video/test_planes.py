@@ -410,3 +410,26 @@ def test_sampling_reads_no_more_than_it_needs():
     source = np.zeros((4000, 4000), np.uint8)
     out = sample(source, np.array([[1.0, 0.0, 3990.0], [0.0, 1.0, -5.0]]), 20, 20)
     assert out.shape == (20, 20)
+
+
+def test_a_mask_goes_with_its_crop_or_alone_to_the_same_place():
+    crops = np.full((1, 48, 48, 3), 230, np.uint8)
+    where = transform(70.0, 60.0, 50.0, 0.3)
+    painted = []
+    for grid in (48, 96):
+        picture = YuvPicture(noise_frame(160, 120, "yuv420p"))
+        picture.paste(crops, ellipse(grid), where, EXTENT)
+        painted.append(planes(picture))
+    for one, two in zip(*painted, strict=True):
+        assert (np.abs(one.astype(int) - two) > 8).mean() < 0.01
+
+
+def test_a_mask_that_the_frame_cuts_off_ends_there():
+    picture = YuvPicture(noise_frame(160, 120, "yuv420p"))
+    before = planes(picture)
+    crops, mask = np.full((1, 32, 32, 3), 230, np.uint8), np.full((1, 32, 32), 255, np.uint8)
+    picture.paste(crops, mask, transform(80.0, 60.0, 40.0), EXTENT)
+    after = planes(picture)
+    changed = np.argwhere(before[0] != after[0])
+    assert (changed.min(axis=0) >= (37, 57)).all()
+    assert (changed.max(axis=0) <= (82, 102)).all()
