@@ -68,7 +68,8 @@ def anonymise(
         # The face box fills about 92 of the frame's 128 units (YuNet's median on LFW).
         frame = IDENTITY
         if method.reach is not None:
-            frame = widen_all(IDENTITY[None], np.asarray(points[i : i + 1]), method.reach)[0]
+            frames, _ = widen_all(IDENTITY[None], np.asarray(points[i : i + 1]), method.reach)
+            frame = frames[0]
         places = apply(frame, np.asarray(points[i], np.float64))
         subject = Subject(track=track, landmarks=places, size=92.0, score=0.9)
         crop = scaled(through(pictures[i], frame), method.crop_size)[None]

@@ -72,7 +72,9 @@ def align_all(boxes: Array, landmarks: Array, turns: int = 0) -> Array:
     return _enlarge(starts, spokes, middles)
 
 
-def widen_all(transforms: Array, landmarks: Array, reach: float) -> Array:
+def widen_all(
+    transforms: Array, landmarks: Array, reach: float | Array
+) -> tuple[Array, Array]:
     """Frames about the landmarks whose minimum mask covers those of ``transforms``.
 
     A generator wants every face at the same place and size of its frame; a tracker's frames
@@ -81,10 +83,11 @@ def widen_all(transforms: Array, landmarks: Array, reach: float) -> Array:
     Args:
         transforms: (n, 2, 3), from ``align_all``.
         landmarks: (n, 5, 2) pixels; where they are NaN or fit no face the transform is kept.
-        reach: how much wider than the plain alignment the frames are at least.
+        reach: how much wider than the plain alignment the frames are at least; one or (n,).
 
     Returns:
-        (n, 2, 3) float64, picture pixels to face-frame units; finite.
+        (n, 2, 3) float64, picture pixels to face-frame units; finite. And (n,) how much wider
+        than the plain alignment they are, 1 where the transform was kept.
     """
     linear = transforms[:, :, :2]
     back = np.linalg.inv(linear)
@@ -103,7 +106,7 @@ def widen_all(transforms: Array, landmarks: Array, reach: float) -> Array:
     factor = np.where(good, np.maximum(reach, radii * _SLACK), 1.0)
     frames = starts / factor[:, None, None]
     frames[:, :, 2] = (starts[:, :, 2] - _CENTRE) / factor[:, None] + _CENTRE
-    return np.asarray(frames)
+    return np.asarray(frames), np.asarray(factor)
 
 
 def _fitted(landmarks: Array) -> tuple[Array, Mask]:

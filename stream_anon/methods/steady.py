@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from stream_anon.methods.base import Pixels, Subject
 
-CALM = 0.45
+CALM = 0.3
 """Share of the new drawing while nothing moves."""
 
 STILL = 1.0
 """Movement of the landmarks in face-frame units up to which the last drawing still serves."""
 
-STIR = 5.0
+STIR = 8.0
 """Movement from which nothing of the old drawing is left."""
 
 STALE = 3

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from stream_anon.config import FaultConfig
 from stream_anon.errors import Fault, MethodFault, PictureFault
-from stream_anon.faces.align import widen_all
 from stream_anon.faces.face import TrackedFace
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, apply
+from stream_anon.geometry import FACE_FRAME, MASK_CENTRE
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.masks import at_least_minimum, minimum_interior
+from stream_anon.pipeline.frames import Frames, subject_of
 from stream_anon.video.cleared import Cleared, Rung, claim_seal
 from stream_anon.video.picture import Picture
 
@@ -87,6 +87,7 @@ class Compositor:
         self._fault = fault
         self._draw_boxes = draw_boxes
         self._cover = Fill()
+        self._frames = Frames(method)
 
     def clear(
         self, picture: Picture, faces: Sequence[TrackedFace], doubt: Fault | None = None
@@ -117,6 +118,7 @@ class Compositor:
         """Tracks have ended: the method drops what it kept for them."""
         for track in tracks:
             self.method.forget(track)
+            self._frames.forget(track)
 
     def _pass(self, picture: Picture, faces: Sequence[TrackedFace], rung: Rung) -> Cleared:
         if self._draw_boxes:
@@ -132,13 +134,9 @@ class Compositor:
     def _paint(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         if not faces:
             return
-        transforms = frames_of(self.method, faces)
+        transforms, subjects = self._frames.of(picture, faces)
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
-        subjects = [
-            subject_of(face, picture.seconds, transform)
-            for face, transform in zip(faces, transforms, strict=True)
-        ]
         rendered = self._render(crops, subjects)
         masks = at_least_minimum(rendered.masks, len(faces))
         rejected = unchanged(crops, rendered.crops)
@@ -170,7 +168,7 @@ class Compositor:
         transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
         crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
         subjects = [
-            subject_of(face, picture.seconds, transform)
+            subject_of(face, picture.seconds, transform, face.landmarks)
             for face, transform in zip(faces, transforms, strict=True)
         ]
         rendered = self._cover.render(crops, subjects)
@@ -213,22 +211,6 @@ class Compositor:
             return below(picture, faces, reason)
         self.steps.count(rung, reason)
         return self._pass(picture, faces, rung)
-
-
-def frames_of(method: Method, faces: Sequence[TrackedFace]) -> NDArray[np.float64]:
-    """The frames (n, 2, 3) in which a method paints faces; their masks cover the tracker's."""
-    transforms = np.stack([face.transform for face in faces])
-    if method.reach is None:
-        return transforms
-    unknown = np.full((5, 2), np.nan)
-    landmarks = [unknown if face.landmarks is None else face.landmarks for face in faces]
-    return widen_all(transforms, np.stack(landmarks), method.reach)
-
-
-def subject_of(face: TrackedFace, seconds: float, transform: NDArray[np.float64]) -> Subject:
-    """What a method may know of a face tracked at ``seconds`` and cut by ``transform``."""
-    landmarks = None if face.landmarks is None else apply(transform, face.landmarks)
-    return Subject(face.track, landmarks, face.size, face.score, seconds)
 
 
 def grown(transform: NDArray[np.float64], factor: float) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ from stream_anon.errors import DetectorFault, MethodFault, PictureFault
 from stream_anon.geometry import apply, mask_radius
 from stream_anon.methods import Blur, Fill, Pixelate, Rendered
 from stream_anon.methods.base import Method
-from stream_anon.pipeline.gate import Compositor, grown, subject_of, unchanged
+from stream_anon.pipeline.frames import subject_of
+from stream_anon.pipeline.gate import Compositor, grown, unchanged
 from stream_anon.video.cleared import Rung
 from tests.fakes import MemoryPicture, noise, tracked
 
@@ -187,7 +188,7 @@ def test_unchanged_tells_the_same_face_at_another_size():
 def test_a_mosaic_keeps_only_its_averages(cells):
     crops = noise(cells * 8, cells * 8)[None]
     face = tracked(size=900.0)
-    rendered = Pixelate(cells).render(crops, [subject_of(face, 0.0, face.transform)])
+    rendered = Pixelate(cells).render(crops, [subject_of(face, 0.0, face.transform, None)])
     blocks = rendered.crops[0].reshape(cells, 8, cells, 8, 3)
     assert (blocks == blocks[:, :1, :, :1]).all()
     means = crops[0].reshape(cells, 8, cells, 8, 3).mean(axis=(1, 3))

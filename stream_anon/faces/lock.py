@@ -1,0 +1,149 @@
+"""Landmarks that move as the face moves: what a detector says now and then, what pixels say always.
+
+A detector's landmarks tremble, and between its looks they are interpolated. A face drawn by them
+swims over the head. So the motion from picture to picture is measured in the picture itself
+(Lucas & Kanade 1981, pyramids by Bouguet) and the detector's landmarks only correct it slowly:
+a complementary filter, high frequencies from flow, low ones from the detector.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.geometry import MASK_CENTRE, MASK_SEMI_AXES, apply, invert, similarity
+
+Array = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+SIDE = 64
+"""Side in pixels of the crops in which motion is measured."""
+
+EXTENT = 128.0
+"""Face-frame units that such a crop shows."""
+
+PULL = 0.12
+"""Share of the way to the detector's place, size and turn that is taken at each picture."""
+
+BEND = 0.5
+"""Likewise for what no place, size and turn explains: pose and expression."""
+
+LEAST_POINTS = 8
+"""Points that must be followed well, or the detector is believed at once."""
+
+LARGEST_ERROR = 14.0
+"""Mean absolute difference in levels of a point's window, beyond which it is lost."""
+
+FARTHEST = 14.0
+"""Distance in units between lock and detector beyond which the lock has lost the face."""
+
+_SCALE = SIDE / EXTENT
+_x, _y = np.meshgrid(np.linspace(-0.75, 0.75, 6), np.linspace(-0.75, 0.75, 8))
+_keep = np.hypot(_x, _y) < 0.9
+_GRID = np.stack(
+    [
+        MASK_CENTRE[0] + _x[_keep] * MASK_SEMI_AXES[0],
+        MASK_CENTRE[1] + _y[_keep] * MASK_SEMI_AXES[1],
+    ],
+    axis=1,
+)
+# Crop pixel k shows unit (k + 0.5) / scale - 0.5.
+_POINTS = ((_GRID + 0.5) * _SCALE - 0.5).astype(np.float32)[:, None, :]
+
+
+@dataclass(slots=True, eq=False)
+class _State:
+    crop: Pixels
+    transform: Array
+    landmarks: Array
+    seconds: float
+
+
+class LandmarkLock:
+    """Per track, the landmarks as they were and the crop they were in.
+
+    Args:
+        longest: seconds between two pictures beyond which a track begins anew.
+    """
+
+    def __init__(self, longest: float = 0.25) -> None:
+        self._longest = longest
+        self._states: dict[int, _State] = {}
+
+    def forget(self, track: int) -> None:
+        """The track has ended: its crop is dropped."""
+        self._states.pop(track, None)
+
+    def __call__(
+        self, track: int, crop: Pixels, transform: Array, landmarks: Array, seconds: float
+    ) -> Array:
+        """The landmarks to draw by.
+
+        Args:
+            track: whose.
+            crop: (64, 64) uint8 luma of the picture under ``transform``.
+            transform: (2, 3), picture pixels to face-frame units.
+            landmarks: (5, 2) pixels, from the tracker.
+            seconds: of the picture; they rise.
+
+        Returns:
+            (5, 2) pixels.
+        """
+        last = self._states.get(track)
+        locked = landmarks
+        if last is not None and 0.0 < seconds - last.seconds <= self._longest:
+            motion = follow(last.crop, crop)
+            if motion is not None:
+                there = apply(last.transform, last.landmarks)
+                locked = _pulled(apply(motion, there), apply(transform, landmarks))
+                locked = apply(invert(transform), locked)
+        self._states[track] = _State(crop, transform, locked, seconds)
+        return locked
+
+
+def _pulled(locked: Array, seen: Array) -> Array:
+    """Landmarks (5, 2) that were followed, drawn a little toward those that were seen."""
+    try:
+        way = similarity(locked, seen)
+    except ValueError:
+        return seen
+    moved = apply(way, locked)
+    if float(np.hypot(*(moved - locked).T).max()) > FARTHEST:
+        return seen
+    return np.asarray(locked + PULL * (moved - locked) + BEND * (seen - moved))
+
+
+def follow(before: Pixels, now: Pixels) -> Array | None:
+    """The similarity (2, 3), in face-frame units, by which a face moved between two crops.
+
+    Args:
+        before: (64, 64) uint8 luma.
+        now: likewise.
+
+    Returns:
+        None where too few points could be followed.
+    """
+    points, status, error = cv2.calcOpticalFlowPyrLK(
+        before, now, _POINTS, np.empty_like(_POINTS), winSize=(11, 11), maxLevel=2
+    )
+    good = (status[:, 0] > 0) & (error[:, 0] < LARGEST_ERROR)
+    if int(good.sum()) < LEAST_POINTS:
+        return None
+    source = (_POINTS[good, 0].astype(np.float64) + 0.5) / _SCALE - 0.5
+    target = (points[good, 0].astype(np.float64) + 0.5) / _SCALE - 0.5
+    for _ in range(3):
+        try:
+            way = similarity(source, target)
+        except ValueError:
+            return None
+        away = np.hypot(*(apply(way, source) - target).T)
+        near = away <= max(0.75, 2.0 * float(np.median(away)))
+        if near.all():
+            break
+        if int(near.sum()) < LEAST_POINTS:
+            return None
+        source, target = source[near], target[near]
+    return way

@@ -1,0 +1,119 @@
+"""In which frame a method sees and paints each face.
+
+Most methods take the tracker's frames as they are. One that asks for more (``Method.reach``)
+gets frames about the landmarks, locked to the face's own motion, whose masks cover the
+tracker's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.faces import lock
+from stream_anon.faces.align import widen_all
+from stream_anon.faces.face import TrackedFace
+from stream_anon.faces.lock import LandmarkLock
+from stream_anon.geometry import apply
+from stream_anon.methods.base import Method, Subject
+from stream_anon.video.picture import Picture
+
+Array = NDArray[np.float64]
+
+LEAST_SIZE = 40.0
+"""Side of a face's box in pixels below which nobody sees it swim."""
+
+CALMING = 0.985
+"""Factor by which a frame may become narrower from one picture to the next."""
+
+
+class Frames:
+    """Keeps per track what the next picture's frame needs; raw crops stay in here.
+
+    Args:
+        method: that paints.
+    """
+
+    def __init__(self, method: Method) -> None:
+        self._reach = method.reach
+        self._lock = LandmarkLock()
+        self._wide: dict[int, float] = {}
+
+    def forget(self, track: int) -> None:
+        """The track has ended."""
+        self._lock.forget(track)
+        self._wide.pop(track, None)
+
+    def of(
+        self, picture: Picture, faces: Sequence[TrackedFace]
+    ) -> tuple[Array, list[Subject]]:
+        """The frames of a picture's faces, before any of them is painted.
+
+        Returns:
+            Transforms (n, 2, 3), and what the method may know of each face.
+        """
+        transforms = np.stack([face.transform for face in faces])
+        landmarks = [face.landmarks for face in faces]
+        if self._reach is not None:
+            self._follow(picture, faces, transforms, landmarks)
+            transforms = self._widened(faces, transforms, landmarks, self._reach)
+        return transforms, [
+            subject_of(face, picture.seconds, transform, points)
+            for face, transform, points in zip(faces, transforms, landmarks, strict=True)
+        ]
+
+    def _follow(
+        self,
+        picture: Picture,
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        landmarks: list[Array | None],
+    ) -> None:
+        chosen = [
+            i
+            for i, face in enumerate(faces)
+            if face.landmarks is not None and face.size >= LEAST_SIZE
+        ]
+        if not chosen:
+            return
+        crops = picture.crops(transforms[chosen], lock.SIDE, lock.EXTENT)
+        for i, crop in zip(chosen, crops, strict=True):
+            points = faces[i].landmarks
+            if points is not None:
+                luma = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.uint8)
+                landmarks[i] = self._lock(
+                    faces[i].track, luma, transforms[i], points, picture.seconds
+                )
+
+    def _widened(
+        self,
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        landmarks: list[Array | None],
+        reach: float,
+    ) -> Array:
+        unknown = np.full((5, 2), np.nan)
+        points = np.stack([unknown if p is None else p for p in landmarks])
+        least = np.array([self._wide.get(face.track, reach) for face in faces])
+        frames, factors = widen_all(transforms, points, least)
+        for face, factor in zip(faces, factors, strict=True):
+            self._wide[face.track] = max(reach, CALMING * float(factor))
+        return frames
+
+
+def subject_of(
+    face: TrackedFace, seconds: float, transform: Array, landmarks: Array | None
+) -> Subject:
+    """What a method may know of a face.
+
+    Args:
+        face: from the tracker.
+        seconds: of the picture.
+        transform: (2, 3), by which it is cut.
+        landmarks: (5, 2) pixels, or None.
+    """
+    points = None if landmarks is None else apply(transform, landmarks)
+    return Subject(face.track, points, face.size, face.score, seconds)
