@@ -41,7 +41,8 @@ FARTHEST = 14.0
 """Distance in units between lock and detector beyond which the lock has lost the face."""
 
 _SCALE = SIDE / EXTENT
-_x, _y = np.meshgrid(np.linspace(-0.75, 0.75, 6), np.linspace(-0.75, 0.75, 8))
+_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 8, 0.03)
+_x, _y = np.meshgrid(np.linspace(-0.75, 0.75, 5), np.linspace(-0.75, 0.75, 7))
 _keep = np.hypot(_x, _y) < 0.9
 _GRID = np.stack(
     [
@@ -127,7 +128,7 @@ def follow(before: Pixels, now: Pixels) -> Array | None:
         None where too few points could be followed.
     """
     points, status, error = cv2.calcOpticalFlowPyrLK(
-        before, now, _POINTS, np.empty_like(_POINTS), winSize=(11, 11), maxLevel=2
+        before, now, _POINTS, np.empty_like(_POINTS), winSize=(9, 9), maxLevel=2, criteria=_CRITERIA
     )
     good = (status[:, 0] > 0) & (error[:, 0] < LARGEST_ERROR)
     if int(good.sum()) < LEAST_POINTS:

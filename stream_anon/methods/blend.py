@@ -74,7 +74,9 @@ def grain_of(crops: Pixels) -> Floats:
     found = np.empty(len(crops), np.float32)
     for i, crop in enumerate(crops):
         grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        found[i] = np.median(np.abs(cv2.filter2D(grey, -1, kernel)[outside])) / (0.6745 * 6.0)
+        # Every other row tells as much.
+        fine = cv2.filter2D(grey, -1, kernel)[::2][outside[::2]]
+        found[i] = np.median(np.abs(fine)) / (0.6745 * 6.0)
     return found
 
 

@@ -22,10 +22,13 @@ CALM = 0.3
 STILL = 1.0
 """Movement of the landmarks in face-frame units up to which the last drawing still serves."""
 
+UNSEEN = 0.7
+"""Likewise in pixels of the picture: what nobody sees in a small face."""
+
 STIR = 8.0
 """Movement from which nothing of the old drawing is left."""
 
-STALE = 3
+STALE = 4
 """Pictures after which a face is drawn again in any case."""
 
 LONGEST = 0.25
@@ -69,7 +72,10 @@ class Steady:
 
     def _due(self, subject: Subject) -> bool:
         last = self._known(subject)
-        return last is None or last.age + 1 >= STALE or _moved(last, subject) > STILL
+        if last is None or last.age + 1 >= STALE:
+            return True
+        # A face box is about 92 units wide.
+        return _moved(last, subject) > max(STILL, UNSEEN * 92.0 / max(subject.size, 1.0))
 
     def _known(self, subject: Subject) -> _Last | None:
         last = self._last.get(subject.track)

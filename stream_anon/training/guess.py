@@ -102,10 +102,11 @@ def fit_projection(projection: nn.Linear, faces: Faces) -> None:
         total += x.sum(0)
         square += x.T @ x
     mean = total / len(faces)
-    seen = (covered / len(faces) > 0.97).repeat(3).float()
-    covariance = (square / len(faces) - torch.outer(mean, mean)) * torch.outer(seen, seen)
-    values, vectors = torch.linalg.eigh(covariance)
+    seen = (covered / len(faces) > 0.9).repeat(3).nonzero()[:, 0]
+    covariance = (square / len(faces) - torch.outer(mean, mean))[seen][:, seen]
+    values, vectors = torch.linalg.eigh(covariance.double())
     values, vectors = values[-d:].clamp(min=1e-6), vectors[:, -d:]
-    weight = (vectors / values.sqrt()).T / d**0.5
+    weight = torch.zeros_like(projection.weight)
+    weight[:, seen] = ((vectors / values.sqrt()).T / d**0.5).float()
     projection.weight.copy_(weight)
     projection.bias.copy_(-(weight @ mean))
