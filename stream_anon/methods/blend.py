@@ -18,12 +18,15 @@ Floats = NDArray[np.float32]
 COARSE = 32
 """Side at which differences of colour are carried inwards."""
 
+FADE = 0.004
+"""Weight of no change at all: the further from the edge, the more the new face keeps its own."""
+
 LARGEST_GRAIN = 6.0
 """Standard deviation in levels that grain is limited to."""
 
 
 def match_light(faces: Pixels, crops: Pixels, masks: Pixels) -> Pixels:
-    """Carry the difference of colour along the mask's edge smoothly over the new face.
+    """Carry the difference of colour along the mask's edge smoothly into the new face.
 
     A membrane in the manner of seamless cloning (Perez et al., SIGGRAPH 2003; the weights of
     Farbman et al., SIGGRAPH 2009, approximated by normalised convolution on three scales).
@@ -55,12 +58,12 @@ def match_light(faces: Pixels, crops: Pixels, masks: Pixels) -> Pixels:
 
 
 def _membrane(weighted: Floats, weight: Floats) -> Floats:
-    """Near the edge the nearest difference, further in the mean of ever more of the edge."""
+    """Near the edge the nearest difference, further in ever less of the mean of the edge."""
     total, mass = np.zeros_like(weighted), np.zeros_like(weight)
     for sigma, share in ((1.5, 1.0), (4.0, 0.05), (10.0, 0.002)):
         total += share * cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         mass += share * cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    return np.asarray(total / np.maximum(mass, 1e-6)[..., None], np.float32)
+    return np.asarray(total / (mass + FADE)[..., None], np.float32)
 
 
 def grain_of(crops: Pixels) -> Floats:
