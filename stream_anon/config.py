@@ -65,7 +65,7 @@ class TrackerConfig(Section):
 class MethodConfig(Section):
     """What happens to a face."""
 
-    name: str = "pixelate"
+    name: str = "identity"
     """`identity`, `dp-image`, `visual-mixer`, `pixelate`, `blur` or `fill`."""
     cells: Annotated[int, Field(ge=2, le=32)] = 8
     """`pixelate`: cells across the face frame."""

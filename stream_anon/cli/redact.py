@@ -105,8 +105,8 @@ def redact(
     pipeline: str,
     **options: Any,
 ) -> None:
-    """Cover every face in INPUT, files or folders of videos, by a method: pixelate
-    (default), blur, fill, identity, dp-image or visual-mixer. Exit code: 0 all
+    """Cover every face in INPUT, files or folders of videos, by a method: identity
+    (default), dp-image, visual-mixer, pixelate, blur or fill. Exit code: 0 all
     done, 1 some not, 2 bad usage, 130 stopped.
     """
     if overwrite and skip:
