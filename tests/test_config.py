@@ -49,7 +49,7 @@ def test_document_reads_back():
         ("video: {crf: .nan}", "option 'video.crf'"),
         ("tracker: {interval: 0}", "option 'tracker.interval'"),
         ("video: {start: 5, end: 5}", "'end' (5) must be after 'start' (5)"),
-        ("method: {name: fill, epsilon: 1}", "'epsilon' belongs to the methods identity and dp-image"),
+        ("method: {name: blur, epsilon: 1}", "'epsilon' belongs to the methods identity"),
         ("method: {colour: [0, 0, 256]}", "option 'method.colour.2'"),
         ("- 1", "must be a mapping"),
         ("a: [", "is not YAML"),
