@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.kernels import mixer_search as search
 from stream_anon.kernels import visual_mixer as twin
 from stream_anon.kernels.chacha import BLOCK_WORDS, key_words
 from stream_anon.kernels.cuda import Module
 from stream_anon.kernels.mixer_layout import Layout, layout, triples
 from stream_anon.kernels.mixer_permutation import FULL_SHARE
+from stream_anon.kernels.mixer_vfe import SCALE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,7 +117,7 @@ class BatchMixer:
                 break
             if turn == 0:
                 rows = zip(table, levels, sums, strict=True)
-                table = np.stack([twin.corrected(*row, plan) for row in rows])
+                table = np.stack([search.corrected(*row, plan) for row in rows])
             else:
                 aim += wanted - reached
         mixed = work.shuffle(best_levels, share)
@@ -133,7 +135,7 @@ def _result(
 ) -> MixedBatch:
     return MixedBatch(
         mixed,
-        tuple(int(r) / (twin.SCALE * plan.domain) for r in reached),
+        tuple(int(r) / (SCALE * plan.domain) for r in reached),
         tuple(twin.verdict(int(r), int(w)) for r, w in zip(reached, wanted, strict=True)),
         np.array(plan.sides, np.uint8)[levels],
         share / FULL_SHARE,
@@ -188,11 +190,11 @@ class _Work:
         # Pictures that need no lower share are tried with the others and keep their own.
         none = self.expect(np.zeros_like(share), 1)[:, 0] @ weights
         brackets = [
-            twin.Bracket(0, int(less), int(high), int(more))
+            search.Bracket(0, int(less), int(high), int(more))
             for less, high, more in zip(none, share, table[:, 0] @ weights, strict=True)
         ]
         going = lower.copy()
-        for _ in range(twin.SHARE_TRIALS):
+        for _ in range(search.SHARE_TRIALS):
             trial = np.array([b.guess(wanted) for b in brackets], np.int32)
             going &= trial != np.array([b.low for b in brackets])
             if not going.any():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream_anon.kernels.chacha import BLOCK_WORDS, CONSTANTS
 from stream_anon.kernels.mixer_layout import slots
 from stream_anon.kernels.mixer_permutation import ORDERS
-from stream_anon.kernels.visual_mixer import SCALE
+from stream_anon.kernels.mixer_vfe import SCALE
 
 WORD = 0xFFFFFFFF
 
@@ -171,7 +171,7 @@ def _mix(
     column = torch.arange(width, device=device) // region
     side_at = sides[:, (row[:, None] * columns + column[None, :]).reshape(-1)]
     for side in sorted(int(s) for s in torch.unique(sides)):
-        places = torch.from_numpy(slots(height, width, side)[0].copy()).to(device)
+        places = torch.from_numpy(slots(height, width, side).copy()).to(device)
         bits = max(8, 2 * (side.bit_length() - 1))
         key = padded[:, places] >> bits
         key = torch.where(places < size, key.clamp_max((WORD >> bits) - 1), key)

@@ -1,0 +1,190 @@
+"""The search for windows and a share of channel changes that bring a picture to a target VFE."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.kernels.mixer_layout import Layout, triples
+from stream_anon.kernels.mixer_permutation import FULL_SHARE, order_numbers
+from stream_anon.kernels.mixer_vfe import sixteenths
+
+Words = NDArray[np.uint32]
+Sums = NDArray[np.int64]
+
+SHARE_TRIALS = 5
+"""Shares tried at most between none and all; nearly always one is enough."""
+
+
+@lru_cache(maxsize=16)
+def samples_of(
+    size: tuple[int, int, int, int], level: int
+) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.intp]]:
+    """Where the sampled triples of one level lie in what ``six_orders`` gives.
+
+    Args:
+        size: height, width, region, smallest window.
+        level: the level.
+
+    Returns:
+        (3, regions * samples) pixel numbers in the first order of channels, the low bytes that
+        stand for the pixels' words, and what is added to the numbers where a byte counts.
+    """
+    places, low = triples(*size)
+    at, byte = (np.ascontiguousarray(a[level].reshape(-1, 3).T) for a in (places, low))
+    shift = order_numbers(256)[byte] * (size[0] * size[1])
+    at = at.astype(np.intp)
+    for array in (at, byte, shift):
+        array.flags.writeable = False
+    return at, byte, shift
+
+
+_BYTE_SUM = np.ones((1, 4), np.float32)
+
+
+def expected(orders: Words, plan: Layout, share: int, level: int) -> Sums:
+    """(regions,) int64: sampled VFE sums of one level in sixteenths."""
+    size = (plan.height, plan.width, plan.region, plan.sides[0])
+    at, byte, shift = samples_of(size, level)
+    if share:
+        at = at + shift * (byte < share)
+    met = np.take(orders, at).view(np.uint8).reshape(3, -1, 4)
+    across, down = cv2.absdiff(met[1], met[0]), cv2.absdiff(met[2], met[0])
+    square = np.multiply(across, across, dtype=np.uint16).astype(np.float32)
+    square += np.multiply(down, down, dtype=np.uint16)
+    summed = cv2.transform(square.reshape(plan.regions, -1, 4), _BYTE_SUM)
+    result: Sums = sixteenths(np.asarray(summed, np.float32)).sum(axis=1, dtype=np.int64)
+    return result
+
+
+def expected_table(orders: Words, plan: Layout, share: int, lowest: Sums | None = None) -> Sums:
+    """(levels, regions) int64: sampled VFE sums in sixteenths, never falling with the level.
+
+    Args:
+        orders: the picture, as from ``six_orders``.
+        plan: its layout.
+        share: as from ``share_of``.
+        lowest: the sums of level 0, where they are known.
+    """
+    first = expected(orders, plan, share, 0) if lowest is None else lowest
+    rest = [expected(orders, plan, share, level) for level in range(1, len(plan.sides))]
+    result: Sums = np.maximum.accumulate(np.stack([first, *rest]), axis=0)
+    return result
+
+
+def prepare(orders: Words, plan: Layout, wanted: int, share: int) -> tuple[Sums, int]:
+    """The table to choose from, and the share of channel changes.
+
+    Where even the smallest windows overshoot, the share is lowered until they stay 2 to 7 %
+    under the target: larger windows in some regions then make up the rest, in finer steps.
+
+    Args:
+        orders: the picture, as from ``six_orders``.
+        plan: its layout.
+        wanted: target, in sixteenths times samples times pixels.
+        share: greatest share, as from ``share_of``.
+    """
+    weights = plan.weights.astype(np.int64)
+    lowest = expected(orders, plan, share, 0)
+    most = int(lowest @ weights)
+    if share == 0 or most <= wanted:
+        return expected_table(orders, plan, share, lowest), share
+
+    tried = {0: expected(orders, plan, 0, 0)}
+    bracket = Bracket(0, int(tried[0] @ weights), share, most)
+    for _ in range(SHARE_TRIALS):
+        trial = bracket.guess(wanted)
+        if trial == bracket.low:
+            break
+        tried[trial] = expected(orders, plan, trial, 0)
+        bracket = bracket.narrowed(trial, int(tried[trial] @ weights), wanted)
+    return expected_table(orders, plan, bracket.low, tried[bracket.low]), bracket.low
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """Two shares with their totals, between which the wanted one lies.
+
+    Attributes:
+        low: share whose total is below the goal (or 0).
+        less: its total.
+        high: share whose total is above the goal.
+        more: its total.
+    """
+
+    low: int
+    less: int
+    high: int
+    more: int
+
+    def guess(self, wanted: int) -> int:
+        """The share expected to give 95.5 % of the goal; ``low`` where that will do.
+
+        On pictures of every kind tried the total is a straight line over the square of the share
+        that is *not* changed, to within a hundredth: the first guess nearly always does.
+        """
+        aim = wanted * 191 // 200
+        if self.less * 100 >= wanted * 93 or self.more <= self.less:
+            return self.low
+        left, right = (FULL_SHARE - self.low) ** 2, (FULL_SHARE - self.high) ** 2
+        square = left - (left - right) * (aim - self.less) // (self.more - self.less)
+        guess = FULL_SHARE - math.isqrt(max(square, 0))
+        return min(max(guess, self.low), self.high - 1)
+
+    def narrowed(self, trial: int, total: int, wanted: int) -> Bracket:
+        """With one end moved to a share that was tried; 98 % is still low."""
+        if total * 100 <= wanted * 98:
+            return Bracket(trial, total, self.high, self.more)
+        return Bracket(self.low, self.less, trial, total)
+
+
+def choose(table: Sums, weights: NDArray[np.int32], wanted: int) -> NDArray[np.uint8]:
+    """Levels whose expected total comes closest to a goal.
+
+    Args:
+        table: (levels, regions), not falling along the first axis.
+        weights: (regions,) pixels.
+        wanted: goal for ``sum(weights * table[level])``.
+
+    Returns:
+        (regions,) uint8: in every region the lowest level that reaches the common threshold.
+    """
+    heavy = table * weights.astype(np.int64)
+    regions = np.arange(heavy.shape[1])
+
+    def at(threshold: int) -> tuple[NDArray[np.intp], int]:
+        levels = (table[:-1] < threshold).sum(axis=0)
+        return levels, int(heavy[levels, regions].sum())
+
+    # A region steps up where the threshold passes its entry. With the steps in order, their
+    # running total shows at once where the bisection of visual_mixer.cu ends.
+    steps = np.argsort(table[:-1], axis=None, kind="stable")
+    least = int(heavy[0].sum())
+    totals = least + np.cumsum(np.diff(heavy, axis=0).ravel()[steps])
+    step = int(np.searchsorted(totals, wanted))
+    if least >= wanted:
+        low = 0
+    elif step < len(totals):
+        low = int(table[:-1].ravel()[steps[step]]) + 1
+    else:
+        low = int(table.max(initial=0)) + 1
+    over, more = at(low)
+    under, less = at(max(low - 1, 0))
+    return (over if abs(more - wanted) <= abs(wanted - less) else under).astype(np.uint8)
+
+
+def corrected(table: Sums, levels: NDArray[np.uint8], sums: Sums, plan: Layout) -> Sums:
+    """The table scaled region by region to what was measured at the levels used."""
+    used = table[levels, np.arange(plan.regions)]
+    weights = plan.weights.astype(np.int64)
+    scale = used * weights
+    known = scale > 0
+    result: Sums = np.where(
+        known, table * (sums * plan.samples) // np.where(known, scale, 1), table
+    )
+    return result
