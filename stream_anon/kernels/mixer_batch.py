@@ -96,9 +96,8 @@ class BatchMixer:
         best_levels = np.zeros((count, plan.regions), np.uint8)
         open_ = np.ones(count, bool)
         last: NDArray[np.uint8] | None = None
-        aim = np.full(count, wanted, np.int64)
         for turn in range(twin.PASSES):
-            levels = work.choose(table, np.maximum(aim, 0) * plan.samples)
+            levels = work.choose(table, np.full(count, wanted * plan.samples, np.int64))
             if last is not None:
                 open_ &= (levels != last).any(axis=1)
             if not open_.any():
@@ -115,11 +114,8 @@ class BatchMixer:
             open_ &= miss * twin.CLOSE > wanted
             if not open_.any():
                 break
-            if turn == 0:
-                rows = zip(table, levels, sums, strict=True)
-                table = np.stack([search.corrected(*row, plan) for row in rows])
-            else:
-                aim += wanted - reached
+            rows = zip(table, levels, sums, strict=True)
+            table = np.stack([search.corrected(*row, plan, first=turn == 0) for row in rows])
         mixed = work.shuffle(best_levels, share)
         reached = work.sums(mixed).sum(axis=1)
         return _result(plan, mixed, reached, np.full(count, wanted), best_levels, share)

@@ -20,6 +20,8 @@ FULL_SHARE = 252
 ORDERS = tuple(permutations(range(3)))
 """The six orders of the channels; the first is the identity."""
 
+_ORDER_TABLE = np.array(ORDERS, np.int32)
+
 
 @lru_cache(maxsize=256)
 def order_numbers(share: int) -> NDArray[np.intp]:
@@ -32,7 +34,7 @@ def order_numbers(share: int) -> NDArray[np.intp]:
 
 def channel_orders(share: int) -> NDArray[np.int32]:
     """(256, 3) int32: the channel order for each low byte of a word."""
-    return np.array(ORDERS, np.int32)[order_numbers(share)]
+    return _ORDER_TABLE[order_numbers(share)]
 
 
 def six_orders(picture: Pixels) -> Words:
@@ -125,6 +127,8 @@ def shuffled(
 
 def flat_index(source: NDArray[np.int32], numbers: NDArray[np.intp]) -> NDArray[np.int32]:
     """(h * w * 3,) int32: flat source of every output value."""
-    index = np.take(np.array(ORDERS, np.int32), numbers, axis=0)
-    index += (source * np.int32(3))[:, None]
+    thrice = (source * np.int32(3)).reshape(1, -1)
+    index: NDArray[np.int32] = np.asarray(cv2.merge((thrice, thrice, thrice)), np.int32)
+    index = index.reshape(-1, 3)
+    index += np.take(_ORDER_TABLE, numbers, axis=0)
     return index.ravel()

@@ -44,9 +44,6 @@ def samples_of(
     return at, byte, shift
 
 
-_BYTE_SUM = np.ones((1, 4), np.float32)
-
-
 def expected(orders: Words, plan: Layout, share: int, level: int) -> Sums:
     """(regions,) int64: sampled VFE sums of one level in sixteenths."""
     size = (plan.height, plan.width, plan.region, plan.sides[0])
@@ -57,8 +54,9 @@ def expected(orders: Words, plan: Layout, share: int, level: int) -> Sums:
     across, down = cv2.absdiff(met[1], met[0]), cv2.absdiff(met[2], met[0])
     square = np.multiply(across, across, dtype=np.uint16).astype(np.float32)
     square += np.multiply(down, down, dtype=np.uint16)
-    summed = cv2.transform(square.reshape(plan.regions, -1, 4), _BYTE_SUM)
-    result: Sums = sixteenths(np.asarray(summed, np.float32)).sum(axis=1, dtype=np.int64)
+    summed = square[:, 0] + square[:, 1]
+    summed += square[:, 2]
+    result: Sums = sixteenths(summed).reshape(plan.regions, -1).sum(axis=1, dtype=np.int64)
     return result
 
 
@@ -178,13 +176,27 @@ def choose(table: Sums, weights: NDArray[np.int32], wanted: int) -> NDArray[np.u
     return (over if abs(more - wanted) <= abs(wanted - less) else under).astype(np.uint8)
 
 
-def corrected(table: Sums, levels: NDArray[np.uint8], sums: Sums, plan: Layout) -> Sums:
-    """The table scaled region by region to what was measured at the levels used."""
-    used = table[levels, np.arange(plan.regions)]
+def corrected(
+    table: Sums, levels: NDArray[np.uint8], sums: Sums, plan: Layout, *, first: bool
+) -> Sums:
+    """The table with what was measured, (levels, regions), not falling along the first axis.
+
+    Args:
+        table: as it was.
+        levels: (regions,) levels used.
+        sums: (regions,) VFE sums measured at them, in sixteenths.
+        plan: the layout.
+        first: every level of a region is scaled by what its measured one was off; later only
+            the measured level is replaced, since the other may have been measured before.
+    """
+    regions = np.arange(plan.regions)
     weights = plan.weights.astype(np.int64)
-    scale = used * weights
-    known = scale > 0
-    result: Sums = np.where(
-        known, table * (sums * plan.samples) // np.where(known, scale, 1), table
-    )
-    return result
+    if first:
+        scale = table[levels, regions] * weights
+        known = scale > 0
+        return np.where(known, table * (sums * plan.samples) // np.where(known, scale, 1), table)
+    result = table.copy()
+    known = weights > 0
+    result[levels[known], regions[known]] = sums[known] * plan.samples // weights[known]
+    ordered: Sums = np.maximum.accumulate(result, axis=0)
+    return ordered

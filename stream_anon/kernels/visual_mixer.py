@@ -15,9 +15,9 @@ The paper's formula and window rule could not be read. **Ours, named as ours**:
   reaches a threshold common to the picture; the threshold is found by bisection so that the
   whole picture meets the target. The expectation is sampled at fixed, public places
   (``mixer_layout.triples``).
-* The result is measured; where it is off by more than 1 %, every region's expectation is scaled
-  to what was measured in it and the search repeated; then the remaining error is added to the
-  goal, at most four times. The closest result counts.
+* The result is measured; where it is off by more than 1.7 %, every region's expectation is scaled
+  to what was measured in it and the search repeated, at most five times; from the second on
+  only the expectation of the window used is replaced. The closest result counts.
 * Where even the smallest windows overshoot, fewer pixels change their channels. A target beyond
   a full shuffle is *not* reached: the result is the full shuffle and ``Mixed.outcome`` says
   ``below``. A target under what the weakest shuffle gives yields the weakest shuffle and
@@ -64,8 +64,8 @@ DEFAULT_VFE = 100.0
 PASSES = 6
 """Searches at most; nearly every picture needs one or two."""
 
-CLOSE = 100
-"""The search stops once the result is within 1 / CLOSE of the target."""
+CLOSE = 60
+"""The search stops once the result is within 1 / CLOSE of the target: 1.7 %."""
 
 TOLERANCE = 50
 """A target counts as met within 1 / TOLERANCE."""
@@ -148,9 +148,8 @@ def mix(
     best: Mixed | None = None
     least = 0
     last: tuple[NDArray[np.uint8], NDArray[np.int32]] | None = None
-    aim = wanted
     for turn in range(PASSES):
-        levels = choose(table, plan.weights, max(aim, 0) * plan.samples)
+        levels = choose(table, plan.weights, wanted * plan.samples)
         if last is not None and np.array_equal(last[0], levels):
             break
         source = sources(plan, levels, words, last)
@@ -172,10 +171,7 @@ def mix(
             )
         if miss * CLOSE <= wanted:
             break
-        if turn == 0:
-            table = corrected(table, levels, sums, plan)
-        else:
-            aim += wanted - reached
+        table = corrected(table, levels, sums, plan, first=turn == 0)
     assert best is not None  # noqa: S101 - PASSES is positive
     return best
 
