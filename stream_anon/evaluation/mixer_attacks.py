@@ -86,6 +86,19 @@ def compared(
     return accepted(genuine, known.threshold), equal_error(genuine, impostor)
 
 
+def without(pairs: Pairs, taken: Pairs, count: int) -> Pairs:
+    """Pairs that are not among those taken: ``count`` of one person, a third as many of two."""
+    used = set(zip(taken.a.tolist(), taken.b.tolist(), strict=True))
+    free = [(a, b) not in used for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)]
+    draw = np.random.default_rng(1)
+    rows = []
+    for kind, most in ((True, count), (False, count // 3)):
+        index = np.flatnonzero(np.array(free) & (pairs.same == kind))
+        rows.append(np.sort(draw.permutation(index)[:most]))
+    keep = np.concatenate(rows)
+    return Pairs(pairs.fold[keep], pairs.a[keep], pairs.b[keep], pairs.same[keep])
+
+
 def smoothed(pictures: Pixels) -> Pixels:
     """Blurred, which is the first thing to try against a shuffle."""
     return np.stack([cv2.GaussianBlur(p, (0, 0), SMOOTHING) for p in pictures])

@@ -13,6 +13,7 @@ Pixels = NDArray[np.uint8]
 SCALE = 16
 """VFE is kept in sixteenths."""
 
+
 def check(picture: Pixels) -> None:
     """Refuse what is no picture.
 
