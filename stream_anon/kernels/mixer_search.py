@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +17,9 @@ from stream_anon.kernels.mixer_vfe import sixteenths
 
 Words = NDArray[np.uint32]
 Sums = NDArray[np.int64]
+
+CLOSE = 60
+"""The search stops once the result is within 1 / CLOSE of the target: 1.7 %."""
 
 SHARE_TRIALS = 5
 """Shares tried at most between none and all; nearly always one is enough."""
@@ -126,19 +130,59 @@ class Bracket:
         On pictures of every kind tried the total is a straight line over the square of the share
         that is *not* changed, to within a hundredth: the first guess nearly always does.
         """
-        aim = wanted * 191 // 200
         if self.less * 100 >= wanted * 93 or self.more <= self.less:
             return self.low
+        return min(max(self.at(wanted * 191 // 200), self.low), self.high - 1)
+
+    def at(self, aim: int) -> int:
+        """The share at which the line meets ``aim``; not bounded. ``more`` exceeds ``less``."""
         left, right = (FULL_SHARE - self.low) ** 2, (FULL_SHARE - self.high) ** 2
         square = left - (left - right) * (aim - self.less) // (self.more - self.less)
-        guess = FULL_SHARE - math.isqrt(max(square, 0))
-        return min(max(guess, self.low), self.high - 1)
+        return FULL_SHARE - math.isqrt(max(square, 0))
 
     def narrowed(self, trial: int, total: int, wanted: int) -> Bracket:
         """With one end moved to a share that was tried; 98 % is still low."""
         if total * 100 <= wanted * 98:
             return Bracket(trial, total, self.high, self.more)
         return Bracket(self.low, self.less, trial, total)
+
+
+def landing(
+    wanted: int, levels: NDArray[np.uint8], share: int, reached: int, full: tuple[int, int]
+) -> Generator[tuple[NDArray[np.uint8], int], int, None]:
+    """Shuffles that may come closer where windows alone did not: pictures of few regions.
+
+    Windows are kept where they overshoot, else they become the largest; then fewer channels
+    change. Yields levels and a share, and is sent the VFE sum measured with them.
+
+    Args:
+        wanted: VFE sum in sixteenths.
+        levels: (regions,) best levels so far.
+        share: the share used with them.
+        reached: the VFE sum they gave.
+        full: the highest level and the greatest share allowed.
+    """
+    if reached < wanted:
+        if share == full[1] and (levels == full[0]).all():
+            return
+        levels, share = np.full_like(levels, full[0]), full[1]
+        reached = yield levels, share
+    if reached <= wanted or share == 0:
+        return
+    none = yield levels, 0
+    bracket = Bracket(0, none, share, reached)
+    for _ in range(SHARE_TRIALS):
+        if not bracket.less < wanted < bracket.more:
+            return
+        trial = min(max(bracket.at(wanted), bracket.low + 1), bracket.high - 1)
+        if trial <= bracket.low:
+            return
+        total = yield levels, trial
+        if abs(total - wanted) * CLOSE <= wanted:
+            return
+        ends = (bracket.low, bracket.less, bracket.high, bracket.more)
+        ends = (trial, total, *ends[2:]) if total < wanted else (*ends[:2], trial, total)
+        bracket = Bracket(*ends)
 
 
 def choose(table: Sums, weights: NDArray[np.int32], wanted: int) -> NDArray[np.uint8]:

@@ -54,7 +54,7 @@ def test_what_is_no_picture_is_refused(picture: np.ndarray):
 # -- the target -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(112, 112), (224, 224), (135, 240)])
+@pytest.mark.parametrize("size", [(32, 32), (112, 112), (224, 224), (135, 240)])
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("smallest", [None, 2])
 def test_the_target_is_met_within_two_per_cent_wherever_it_can_be(size, grey, smallest):
@@ -69,7 +69,8 @@ def test_the_target_is_met_within_two_per_cent_wherever_it_can_be(size, grey, sm
             mixed = vm.mix(picture, key(seed), target, smallest=smallest)
             assert mixed.vfe == vm.vfe(mixed.picture)
             missed += abs(mixed.vfe / target - 1) > 0.02
-    assert missed == 0
+    # A grey picture's channels change nothing, and so small a one has but 16 regions.
+    assert missed <= (4 if grey and size == (32, 32) else 0)
 
 
 def test_a_target_out_of_reach_gives_the_full_shuffle_and_says_so():
