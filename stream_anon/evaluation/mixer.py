@@ -30,6 +30,7 @@ from stream_anon.evaluation.mixer_plan import (
     CANDIDATES,
     DEFAULT,
     GUARDED,
+    QUICK,
     SEEDS,
     TARGETS,
     Size,
@@ -389,9 +390,8 @@ def main(
     faces: Path, models: Path, out: Path | None, clips: Path | None, work: Path, quick: bool
 ) -> None:
     """Measure VisualMixer: accuracy on mixed pictures against what attackers get."""
-    size = Size(256, 128, 1, 40, 20, 8, 256, 10, 2) if quick else Size()
     videos = sorted(clips.glob("*.m[pk][4v]")) if clips else []
-    run(faces, models, out, work, size, click.echo, videos)
+    run(faces, models, out, work, QUICK if quick else None, click.echo, videos)
 
 
 if __name__ == "__main__":

@@ -74,3 +74,9 @@ class Size:
     others: int = 6000
     tried: int = 400
     frames: int = 60
+
+
+QUICK = Size(
+    train=256, test=128, epochs=1, pairs=40, further=20, shown=8, others=256, tried=10, frames=2
+)
+"""Shows that all of it works, and measures nothing."""
