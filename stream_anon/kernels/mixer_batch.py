@@ -116,44 +116,45 @@ class BatchMixer:
                 break
             rows = zip(table, levels, sums, strict=True)
             table = np.stack([search.corrected(*row, plan, first=turn == 0) for row in rows])
-        self._land(work, wanted, twin.share_of(channels), best_levels, share)
+        if (least * twin.TOLERANCE > wanted).any():
+            _land(work, wanted, twin.share_of(channels), best_levels, share)
         mixed = work.shuffle(best_levels, share)
         reached = work.sums(mixed).sum(axis=1)
         return _result(plan, mixed, reached, np.full(count, wanted), best_levels, share)
 
-    def _land(
-        self,
-        work: _Work,
-        wanted: int,
-        most: int,
-        levels: NDArray[np.uint8],
-        share: NDArray[np.int32],
-    ) -> None:
-        """Bring pictures closer that are not within the tolerance; changes levels and shares."""
-        reached = work.sums(work.shuffle(levels, share)).sum(axis=1)
-        least = np.abs(reached - wanted)
-        full = len(work.plan.sides) - 1, most
-        ways = {
-            int(i): search.landing(wanted, levels[i].copy(), int(share[i]), int(reached[i]), full)
-            for i in np.flatnonzero(least * twin.TOLERANCE > wanted)
-        }
-        asked = {i: next(way, None) for i, way in ways.items()}
-        while any(way is not None for way in asked.values()):
-            trial_levels, trial_share = levels.copy(), share.copy()
-            for i, way in asked.items():
-                if way is not None:
-                    trial_levels[i], trial_share[i] = way
-            total = work.sums(work.shuffle(trial_levels, trial_share)).sum(axis=1)
-            for i, way in asked.items():
-                if way is None:
-                    continue
-                miss = abs(int(total[i]) - wanted)
-                if miss < least[i]:
-                    least[i], levels[i], share[i] = miss, trial_levels[i], trial_share[i]
-                try:
-                    asked[i] = ways[i].send(int(total[i]))
-                except StopIteration:
-                    asked[i] = None
+
+def _land(
+    work: _Work,
+    wanted: int,
+    most: int,
+    levels: NDArray[np.uint8],
+    share: NDArray[np.int32],
+) -> None:
+    """Bring pictures closer that are not within the tolerance; changes levels and shares."""
+    reached = work.sums(work.shuffle(levels, share)).sum(axis=1)
+    least = np.abs(reached - wanted)
+    full = len(work.plan.sides) - 1, most
+    ways = {
+        int(i): search.landing(wanted, levels[i].copy(), int(share[i]), int(reached[i]), full)
+        for i in np.flatnonzero(least * twin.TOLERANCE > wanted)
+    }
+    asked = {i: next(way, None) for i, way in ways.items()}
+    while any(way is not None for way in asked.values()):
+        trial_levels, trial_share = levels.copy(), share.copy()
+        for i, way in asked.items():
+            if way is not None:
+                trial_levels[i], trial_share[i] = way
+        total = work.sums(work.shuffle(trial_levels, trial_share)).sum(axis=1)
+        for i, way in asked.items():
+            if way is None:
+                continue
+            miss = abs(int(total[i]) - wanted)
+            if miss < least[i]:
+                least[i], levels[i], share[i] = miss, trial_levels[i], trial_share[i]
+            try:
+                asked[i] = ways[i].send(int(total[i]))
+            except StopIteration:
+                asked[i] = None
 
 
 def _result(
