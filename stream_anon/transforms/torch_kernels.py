@@ -86,8 +86,9 @@ def _keystream(keys: Any, pictures: int, blocks: int, words: Any) -> None:
 
 
 def _sixteenths(square: Any) -> Any:
-    # Whole numbers below 2**24 are exact in float32, and its square root is rounded correctly.
-    return (square.to(torch.float32).sqrt() * SCALE).to(torch.int64)
+    # torch's square root of float32 is now and then off in the last bit on a CPU. That of float64,
+    # rounded to float32, is the IEEE root that the other two take.
+    return (square.to(torch.float64).sqrt().to(torch.float32) * SCALE).to(torch.int64)
 
 
 def _region_sums(
