@@ -58,6 +58,7 @@ class Size:
         test: UTK pictures for testing.
         epochs: passes over them.
         pairs: LFW pairs of each kind with a mixed probe.
+        draws: times the default is mixed with fresh keys.
         further: other pairs of one person, on which the default was chosen.
         shown: pictures shown to the detector.
         others: pictures of other people for the attackers that learn.
@@ -69,14 +70,24 @@ class Size:
     test: int = 4000
     epochs: int = 5
     pairs: int = 400
+    draws: int = 5
     further: int = 900
     shown: int = 150
     others: int = 6000
     tried: int = 400
-    frames: int = 60
+    frames: int = 40
 
 
 QUICK = Size(
-    train=256, test=128, epochs=1, pairs=40, further=20, shown=8, others=256, tried=10, frames=2
+    train=256,
+    test=128,
+    epochs=1,
+    pairs=40,
+    draws=2,
+    further=20,
+    shown=8,
+    others=256,
+    tried=10,
+    frames=2,
 )
 """Shows that all of it works, and measures nothing."""

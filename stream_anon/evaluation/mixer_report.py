@@ -188,7 +188,12 @@ def leaks(figures: Figures) -> Table:
         columns += [Column(f"TAR {name}", "percent"), Column("blurred", "percent")]
         columns += [Column(f"EER {name}", "percent"), Column("blurred", "percent")]
     columns.append(Column("detector recall", "percent"))
-    table = Table("What recognisers and a detector make of mixed faces", columns)
+    table = Table(
+        "What recognisers and a detector make of mixed faces",
+        columns,
+        note="The default is the mean over several mixings with fresh keys, since which few faces "
+        "are named hangs on the keys; the other rows are one mixing each.",
+    )
     rows = _named(figures, "leak")
     for name, found in sorted(rows, key=lambda r: _order(r[0], r[1]["vfe"])):
         cells: list[Any] = [name, found["vfe"]]
