@@ -110,7 +110,8 @@ def evaluate(
     from stream_anon.evaluation.files import shipped_attackers, write
 
     if mixer:
-        _mixer(faces, models, output, cache, quiet)
+        videos = [path for pattern in clips for path in _files(pattern)]
+        _mixer(faces, models, output, cache, quiet, quick, videos)
         return
     if pairs is None:
         fail_usage("PAIRS is missing: a CSV of fold,a,b,same over FACES")
@@ -154,16 +155,24 @@ def evaluate(
 
 
 def _mixer(
-    faces: Path, models: Path | None, output: Path, cache: Path | None, quiet: bool
+    faces: Path,
+    models: Path | None,
+    output: Path,
+    cache: Path | None,
+    quiet: bool,
+    quick: bool,
+    clips: list[Path],
 ) -> None:
     """What VisualMixer costs and hides, on a page of its own."""
     from stream_anon.evaluation import mixer
     from stream_anon.evaluation.files import write
+    from stream_anon.evaluation.mixer_plan import QUICK
     from stream_anon.evaluation.report import Report, machine
 
     if models is None or not faces.is_dir():
         fail_usage("--mixer needs FACES as a folder of sets, and --models")
     tell = (lambda words: None) if quiet else say
-    section = mixer.run(faces, models, output.parent, cache, tell=tell)
+    size = QUICK if quick else None
+    section = mixer.run(faces, models, output.parent, cache, size, tell, clips)
     for path in write(Report({"machine": machine(), "method": "visual-mixer"}, [section]), output):
         click.echo(str(path))

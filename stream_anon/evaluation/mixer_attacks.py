@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from stream_anon.evaluation.attacker import Recogniser
 from stream_anon.evaluation.faceset import FaceSet, Pairs
 from stream_anon.evaluation.finder import Finder
+from stream_anon.evaluation.mixer_sets import Recipe, mixed
 from stream_anon.evaluation.scores import Estimate, accepted, equal_error, share, threshold_at
 from stream_anon.kernels.chacha import KEY_BYTES
 from stream_anon.kernels.mixer_layout import layout
-from stream_anon.kernels.visual_mixer import mix
+from stream_anon.kernels.visual_mixer import mix, vfe
 
 Pixels = NDArray[np.uint8]
 Embeddings = NDArray[np.float32]
@@ -84,6 +86,56 @@ def compared(
     scores = (known.clear[pairs.a] * codes[at]).sum(axis=1)
     genuine, impostor = scores[pairs.same], scores[~pairs.same]
     return accepted(genuine, known.threshold), equal_error(genuine, impostor)
+
+
+def probed(
+    clear: Pixels,
+    rows: NDArray[np.int64],
+    pairs: Pairs,
+    recipe: Recipe | None,
+    galleries: Sequence[Gallery],
+    finder: Finder,
+    shown: int,
+) -> dict[str, Any]:
+    """One mixing of the probes and what recognisers and a detector make of it.
+
+    Args:
+        clear: (m, 128, 128, 3) uint8 RGB, the pictures of ``rows``.
+        rows: rows of the set.
+        pairs: whose ``b`` lies in ``rows``.
+        recipe: how they are mixed; None leaves them clear.
+        galleries: the clear side of every recogniser.
+        finder: the detector.
+        shown: pictures shown to it.
+
+    Returns:
+        ``vfe``, and by recogniser ``tar``, ``eer``, both ``blurred``, ``clear tar``; the
+        detector's recall. Rates are an ``Estimate``.
+    """
+    probes, mean_vfe = mixed(clear, recipe)
+    result: dict[str, Any] = {"vfe": mean_vfe or float(np.mean([vfe(p) for p in clear]))}
+    blurred = smoothed(probes)
+    for known in galleries:
+        for how, pictures in (("", probes), (" blurred", blurred)):
+            tar, eer = verification(known, pictures, rows, pairs)
+            result[f"tar {known.attacker.name}{how}"] = tar
+            result[f"eer {known.attacker.name}{how}"] = eer
+        result[f"clear tar {known.attacker.name}"] = known.tar
+    result["detector recall"] = found(finder, list(probes[:shown]))
+    return result
+
+
+def without(pairs: Pairs, taken: Pairs, count: int) -> Pairs:
+    """Pairs that are not among those taken: ``count`` of one person, a third as many of two."""
+    used = set(zip(taken.a.tolist(), taken.b.tolist(), strict=True))
+    free = [(a, b) not in used for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)]
+    draw = np.random.default_rng(1)
+    rows = []
+    for kind, most in ((True, count), (False, count // 3)):
+        index = np.flatnonzero(np.array(free) & (pairs.same == kind))
+        rows.append(np.sort(draw.permutation(index)[:most]))
+    keep = np.concatenate(rows)
+    return Pairs(pairs.fold[keep], pairs.a[keep], pairs.b[keep], pairs.same[keep])
 
 
 def smoothed(pictures: Pixels) -> Pixels:

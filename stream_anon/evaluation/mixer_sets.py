@@ -54,11 +54,13 @@ class Recipe:
         vfe: target; None is the full shuffle.
         smallest: smallest window; None is the default, half a region's side.
         channels: greatest share of channel changes.
+        region: side of a region; None by the picture's size.
     """
 
     vfe: float | None
     smallest: int | None = None
     channels: float = 1.0
+    region: int | None = None
 
     def __str__(self) -> str:
         name = "full shuffle" if self.vfe is None else f"VFE {self.vfe:g}"
@@ -66,6 +68,8 @@ class Recipe:
             name += f", windows from {self.smallest}"
         if self.channels != 1.0:
             name += f", channels {self.channels:g}"
+        if self.region is not None:
+            name += f", regions of {self.region}"
         return name
 
 
@@ -84,6 +88,7 @@ def mixed(pictures: Pixels, recipe: Recipe | None) -> tuple[Pixels, float]:
             picture,
             os.urandom(KEY_BYTES),
             recipe.vfe,
+            region=recipe.region,
             smallest=recipe.smallest,
             channels=recipe.channels,
         )

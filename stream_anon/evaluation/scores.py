@@ -35,8 +35,11 @@ class Estimate:
     count: int
 
 
-def share(hits: int, count: int) -> Estimate:
+def share(hits: float, count: int) -> Estimate:
     """A share of independent trials with Wilson's interval (JASA 22, 1927).
+
+    Where trials were repeated, ``hits`` is the mean over the repeats: the interval stays that of
+    one, since the same pictures tell nothing new of other pictures.
 
     Raises:
         ValueError: no trials, or more hits than trials.

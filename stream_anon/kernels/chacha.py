@@ -72,21 +72,38 @@ def _permute(start: Words) -> Words:
     a = start[0].copy()
     b, c, d = (np.empty((4 + extra, a.shape[1]), np.uint32) for extra in (1, 2, 1))
     b[:4], c[:4], d[1:] = start[1], start[2], start[3]
+    # For a face the calls cost more than the arithmetic, so each is written out with its views.
+    columns = _steps(a, b[:4], c[:4], d[1:])
+    diagonals = _steps(a, b[1:], c[2:], d[:4])
     spare = np.empty_like(a)
+    add, xor, either = np.add, np.bitwise_xor, np.bitwise_or
+    left, right = np.left_shift, np.right_shift
+    b0, b4, c0, c4, d0, d4 = b[0], b[4], c[:2], c[4:], d[0], d[4]
     for _ in range(10):
-        _quarter_rounds(a, b[:4], c[:4], d[1:], spare)
-        b[4], c[4:], d[0] = b[0], c[:2], d[4]
-        _quarter_rounds(a, b[1:], c[2:], d[:4], spare)
-        b[0], c[:2], d[4] = b[4], c[4:], d[0]
+        for x, y, z, up, down in columns:
+            add(x, y, x)
+            xor(z, x, z)
+            right(z, down, spare)
+            left(z, up, z)
+            either(z, spare, z)
+        b4[:], c4[:], d0[:] = b0, c0, d4
+        for x, y, z, up, down in diagonals:
+            add(x, y, x)
+            xor(z, x, z)
+            right(z, down, spare)
+            left(z, up, z)
+            either(z, spare, z)
+        b0[:], c0[:], d4[:] = b4, c4, d0
     mixed = np.stack((a, b[:4], c[:4], d[1:]))
     mixed += start
     return mixed
 
 
-def _quarter_rounds(a: Words, b: Words, c: Words, d: Words, spare: Words) -> None:
-    for x, y, z, bits in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
-        x += y
-        z ^= x
-        np.right_shift(z, np.uint32(32 - bits), out=spare)
-        np.left_shift(z, np.uint32(bits), out=z)
-        z |= spare
+Step = tuple[Words, Words, Words, Words, Words]
+
+
+def _steps(a: Words, b: Words, c: Words, d: Words) -> list[Step]:
+    """One quarter round: what is added, to what, what is turned, by how many bits up and down."""
+    plan = ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7))
+    # Arrays without a dimension: a NumPy scalar would be converted anew at every call.
+    return [(x, y, z, np.array(n, np.uint32), np.array(32 - n, np.uint32)) for x, y, z, n in plan]

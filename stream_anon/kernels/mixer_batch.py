@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.kernels import mixer_search as search
 from stream_anon.kernels import visual_mixer as twin
 from stream_anon.kernels.chacha import BLOCK_WORDS, key_words
 from stream_anon.kernels.cuda import Module
 from stream_anon.kernels.mixer_layout import Layout, layout, triples
 from stream_anon.kernels.mixer_permutation import FULL_SHARE
+from stream_anon.kernels.mixer_vfe import SCALE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +96,8 @@ class BatchMixer:
         best_levels = np.zeros((count, plan.regions), np.uint8)
         open_ = np.ones(count, bool)
         last: NDArray[np.uint8] | None = None
-        aim = np.full(count, wanted, np.int64)
         for turn in range(twin.PASSES):
-            levels = work.choose(table, np.maximum(aim, 0) * plan.samples)
+            levels = work.choose(table, np.full(count, wanted * plan.samples, np.int64))
             if last is not None:
                 open_ &= (levels != last).any(axis=1)
             if not open_.any():
@@ -110,17 +111,50 @@ class BatchMixer:
             better = open_ & ((least < 0) | (miss < least))
             least[better] = miss[better]
             best_levels[better] = levels[better]
-            open_ &= miss * twin.CLOSE > wanted
+            open_ &= miss * search.CLOSE > wanted
             if not open_.any():
                 break
-            if turn == 0:
-                rows = zip(table, levels, sums, strict=True)
-                table = np.stack([twin.corrected(*row, plan) for row in rows])
-            else:
-                aim += wanted - reached
+            rows = zip(table, levels, sums, strict=True)
+            table = np.stack([search.corrected(*row, plan, first=turn == 0) for row in rows])
+        if (least * twin.TOLERANCE > wanted).any():
+            _land(work, wanted, twin.share_of(channels), best_levels, share)
         mixed = work.shuffle(best_levels, share)
         reached = work.sums(mixed).sum(axis=1)
         return _result(plan, mixed, reached, np.full(count, wanted), best_levels, share)
+
+
+def _land(
+    work: _Work,
+    wanted: int,
+    most: int,
+    levels: NDArray[np.uint8],
+    share: NDArray[np.int32],
+) -> None:
+    """Bring pictures closer that are not within the tolerance; changes levels and shares."""
+    reached = work.sums(work.shuffle(levels, share)).sum(axis=1)
+    least = np.abs(reached - wanted)
+    full = len(work.plan.sides) - 1, most
+    ways = {
+        int(i): search.landing(wanted, levels[i].copy(), int(share[i]), int(reached[i]), full)
+        for i in np.flatnonzero(least * twin.TOLERANCE > wanted)
+    }
+    asked = {i: next(way, None) for i, way in ways.items()}
+    while any(way is not None for way in asked.values()):
+        trial_levels, trial_share = levels.copy(), share.copy()
+        for i, way in asked.items():
+            if way is not None:
+                trial_levels[i], trial_share[i] = way
+        total = work.sums(work.shuffle(trial_levels, trial_share)).sum(axis=1)
+        for i, way in asked.items():
+            if way is None:
+                continue
+            miss = abs(int(total[i]) - wanted)
+            if miss < least[i]:
+                least[i], levels[i], share[i] = miss, trial_levels[i], trial_share[i]
+            try:
+                asked[i] = ways[i].send(int(total[i]))
+            except StopIteration:
+                asked[i] = None
 
 
 def _result(
@@ -133,7 +167,7 @@ def _result(
 ) -> MixedBatch:
     return MixedBatch(
         mixed,
-        tuple(int(r) / (twin.SCALE * plan.domain) for r in reached),
+        tuple(int(r) / (SCALE * plan.domain) for r in reached),
         tuple(twin.verdict(int(r), int(w)) for r, w in zip(reached, wanted, strict=True)),
         np.array(plan.sides, np.uint8)[levels],
         share / FULL_SHARE,
@@ -188,11 +222,11 @@ class _Work:
         # Pictures that need no lower share are tried with the others and keep their own.
         none = self.expect(np.zeros_like(share), 1)[:, 0] @ weights
         brackets = [
-            twin.Bracket(0, int(less), int(high), int(more))
+            search.Bracket(0, int(less), int(high), int(more))
             for less, high, more in zip(none, share, table[:, 0] @ weights, strict=True)
         ]
         going = lower.copy()
-        for _ in range(twin.SHARE_TRIALS):
+        for _ in range(search.SHARE_TRIALS):
             trial = np.array([b.guess(wanted) for b in brackets], np.int32)
             going &= trial != np.array([b.low for b in brackets])
             if not going.any():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream_anon.kernels.chacha import BLOCK_WORDS, CONSTANTS
 from stream_anon.kernels.mixer_layout import slots
 from stream_anon.kernels.mixer_permutation import ORDERS
-from stream_anon.kernels.visual_mixer import SCALE
+from stream_anon.kernels.mixer_vfe import SCALE
 
 WORD = 0xFFFFFFFF
 
@@ -86,8 +86,9 @@ def _keystream(keys: Any, pictures: int, blocks: int, words: Any) -> None:
 
 
 def _sixteenths(square: Any) -> Any:
-    # Whole numbers below 2**24 are exact in float32, and its square root is rounded correctly.
-    return (square.to(torch.float32).sqrt() * SCALE).to(torch.int64)
+    # torch's square root of float32 is now and then off in the last bit on a CPU. That of float64,
+    # rounded to float32, is the IEEE root that the other two take.
+    return (square.to(torch.float64).sqrt().to(torch.float32) * SCALE).to(torch.int64)
 
 
 def _region_sums(
@@ -171,7 +172,7 @@ def _mix(
     column = torch.arange(width, device=device) // region
     side_at = sides[:, (row[:, None] * columns + column[None, :]).reshape(-1)]
     for side in sorted(int(s) for s in torch.unique(sides)):
-        places = torch.from_numpy(slots(height, width, side)[0].copy()).to(device)
+        places = torch.from_numpy(slots(height, width, side).copy()).to(device)
         bits = max(8, 2 * (side.bit_length() - 1))
         key = padded[:, places] >> bits
         key = torch.where(places < size, key.clamp_max((WORD >> bits) - 1), key)

@@ -5,6 +5,8 @@ import pytest
 
 from stream_anon.evaluation import mixer_attacks as attacks
 from stream_anon.evaluation import mixer_sets as sets
+from stream_anon.evaluation import mixer_target as target
+from stream_anon.evaluation.faceset import Pairs
 from stream_anon.evaluation.mixer_report import markdown, section, write
 from stream_anon.evaluation.mixer_sets import Recipe
 from tests.kernels.pictures import scene
@@ -45,6 +47,57 @@ def test_the_tables_hold_every_figure():
     assert "guarantee" in page
 
 
+def hits(right: list[int], count: int = 16) -> dict[str, object]:
+    """A training that had these of so many test pictures right in every task."""
+    mask = np.zeros(count, bool)
+    mask[right] = True
+    found: dict[str, object] = {"vfe UTK": 90.0}
+    for task in ("gender", "age band", "digit"):
+        found |= {task: float(mask.mean()), f"count {task}": count}
+        found[f"hits {task}"] = np.packbits(mask).tobytes().hex()
+    return found
+
+
+def test_the_mean_over_seeds_says_how_sure_it_is():
+    known = {f"utility: clear, adam, seed {s}": hits(list(range(14))) for s in range(2)}
+    known |= {f"utility: VFE 100, adam, seed {s}": hits(list(range(12 + s))) for s in range(2)}
+    table = section(known, {"train": 1, "test": 1}).tables[0]
+    assert table.title.startswith("The mean")
+    clear, mixed = table.rows
+    assert clear[0] == "clear, adam"
+    assert clear[-3:] == [None, None, None]
+    assert mixed[:2] == ["VFE 100, adam", 2]
+    assert mixed[-3] == pytest.approx(100 * 1.5 / 16)
+    # One picture is lost by both, one by one of two: the same in three tasks, so three times it.
+    apart = np.array([1.0, 0.5] + [0.0] * 14)
+    square = apart.var(ddof=1) / 16 + np.var([2 / 16, 1 / 16], ddof=1) / 2
+    assert mixed[-2] == pytest.approx(196 * np.sqrt(square))
+    assert mixed[-1] == "6.25 to 12.50"
+
+
+def test_targets_are_met_where_they_can_be():
+    pictures = [
+        scene(112, 112, 0),
+        scene(112, 112, 1, grey=True),
+        np.zeros((112, 112, 3), np.uint8),
+    ]
+    found = target.reached(pictures, 60.0)
+    assert found["count"] == 3
+    assert found["met"] == found["reachable"] == 1
+    assert found["largest error"] <= 0.02
+    table = section({"target: lfw, 60": found}, {"train": 1, "test": 1}).tables[0]
+    assert table.rows[0][:5] == ["lfw", 60.0, 3, 1 / 3, 1.0]
+
+
+def test_later_faces_are_compared_with_the_first_ones_permutation():
+    face = scene(112, 112, 0)
+    track = target.Track(np.zeros(4), [face, face, scene(112, 112, 3)])
+    first, later = target.in_video([track, target.Track(np.zeros(4), [face // 50])], 70.0)
+    assert (first["count"], first["met"]) == (2, 1)
+    assert later["count"] == 2
+    assert later["met"] >= 1
+
+
 def test_a_run_that_was_cut_short_still_gives_a_page():
     for keys in ([], ["known pairs"], ["leak: clear"], ["utility: clear, st-adam, seed 0"]):
         some = {k: v for k, v in figures().items() if k in keys}
@@ -76,6 +129,17 @@ def test_mixed_copies_meet_their_target_and_differ():
 def test_recipes_say_what_they_are():
     assert str(Recipe(None)) == "full shuffle"
     assert str(Recipe(60.0, 2, 0.0)) == "VFE 60, windows from 2, channels 0"
+    assert str(Recipe(None, region=8)) == "full shuffle, regions of 8"
+
+
+def test_the_default_is_chosen_on_pairs_that_are_not_reported():
+    a, b = np.arange(40), np.arange(40, 80)
+    pairs = Pairs(np.zeros(40, np.int64), a, b, np.arange(40) < 20)
+    taken = pairs.take(8)
+    others = attacks.without(pairs, taken, 9)
+    assert others.same.sum() == 9
+    assert (~others.same).sum() == 3
+    assert not set(others.a.tolist()) & set(taken.a.tolist())
 
 
 def test_psnr_of_equal_and_of_different_pictures():

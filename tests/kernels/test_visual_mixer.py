@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_anon.kernels import mixer_permutation as permutation
+from stream_anon.kernels import mixer_search as search
 from stream_anon.kernels import visual_mixer as vm
 from stream_anon.kernels.chacha import keystream
 from stream_anon.kernels.mixer_layout import layout, region_side, slots
@@ -53,7 +54,7 @@ def test_what_is_no_picture_is_refused(picture: np.ndarray):
 # -- the target -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [(112, 112), (224, 224), (135, 240)])
+@pytest.mark.parametrize("size", [(32, 32), (112, 112), (224, 224), (135, 240)])
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("smallest", [None, 2])
 def test_the_target_is_met_within_two_per_cent_wherever_it_can_be(size, grey, smallest):
@@ -68,7 +69,8 @@ def test_the_target_is_met_within_two_per_cent_wherever_it_can_be(size, grey, sm
             mixed = vm.mix(picture, key(seed), target, smallest=smallest)
             assert mixed.vfe == vm.vfe(mixed.picture)
             missed += abs(mixed.vfe / target - 1) > 0.02
-    assert missed == 0
+    # A grey picture's channels change nothing, and so small a one has but 16 regions.
+    assert missed <= (4 if grey and size == (32, 32) else 0)
 
 
 def test_a_target_out_of_reach_gives_the_full_shuffle_and_says_so():
@@ -109,6 +111,64 @@ def test_channels_are_drawn_less_often_before_windows_go_below_their_smallest():
 def test_a_target_that_makes_no_sense_is_refused(target: float):
     with pytest.raises(ValueError, match="positive and finite"):
         vm.mix(scene(16, 16, 0), KEY, target)
+
+
+def bisected(table: np.ndarray, weights: np.ndarray, wanted: int) -> np.ndarray:
+    """The search as ``visual_mixer.cu`` has it."""
+    top = len(table) - 1
+
+    def at(threshold: int) -> tuple[np.ndarray, int]:
+        levels = np.minimum((table < threshold).sum(axis=0), top)
+        return levels, int((table * weights)[levels, np.arange(table.shape[1])].sum())
+
+    low, high = 0, int(table.max()) + 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if at(middle)[1] >= wanted else (middle + 1, high)
+    (over, more), (under, less) = at(low), at(max(low - 1, 0))
+    return over if abs(more - wanted) <= abs(wanted - less) else under
+
+
+@given(
+    levels=st.integers(1, 4),
+    regions=st.integers(1, 12),
+    most=st.sampled_from([1, 5, 10**6]),
+    share=st.floats(0, 1.2),
+    seed=st.integers(0, 10**6),
+)
+def test_the_direct_search_ends_where_the_bisection_does(levels, regions, most, share, seed):
+    draw = np.random.default_rng(seed)
+    table = np.sort(draw.integers(0, most + 1, (levels, regions)), axis=0)
+    weights = draw.integers(0, 200, regions).astype(np.int32)
+    wanted = int(share * (table[-1] @ weights))
+    assert np.array_equal(search.choose(table, weights, wanted), bisected(table, weights, wanted))
+
+
+def test_the_first_guess_of_a_share_will_do():
+    tried = 0
+    for seed in range(20):
+        picture = scene(112, 112, seed)
+        orders, plan = permutation.six_orders(picture), layout(112, 112)
+        weights = plan.weights.astype(np.int64)
+        none, full = (int(search.expected(orders, plan, s, 0) @ weights) for s in (0, 252))
+        for part in (0.2, 0.5, 0.8):
+            wanted = none + int(part * (full - none))
+            bracket = search.Bracket(0, none, 252, full)
+            guess = bracket.guess(wanted)
+            total = int(search.expected(orders, plan, guess, 0) @ weights)
+            bracket = bracket.narrowed(guess, total, wanted)
+            tried += bracket.guess(wanted) != bracket.low
+    assert tried <= 2
+
+
+def test_windows_that_stay_as_they_were_are_not_drawn_again():
+    plan, words = layout(50, 61, 16, 4), keystream(KEY, 50 * 61)
+    draw = np.random.default_rng(0)
+    first, second = (draw.integers(0, 3, plan.regions).astype(np.uint8) for _ in range(2))
+    before = permutation.sources(plan, first, words)
+    changed = permutation.sources(plan, second, words, (first, before))
+    assert np.array_equal(changed, permutation.sources(plan, second, words))
+    assert np.array_equal(before, permutation.sources(plan, first, words))
 
 
 # -- the permutation --------------------------------------------------------------------------
@@ -170,7 +230,7 @@ def test_every_order_of_a_small_window_is_equally_likely():
     plan = layout(2, 2 * count, 2, 2)
     levels = np.zeros(plan.regions, np.uint8)
     source = permutation.sources(plan, levels, keystream(KEY, 4 * count)).reshape(2, 2 * count)
-    table, _ = slots(2, 2 * count, 2)
+    table = slots(2, 2 * count, 2)
     place = np.full(4 * count, -1)
     place[table.ravel()] = np.tile(np.arange(4), count)
     order = place[np.take(source.ravel(), table)]

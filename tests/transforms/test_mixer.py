@@ -51,6 +51,15 @@ def test_torch_gives_the_bits_of_the_twin(target, options):
         assert np.array_equal(mix(picture, key, target, **options).picture, result)
 
 
+def test_roots_of_whole_numbers_are_rounded_as_numpy_rounds_them():
+    from stream_anon.transforms import torch_kernels
+
+    # All there are: six squares of at most 255.
+    squares = np.arange(6 * 255**2 + 1)
+    wanted = (np.sqrt(squares.astype(np.float32)) * np.float32(16)).astype(np.int64)
+    assert np.array_equal(torch_kernels._sixteenths(torch.from_numpy(squares)).numpy(), wanted)
+
+
 @pytest.mark.gpu
 def test_a_batch_on_the_gpu_stays_there_and_keeps_the_bits():
     batch = np.stack([scene(64, 64, seed) for seed in range(2)])
