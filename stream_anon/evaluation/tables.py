@@ -24,9 +24,10 @@ def markdown(path: Path) -> str:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         machine = found["machine"]
+        quick = ", `--quick`" if found["quick"] else ""
         parts = [
             f"{found['what']}. {machine['processor']}, {machine['cores']} cores, OpenVINO "
-            f"{machine['openvino']}, {machine['date']}" + (", `--quick`." if found["quick"] else ".")
+            f"{machine['openvino']}, {machine['date']}{quick}."
         ]
         for section in found["sections"]:
             if section["tables"]:
@@ -56,9 +57,9 @@ def _cell(cell: Any, unit: str) -> str:
         return "-"
     if isinstance(cell, dict):
         low, high = cell.get("low"), cell.get("high")
-        known = low is not None and high is not None
-        span = f" [{_number(low, unit)}, {_number(high, unit)}]" if known else ""
-        return _number(cell["value"], unit) + span
+        if low is None or high is None:
+            return _number(cell["value"], unit)
+        return f"{_number(cell['value'], unit)} [{_number(low, unit)}, {_number(high, unit)}]"
     return cell if isinstance(cell, str) else _number(cell, unit)
 
 
