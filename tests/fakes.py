@@ -106,3 +106,12 @@ def tracked(
     landmarks = TEMPLATE * (size / 128.0) + np.array([x, y])
     box = np.array([x + 0.2 * size, y + 0.1 * size, x + 0.8 * size, y + 0.98 * size])
     return TrackedFace(track, similarity(landmarks), box, landmarks, "detected", 0.9)
+
+
+def detail(rgb: np.ndarray, area: np.ndarray) -> float:
+    """What is left of (h, w, 3) inside (h, w) beside a slope of colour: the largest deviation."""
+    y, x = np.nonzero(area)
+    basis = np.stack([np.ones(len(x)), x, y], axis=1)
+    pixels = rgb[area].astype(np.float64)
+    fitted = basis @ np.linalg.lstsq(basis, pixels, rcond=None)[0]
+    return float((pixels - fitted).std(axis=0).max())

@@ -89,7 +89,7 @@ def anonymise(
 
 def cover(picture: Pixels, subject: Subject) -> Pixels:
     """The ladder's solid cover on one face-frame picture."""
-    fill = Fill()
+    fill = Fill(slope=True)
     matrix = grown(IDENTITY.copy(), COVER_GROWTH)
     crop = through(picture, matrix)
     painted = fill.render(scaled(crop, fill.crop_size)[None], [subject]).crops[0]

@@ -21,6 +21,9 @@ LARGEST_MISFIT = 9.0
 WIDEST_FRAME = 1.9
 """Width of a frame against the plain alignment beyond which the face is too small in it."""
 
+LEAST_SCORE = 0.25
+"""Confidence below which it is not sure enough that there is a face to be drawn."""
+
 SLACK = 1.15
 """A track that was declined must be better than the limits by this factor to come back, so
 that it does not flicker between a new face and a cover."""
@@ -50,8 +53,11 @@ class Fitness:
 
     def _fit(self, subject: Subject) -> bool:
         slack = SLACK if subject.track in self._declined else 1.0
-        fit = subject.size >= self._smallest * slack and (
-            subject.landmarks is not None and posed(subject.landmarks, slack)
+        fit = (
+            subject.size >= self._smallest * slack
+            and subject.score >= LEAST_SCORE * slack
+            and subject.landmarks is not None
+            and posed(subject.landmarks, slack)
         )
         if fit:
             self._declined.discard(subject.track)

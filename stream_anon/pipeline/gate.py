@@ -86,7 +86,7 @@ class Compositor:
         self.steps = Steps()
         self._fault = fault
         self._draw_boxes = draw_boxes
-        self._cover = Fill()
+        self._cover = Fill(slope=True)
         self._frames = Frames(method)
 
     def clear(
