@@ -212,8 +212,8 @@ def candidates(figures: Figures) -> Table:
     table = Table(
         "Among which the default was chosen",
         [Column("pictures"), Column("VFE", "number"), *titles],
-        note="LFW pairs that no other table uses. The default is the least VFE at which neither "
-        "recogniser names more than 1 %.",
+        note="LFW pairs that no other table uses. The default is the least VFE of these at which "
+        "both recognisers name less than 1 %.",
     )
     for name, found in sorted(rows, key=lambda r: r[1]["vfe"]):
         table.add(name, found["vfe"], *(_estimate(found[key]) for key in names))
