@@ -134,7 +134,10 @@ class Compositor:
     def _paint(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         if not faces:
             return
-        transforms, subjects = self._frames.of(picture, faces)
+        try:
+            transforms, subjects = self._frames.of(picture, faces)
+        except Exception as error:
+            raise MethodFault(f"the faces' frames failed: {_cause(error)}") from error
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
         rendered = self._render(crops, subjects)

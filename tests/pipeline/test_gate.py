@@ -95,6 +95,20 @@ def test_a_broken_method_steps_down_to_the_solid_cover(name):
     assert compositor.steps.pictures == {Rung.FILL: 1}
 
 
+def test_frames_that_fail_step_down_to_the_solid_cover(monkeypatch):
+    raw = noise()
+    for fault in (STOP, STEP):
+        picture = MemoryPicture(raw.copy())
+        compositor = Compositor(Pixelate(), fault)
+        monkeypatch.setattr(compositor._frames, "of", lambda *_: _raise(None))
+        if fault is STOP:
+            with pytest.raises(MethodFault, match="frames failed"):
+                compositor.clear(picture, [tracked()])
+            continue
+        assert compositor.clear(picture, [tracked()]).rung is Rung.FILL
+        assert detail(picture.rgb, inside(picture, tracked())) < 1.0
+
+
 def test_the_input_itself_is_no_answer():
     raw = noise()
     picture = MemoryPicture(raw.copy())
