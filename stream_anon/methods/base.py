@@ -23,6 +23,8 @@ class Subject:
         size: geometric mean of the face box's sides in the picture, in pixels.
         score: confidence, 0 to 1.
         seconds: presentation time of the picture, for the ledger; None where there is none.
+        motion: (16, 16, 2) float32, how far from each cell of the frame its surface lay in the
+            frame of the picture before (`faces.surface`); None where that is not known.
     """
 
     track: int
@@ -30,6 +32,7 @@ class Subject:
     size: float
     score: float
     seconds: float | None = None
+    motion: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

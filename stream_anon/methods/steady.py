@@ -2,24 +2,28 @@
 
 In a frame that is locked to the landmarks a face hardly moves, while a generator answers small
 changes of its input with small changes everywhere. So a face is drawn again only when its
-landmarks have moved against each other or a few pictures have passed, and the new drawing is
-averaged with the old one: the less the face moves, the more.
+landmarks have moved against each other or a few pictures have passed. In between the last drawing
+is carried along with the surface of the face, and a new drawing is averaged with it: the less the
+face moves, the more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.methods.base import Pixels, Subject
 
-CALM = 0.3
+Field = NDArray[np.float32]
+
+CALM = 0.2
 """Share of the new drawing while nothing moves."""
 
-STILL = 1.0
+STILL = 1.5
 """Movement of the landmarks in face-frame units up to which the last drawing still serves."""
 
 UNSEEN = 0.7
@@ -28,11 +32,14 @@ UNSEEN = 0.7
 STIR = 8.0
 """Movement from which nothing of the old drawing is left."""
 
-STALE = 4
+STALE = 5
 """Pictures after which a face is drawn again in any case."""
 
 LONGEST = 0.25
 """Seconds after which the face before no longer counts."""
+
+FARTHEST = 6.0
+"""Face-frame units by which a drawing is carried along before it must be drawn again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -44,12 +51,14 @@ class _Last:
         landmarks: (5, 2) at the time of drawing.
         seconds: of the last picture it was used for.
         age: pictures since the drawing.
+        carried: (g, g, 2) how far from each cell the drawing's own point lies; None: nowhere.
     """
 
     face: NDArray[np.float32]
     landmarks: NDArray[np.float64]
     seconds: float
     age: int = 0
+    carried: Field | None = field(default=None)
 
 
 class Steady:
@@ -67,12 +76,18 @@ class Steady:
         self._last.clear()
 
     def due(self, subjects: Sequence[Subject]) -> NDArray[np.bool_]:
-        """Which of the faces must be drawn now: (n,) bool."""
+        """Carry the faces along to this picture; which of them must be drawn now: (n,) bool."""
         return np.array([self._due(subject) for subject in subjects], np.bool_)
 
     def _due(self, subject: Subject) -> bool:
         last = self._known(subject)
-        if last is None or last.age + 1 >= STALE:
+        if last is None:
+            return True
+        if subject.motion is not None:
+            last.carried = follow(last.carried, subject.motion)
+            if float(np.abs(last.carried).max()) > FARTHEST:
+                return True
+        if last.age + 1 >= STALE:
             return True
         # A face box is about 92 units wide.
         return _moved(last, subject) > max(STILL, UNSEEN * 92.0 / max(subject.size, 1.0))
@@ -108,7 +123,7 @@ class Steady:
             if last is not None and not new:
                 last.age += 1
                 last.seconds = subject.seconds or 0.0
-                out[i] = np.rint(last.face)
+                out[i] = np.rint(carry(last.face, last.carried)).clip(0, 255)
                 continue
             picture, good = next(fresh)
             if not good:
@@ -118,11 +133,42 @@ class Steady:
             face = picture.astype(np.float32)
             if last is not None:
                 share = CALM + (1.0 - CALM) * min(1.0, _moved(last, subject) / STIR)
-                face = last.face + np.float32(share) * (face - last.face)
+                before = carry(last.face, last.carried)
+                face = before + np.float32(share) * (face - before)
             if subject.landmarks is not None and subject.seconds is not None:
                 self._last[subject.track] = _Last(face, subject.landmarks, subject.seconds)
-            out[i] = np.rint(face)
+            out[i] = np.rint(face).clip(0, 255)
         return out
+
+
+def follow(carried: Field | None, motion: Field) -> Field:
+    """Two motions (g, g, 2) in a row: from here to the picture before, from there to the drawing.
+
+    Args:
+        carried: the second, or None where the picture before was the drawing's own.
+        motion: the first.
+    """
+    if carried is None:
+        return motion
+    cell = 128.0 / len(motion)
+    place = np.arange(len(motion), dtype=np.float32)
+    x = place[None, :] + motion[..., 0] / cell
+    y = place[:, None] + motion[..., 1] / cell
+    there = cv2.remap(carried, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(motion + there, np.float32)
+
+
+def carry(face: NDArray[np.float32], carried: Field | None) -> NDArray[np.float32]:
+    """A drawing (s, s, 3), moved along by (g, g, 2) face-frame units."""
+    if carried is None:
+        return face
+    side = len(face)
+    scale = side / 128.0
+    way = cv2.resize(carried, (side, side), interpolation=cv2.INTER_LINEAR)
+    place = np.arange(side, dtype=np.float32)
+    x, y = place[None, :] + way[..., 0] * scale, place[:, None] + way[..., 1] * scale
+    border = cv2.BORDER_REPLICATE
+    return np.asarray(cv2.remap(face, x, y, cv2.INTER_CUBIC, borderMode=border), np.float32)
 
 
 def _moved(last: _Last, subject: Subject) -> float:

@@ -159,6 +159,68 @@ class Engine:
             return [np.array(answer[i], np.float32) for i in range(len(self.outputs))]
 
 
+def compile_bytes(
+    path: str | Path,
+    threads: int,
+    precision: Precision,
+    pictures: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    bytes_out: bool,
+) -> Any:
+    """Compile a network so that pictures go in, and may come out, as bytes.
+
+    What would be several passes over float arrays becomes part of the graph.
+
+    Args:
+        path: an ONNX file whose first dimension is free.
+        threads: of this network.
+        precision: arithmetic inside.
+        pictures: inputs that are given as uint8 (n, height, width, c), each with the mean and
+            the scale of each channel: the network sees (value - mean) / scale as (n, c, h, w).
+        bytes_out: the output, (n, c, h, w) in [-1, 1], comes as uint8 (n, h, w, c).
+
+    Returns:
+        A compiled model.
+
+    Raises:
+        ModelError: it cannot be loaded.
+    """
+    from openvino import Layout, Type
+    from openvino.preprocess import PrePostProcessor
+
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": choose_precision(precision),
+    }
+    try:
+        model = core().read_model(str(path))
+        if bytes_out:
+            model = _give_bytes(model)
+        steps = PrePostProcessor(model)
+        for name, (mean, scale) in pictures.items():
+            port = steps.input(name)
+            port.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
+            port.model().set_layout(Layout("NCHW"))
+            chosen = port.preprocess().convert_element_type(Type.f32)
+            chosen.mean(list(mean)).scale(list(scale))
+        return core().compile_model(steps.build(), "CPU", options)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{Path(path).name} cannot be loaded: {reason}") from error
+
+
+def _give_bytes(model: Any) -> Any:
+    ops = runtime().opset13
+    result = model.get_results()[0]
+    face = result.input_value(0)
+    one, half = np.float32(1.0), np.float32(127.5)
+    levels = ops.round(ops.multiply(ops.add(face, one), half), "half_to_even")
+    levels = ops.clamp(levels, 0.0, 255.0)
+    across = ops.transpose(levels, np.array([0, 2, 3, 1]))
+    return runtime().Model([ops.convert(across, "u8")], model.get_parameters(), "bytes")
+
+
 def _take_images(model: Any, colours: Colours) -> Any:
     from openvino import Layout, Type
     from openvino.preprocess import ColorFormat, PrePostProcessor

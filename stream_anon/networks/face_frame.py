@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -167,12 +166,21 @@ def heatmaps(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(y[..., :, None] * x[..., None, :], np.float32)
 
 
+@lru_cache(maxsize=1)
+def _inside() -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Numbers of the pixels inside the minimum mask (k,), and their columns of the grid's matrices:
+    gather (16,k), spread (k,16)."""
+    gather, spread = grid_matrices()
+    inside = np.flatnonzero(minimum_mask().ravel())
+    return inside, np.ascontiguousarray(gather[:, inside]), np.ascontiguousarray(spread[inside])
+
+
 def conceal(
     crops: NDArray[np.uint8],
     valid: NDArray[np.bool_] | None = None,
     *,
     keep_colour: bool = True,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Replace the inside of the minimum mask by what a generator may know of it.
 
     The sums over a cell are sums of integers: two pictures with the same cell
@@ -185,40 +193,43 @@ def conceal(
             If not, the inside is filled with the mean of the outside.
 
     Returns:
-        float32 (n,4,128,128): RGB in [-1, 1] and the mask of what is unknown;
+        uint8 (n,128,128,4): RGB, and 255 where the picture is not known;
         float32 (n,48): the colours of the inside, channel by channel, in [-1, 1].
     """
     count = len(crops)
-    outside = ~minimum_mask() if valid is None else ~minimum_mask() & valid
-    pixels = crops.reshape(count, -1, 3).astype(np.float32)
-    gather, spread = grid_matrices()
+    inside, gather, spread = _inside()
     if keep_colour:
         # Sums of at most 16384 bytes are whole numbers below 2**24: exact in float32 too, and so
         # the same whatever the order of the pixels.
+        pixels = crops.reshape(count, -1, 3)[:, inside].astype(np.float32)
         if valid is None:
             sums, sizes = gather @ pixels, gather.sum(1)[None, :, None]
         else:
-            known = valid.reshape(count, -1, 1).astype(np.float32)
+            known = valid.reshape(count, -1, 1)[:, inside].astype(np.float32)
             sums, sizes = gather @ (pixels * known), gather @ known
         sums = sums.transpose(0, 2, 1).astype(np.float64)
         sizes = sizes.transpose(0, 2, 1).astype(np.float64)
         whole = sums.sum(2, keepdims=True) / np.maximum(sizes.sum(2, keepdims=True), 1)
         cells = np.where(sizes > 0, sums / np.maximum(sizes, 1), whole) @ plane_matrix().T
     else:
+        outside = ~minimum_mask() if valid is None else ~minimum_mask() & valid
         seen = np.broadcast_to(outside, (count, SIZE, SIZE)).reshape(count, 1, -1)
-        total = seen.astype(np.float64) @ pixels.astype(np.float64)
+        total = seen.astype(np.float64) @ crops.reshape(count, -1, 3).astype(np.float64)
         mean = total / np.maximum(seen.sum(2, keepdims=True), 1)
         cells = np.repeat(mean.transpose(0, 2, 1), GRID * GRID, axis=2)
+    out = np.zeros((count, SIZE * SIZE, 4), np.uint8)
+    out[..., :3] = crops.reshape(count, -1, 3)
+    fill = np.rint(spread @ cells.astype(np.float32).transpose(0, 2, 1)).clip(0, 255)
+    out[:, inside, :3] = fill
+    out[:, inside, 3] = 255
+    if valid is not None:
+        unknown = ~valid.reshape(count, -1)
+        if unknown.any():
+            everywhere = grid_matrices()[1] @ cells.astype(np.float32).transpose(0, 2, 1)
+            out[unknown, :3] = np.rint(everywhere[unknown]).clip(0, 255)
+            out[unknown, 3] = 255
     colours = (cells / 127.5 - 1.0).astype(np.float32)
-    fill = (colours.reshape(-1, GRID * GRID) @ spread.T).reshape(count, 3, SIZE, SIZE)
-    out = np.empty((count, 4, SIZE, SIZE), np.float32)
-    for picture, crop in zip(out, crops, strict=True):
-        for channel, plane in zip(picture, cv2.split(crop), strict=False):
-            np.multiply(plane, np.float32(1.0 / 127.5), out=channel, dtype=np.float32)
-    out[:, :3] -= 1.0
-    np.copyto(out[:, :3], fill, where=~outside[..., None, :, :])
-    out[:, 3] = ~outside
-    return out, colours.reshape(count, -1)
+    return out.reshape(count, SIZE, SIZE, 4), colours.reshape(count, -1)
 
 
 def hints(colours: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,8 +9,9 @@ The inside of a face reaches a generator only through `face_frame.conceal`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -28,29 +29,46 @@ class NormalSource(Protocol):
         """Independent standard normal numbers of this shape."""
 
 
-class _Net:
-    """A compiled network with one output."""
+PIXELS = ((127.5,) * 3, (127.5,) * 3)
+"""Mean and scale that bring bytes to [-1, 1]."""
 
-    def __init__(self, name: str, threads: int, precision: engine.Precision) -> None:
+CONTEXT = ((127.5, 127.5, 127.5, 0.0), (127.5, 127.5, 127.5, 255.0))
+"""Likewise for `face_frame.conceal`, whose last channel becomes 0 or 1."""
+
+
+class _Net:
+    """A compiled network with one output.
+
+    Args:
+        name: of its files.
+        threads: CPU threads.
+        precision: of its arithmetic.
+        pictures: see `engine.compile_bytes`.
+        bytes_out: likewise.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        precision: engine.Precision,
+        pictures: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+        *,
+        bytes_out: bool = False,
+    ) -> None:
         path = WEIGHTS / f"{name}.onnx"
         if not path.exists() or not path.with_suffix(".safetensors").exists():
             msg = f"the weights of {name} are missing from {WEIGHTS}"
             raise ModelError(msg)
-        options = {
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": engine.choose_precision(precision),
-        }
-        try:
-            compiled = engine.core().compile_model(path, "CPU", options)
-        except RuntimeError as error:
-            msg = f"the weights of {name} cannot be loaded: {str(error).splitlines()[0]}"
-            raise ModelError(msg) from error
+        compiled = engine.compile_bytes(
+            path, threads, precision, pictures or {}, bytes_out=bytes_out
+        )
         self._request = compiled.create_infer_request()
 
-    def __call__(self, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, **inputs: NDArray[Any]) -> NDArray[Any]:
         self._request.infer(inputs, share_inputs=True)
-        return np.array(self._request.get_output_tensor(0).data, np.float32)
+        # A copy: the request's own memory is overwritten by the next call.
+        return np.array(self._request.get_output_tensor(0).data)
 
 
 def _check_crops(crops: NDArray[np.uint8]) -> None:
@@ -64,12 +82,6 @@ def _check_rows(name: str, rows: NDArray[np.float32], shape: tuple[int, ...]) ->
     if rows.shape != shape or not np.isfinite(rows).all():
         msg = f"{name} must be finite with shape {shape}, got {rows.shape}"
         raise ValueError(msg)
-
-
-def _pixels(faces: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """(n,3,128,128) in [-1, 1] to uint8 (n,128,128,3)."""
-    scaled = np.rint((faces + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
-    return np.ascontiguousarray(scaled.transpose(0, 2, 3, 1))
 
 
 def _unit(codes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -154,7 +166,7 @@ class IdentityEncoder:
     dimension = 128
 
     def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
-        self._net = _Net(self.name, threads, precision)
+        self._net = _Net(self.name, threads, precision, {"pictures": PIXELS})
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Codes of faces.
@@ -171,8 +183,7 @@ class IdentityEncoder:
         _check_crops(crops)
         if not len(crops):
             return np.zeros((0, self.dimension), np.float32)
-        pictures = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32) / 127.5 - 1.0
-        return _unit(self._net(pictures=pictures))
+        return _unit(self._net(pictures=np.ascontiguousarray(crops)))
 
 
 class AppearanceEncoder(IdentityEncoder):
@@ -195,7 +206,7 @@ class IdentityGenerator:
     keep_colour = True
 
     def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
-        self._net = _Net(self.name, threads, precision)
+        self._net = _Net(self.name, threads, precision, {"context": CONTEXT}, bytes_out=True)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -234,14 +245,13 @@ class IdentityGenerator:
             return crops.copy()
         places = np.asarray(landmarks, np.float32)
         context, colours = face_frame.conceal(crops, valid, keep_colour=self.keep_colour)
-        faces = self._net(
+        return self._net(
             context=context,
             maps=face_frame.heatmaps(places),
             hints=face_frame.hints(colours, places),
             place=face_frame.place(places),
             code=_unit(codes),
         )
-        return _pixels(faces)
 
 
 class AppearanceGenerator(IdentityGenerator):

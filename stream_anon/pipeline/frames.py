@@ -2,7 +2,7 @@
 
 Most methods take the tracker's frames as they are. One that asks for more (``Method.reach``)
 gets frames about the landmarks, locked to the face's own motion, whose masks cover the
-tracker's.
+tracker's, and is told how the surface of the face moved within its frame.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from stream_anon.faces import lock
 from stream_anon.faces.align import widen_all
 from stream_anon.faces.face import TrackedFace
+from stream_anon.faces.landmarks import LandmarkFinder, believed
 from stream_anon.faces.lock import LandmarkLock
-from stream_anon.geometry import apply
+from stream_anon.faces.surface import Field, Surface
+from stream_anon.geometry import apply, invert
 from stream_anon.methods.base import Method, Subject
 from stream_anon.video.picture import Picture
 
@@ -40,16 +42,17 @@ class Frames:
     def __init__(self, method: Method) -> None:
         self._reach = method.reach
         self._lock = LandmarkLock()
+        self._surface = Surface(lock.EXTENT)
+        self._finder = None if method.reach is None else LandmarkFinder()
         self._wide: dict[int, float] = {}
 
     def forget(self, track: int) -> None:
         """The track has ended."""
         self._lock.forget(track)
+        self._surface.forget(track)
         self._wide.pop(track, None)
 
-    def of(
-        self, picture: Picture, faces: Sequence[TrackedFace]
-    ) -> tuple[Array, list[Subject]]:
+    def of(self, picture: Picture, faces: Sequence[TrackedFace]) -> tuple[Array, list[Subject]]:
         """The frames of a picture's faces, before any of them is painted.
 
         Returns:
@@ -57,36 +60,61 @@ class Frames:
         """
         transforms = np.stack([face.transform for face in faces])
         landmarks = [face.landmarks for face in faces]
+        motions: list[Field | None] = [None] * len(faces)
         if self._reach is not None:
-            self._follow(picture, faces, transforms, landmarks)
-            transforms = self._widened(faces, transforms, landmarks, self._reach)
+            seen = self._look(picture, faces, transforms)
+            self._refine(seen, transforms, landmarks)
+            for i, luma in seen.items():
+                points = landmarks[i]
+                if points is not None:
+                    landmarks[i] = self._lock(
+                        faces[i].track, luma, transforms[i], points, picture.seconds
+                    )
+            wide = self._widened(faces, transforms, landmarks, self._reach)
+            for i, luma in seen.items():
+                motions[i] = self._surface(
+                    faces[i].track, luma, transforms[i], wide[i], picture.seconds
+                )
+            transforms = wide
         return transforms, [
-            subject_of(face, picture.seconds, transform, points)
-            for face, transform, points in zip(faces, transforms, landmarks, strict=True)
+            subject_of(face, picture.seconds, transform, points, motion)
+            for face, transform, points, motion in zip(
+                faces, transforms, landmarks, motions, strict=True
+            )
         ]
 
-    def _follow(
-        self,
-        picture: Picture,
-        faces: Sequence[TrackedFace],
-        transforms: Array,
-        landmarks: list[Array | None],
-    ) -> None:
+    @staticmethod
+    def _look(
+        picture: Picture, faces: Sequence[TrackedFace], transforms: Array
+    ) -> dict[int, NDArray[np.uint8]]:
+        """Grey crops of the faces whose motion is worth following, by their number."""
         chosen = [
             i
             for i, face in enumerate(faces)
             if face.landmarks is not None and face.size >= LEAST_SIZE
         ]
         if not chosen:
-            return
+            return {}
         crops = picture.crops(transforms[chosen], lock.SIDE, lock.EXTENT)
-        for i, crop in zip(chosen, crops, strict=True):
-            points = faces[i].landmarks
-            if points is not None:
-                luma = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.uint8)
-                landmarks[i] = self._lock(
-                    faces[i].track, luma, transforms[i], points, picture.seconds
-                )
+        return {
+            i: np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.uint8)
+            for i, crop in zip(chosen, crops, strict=True)
+        }
+
+    def _refine(
+        self,
+        seen: dict[int, NDArray[np.uint8]],
+        transforms: Array,
+        landmarks: list[Array | None],
+    ) -> None:
+        """Put what the landmark net finds in the place of the tracker's, where it is sure."""
+        if self._finder is None or not seen:
+            return
+        found, errors = self._finder(list(seen.values()))
+        for i, points, error in zip(seen, found, errors, strict=True):
+            known = landmarks[i]
+            if known is not None and believed(points, error, apply(transforms[i], known)):
+                landmarks[i] = apply(invert(transforms[i]), points)
 
     def _widened(
         self,
@@ -105,7 +133,11 @@ class Frames:
 
 
 def subject_of(
-    face: TrackedFace, seconds: float, transform: Array, landmarks: Array | None
+    face: TrackedFace,
+    seconds: float,
+    transform: Array,
+    landmarks: Array | None,
+    motion: Field | None = None,
 ) -> Subject:
     """What a method may know of a face.
 
@@ -114,6 +146,7 @@ def subject_of(
         seconds: of the picture.
         transform: (2, 3), by which it is cut.
         landmarks: (5, 2) pixels, or None.
+        motion: of its surface within its frame, or None.
     """
     points = None if landmarks is None else apply(transform, landmarks)
-    return Subject(face.track, points, face.size, face.score, seconds)
+    return Subject(face.track, points, face.size, face.score, seconds, motion)

@@ -17,13 +17,14 @@ from torch import Generator, Tensor, nn
 from stream_anon.networks.arch.conceal import Conceal
 from stream_anon.networks.arch.encoder import APPEARANCE, AppearanceNet
 from stream_anon.networks.arch.generator import FaceGenerator, GeneratorSpec
+from stream_anon.networks.arch.landmarks import shrink
 from stream_anon.training import augment, losses
 from stream_anon.training.codes import Prior
 from stream_anon.training.data import Batch, Faces
-from stream_anon.training.distil import landmark_target
 from stream_anon.training.game import Game
 from stream_anon.training.guess import fit_guess, fit_projection
-from stream_anon.training.identity import Judges
+from stream_anon.training.identity import SIDES, Judges
+from stream_anon.training.landmarks import landmark_target
 from stream_anon.training.runtime import autocast, place
 from stream_anon.training.trainer import FaceTrainer, Glance
 
@@ -34,6 +35,7 @@ class AppearanceWeights:
 
     Attributes:
         adversarial: Of the critic's verdict.
+        realism: Of the verdict of the critic that looks at the teacher's features.
         features: Recogniser's features, where the code is hardly disturbed.
         pixels: Absolute difference, where the code is hardly disturbed.
         identity: 1 - cosine to the picture's own person, where hardly disturbed.
@@ -44,6 +46,7 @@ class AppearanceWeights:
     """
 
     adversarial: float = 1.0
+    realism: float = 2.0
     features: float = 3.0
     pixels: float = 10.0
     identity: float = 4.0
@@ -126,7 +129,8 @@ class AppearanceTrainer(FaceTrainer):
                 self.conceal,
             )
             self.nets.train()
-        self.game = Game(self.nets, self.device, rate=rate)
+        channels = judges.teacher.channels(SIDES)
+        self.game = Game(self.nets, self.device, rate=rate, channels=channels)
 
     def generator(self) -> FaceGenerator:
         """The net that draws."""
@@ -179,25 +183,29 @@ class AppearanceTrainer(FaceTrainer):
         seen_new, seen_old = glance(pasted), glance(batch.pictures)
         with autocast(self.device):
             verdict, _ = game.critic(shown)
-            points = judges.landmarker(seen_new)
-            person, features = judges.teacher.run(seen_new[:half][mine], (56, 28, 14))
+            points = judges.landmarker(shrink(seen_new))[:, :10]
+            person, features = judges.teacher.run(seen_new[:half], SIDES)
             again = self.nets.encoder(pasted[half:])
             with torch.no_grad():
-                _, there = judges.teacher.run(seen_old[:half][mine], (56, 28, 14))
+                _, there = judges.teacher.run(seen_old[:half], SIDES)
         everyone = own[:half][mine]
         adversarial = -verdict.mean()
         identity = (
-            losses.toward(person, judges.codes[batch.index[:half][mine]])
+            losses.toward(person[mine], judges.codes[batch.index[:half][mine]])
             if len(everyone)
             else adversarial.new_zeros(())
         )
-        feature = losses.matched(features, there, everyone)
+        feature = losses.matched([f[mine] for f in features], [f[mine] for f in there], everyone)
+        log_values["critic2"] = game.feature_step(there, features)
+        with autocast(self.device):
+            real_enough = game.realism(features)
         pixel = losses.pixels(pasted, batch.pictures, self.conceal.paint * batch.valid, own)
         cycle = losses.toward(again, given[half:].detach())
         spread = losses.spread_out(code)
         landmark = F.smooth_l1_loss(points.float(), landmark_target(glance.landmarks), beta=0.05)
         loss = (
             w.adversarial * adversarial
+            - w.realism * real_enough
             + w.identity * identity
             + w.features * feature
             + w.pixels * pixel
@@ -212,6 +220,7 @@ class AppearanceTrainer(FaceTrainer):
         game.generator_step(loss)
         return log_values | {
             "adv": adversarial.item(),
+            "adv2": -real_enough.item(),
             "id": 1 - identity.item(),
             "cycle": 1 - cycle.item(),
             "spread": spread.item(),

@@ -117,13 +117,16 @@ def relight(pictures: Tensor, rng: Generator, amount: float = 1.0) -> Tensor:
     return (pictures * gain + tint + offset).clamp(-1, 1)
 
 
-def degrade(pictures: Tensor, rng: Generator, share: float = 0.3) -> Tensor:
+def degrade(
+    pictures: Tensor, rng: Generator, share: float = 0.3, sides: tuple[int, int] = (32, 100)
+) -> Tensor:
     """Lower resolution and noise, as far-away and compressed faces have.
 
-    One factor for the batch, applied to a random ``share`` of it.
+    One factor for the batch, so that the side becomes one of ``sides``, applied to a random
+    ``share`` of it.
     """
     n = len(pictures)
-    side = int(uniform((1,), 32, 100, rng).item())
+    side = int(uniform((1,), *sides, rng).item())
     small = F.interpolate(pictures, size=(side, side), mode="area")
     soft = F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
     noise = torch.randn(pictures.shape, generator=rng, device=pictures.device)

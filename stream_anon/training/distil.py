@@ -1,4 +1,4 @@
-"""Stage 1: distil a recogniser into plain-convolution encoders, and learn landmarks.
+"""Stage 1: distil a recogniser into a plain-convolution encoder.
 
 The student sees what the teacher sees (the same moved, lit, degraded and
 blended pictures) and learns its unit code (Hinton et al. 2015, with the cosine
@@ -8,22 +8,21 @@ as the distance). Blends of two people fill the space between the identities.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from stream_anon.networks.arch.encoder import STUDENT_A, Encoder, Landmarker
+from stream_anon.networks.arch.encoder import STUDENT_A, Encoder
 from stream_anon.networks.arch.recogniser import OnnxRecogniser
-from stream_anon.networks.face_frame import TEMPLATE
 from stream_anon.training import augment
 from stream_anon.training.data import Faces
 from stream_anon.training.runtime import (
     Progress,
     autocast,
+    cosine_schedule,
     load_checkpoint,
     place,
     save_checkpoint,
@@ -33,20 +32,6 @@ from stream_anon.training.runtime import (
 log = logging.getLogger(__name__)
 
 STAGE = 1
-LANDMARK_UNIT = 16.0
-
-
-def landmark_target(points: Tensor) -> Tensor:
-    """Landmarks (n,5,2) as the landmarker states them: (n,10)."""
-    template = torch.from_numpy(TEMPLATE).to(points.device)
-    return ((points - template) / LANDMARK_UNIT).flatten(1)
-
-
-def cosine_schedule(progress: float, warm: float = 0.05) -> float:
-    """Factor of the learning rate: linear warm-up, then half a cosine down to 2 %."""
-    if progress < warm:
-        return progress / warm
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
 
 
 def distil(
@@ -59,8 +44,8 @@ def distil(
     rate: float = 2e-3,
     seed: int = 0,
     checkpoint_seconds: float = 180.0,
-) -> tuple[Encoder, Landmarker]:
-    """Train the identity encoder and the landmarker, or resume their training.
+) -> Encoder:
+    """Train the identity encoder, or resume its training.
 
     Args:
         faces: The training pictures.
@@ -73,13 +58,12 @@ def distil(
         checkpoint_seconds: How often ``distil.pt`` is written.
 
     Returns:
-        The encoder and the landmarker, in evaluation mode.
+        The encoder, in evaluation mode.
     """
     device = faces.device
     torch.manual_seed(seed)
     student = place(Encoder(STUDENT_A), device)
-    landmarker = place(Landmarker(), device)
-    nets = nn.ModuleDict({"student": student, "landmarker": landmarker})
+    nets = nn.ModuleDict({"student": student})
     optimizer = torch.optim.AdamW(nets.parameters(), lr=rate, weight_decay=0.02)
     path = folder / "distil.pt"
     step = 0
@@ -107,15 +91,13 @@ def distil(
             with torch.no_grad():
                 target = teacher(mixed)
             code = student(mixed)
-            found = landmarker(x)
         cosine = F.cosine_similarity(code, target, dim=1).mean()
-        error = F.smooth_l1_loss(found, landmark_target(drawn.landmarks), beta=0.05)
-        loss = (1 - cosine) + error
+        loss = 1 - cosine
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         step += 1
-        progress.add(batch, {"cosine": cosine.item(), "landmark": error.item()})
+        progress.add(batch, {"cosine": cosine.item()})
         progress.report(step * batch)
         if time.monotonic() - written > checkpoint_seconds or step == steps:
             written = time.monotonic()
@@ -123,4 +105,4 @@ def distil(
                 path,
                 {"nets": nets.state_dict(), "optimizer": optimizer.state_dict(), "step": step},
             )
-    return student.eval().requires_grad_(False), landmarker.eval().requires_grad_(False)
+    return student.eval().requires_grad_(False)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from stream_anon.networks.arch.conceal import heatmaps
-from stream_anon.networks.arch.discriminator import Discriminator, present
+from stream_anon.networks.arch.discriminator import Discriminator, FeatureCritic, present
 from stream_anon.networks.arch.generator import FirstGuess
 from stream_anon.training import augment, losses
 from stream_anon.training.runtime import autocast, place
@@ -66,10 +66,17 @@ class Game:
         device: Where.
         rate: Learning rate of both sides.
         ema: Decay of the running average per step.
+        channels: Of the recogniser's features that the second critic looks at.
     """
 
     def __init__(
-        self, generator: nn.Module, device: torch.device, *, rate: float, ema: float = 0.99
+        self,
+        generator: nn.Module,
+        device: torch.device,
+        *,
+        rate: float,
+        channels: tuple[int, ...],
+        ema: float = 0.997,
     ) -> None:
         self.device = device
         self.rate = rate
@@ -93,11 +100,20 @@ class Game:
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), lr=rate, betas=(0.0, 0.99)
         )
+        self.feature_critic = place(FeatureCritic(channels), device)
+        self.feature_optimizer = torch.optim.Adam(
+            self.feature_critic.parameters(), lr=rate, betas=(0.0, 0.99)
+        )
         self.step = 0
 
     def set_rate(self, factor: float) -> None:
         """Scale both learning rates; the critic, held back by its normalisation, has the higher."""
-        for optimizer, share in ((self.generator_optimizer, 1.0), (self.critic_optimizer, 1.5)):
+        shares = (
+            (self.generator_optimizer, 1.0),
+            (self.critic_optimizer, 1.5),
+            (self.feature_optimizer, 1.5),
+        )
+        for optimizer, share in shares:
             for group in optimizer.param_groups:
                 group["lr"] = self.rate * factor * share * group.get("share", 1.0)
 
@@ -122,6 +138,25 @@ class Game:
             "real": on_real[:, -1].mean().item(),
             "drawn": on_drawn[:, -1].mean().item(),
         }
+
+    def feature_step(self, real: list[Tensor], drawn: list[Tensor]) -> float:
+        """Train the second critic on a recogniser's features of both; its loss."""
+        critic = self.feature_critic
+        critic.requires_grad_(True)
+        critic.measure(real)
+        with autocast(self.device):
+            on_real, on_drawn = critic(real), critic([f.detach() for f in drawn])
+        loss = losses.critic_hinge(on_real, on_drawn)
+        self.feature_optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.feature_optimizer.step()
+        critic.requires_grad_(False)
+        return loss.item()
+
+    def realism(self, features: list[Tensor]) -> Tensor:
+        """The second critic's mean verdict on features of what was drawn."""
+        verdict: Tensor = self.feature_critic(features).mean()
+        return verdict
 
     def generator_step(self, loss: Tensor) -> None:
         """Take a step on the generator's whole loss and move its average along."""
@@ -152,6 +187,8 @@ class Game:
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "step": self.step,
+            "feature_critic": self.feature_critic.state_dict(),
+            "feature_optimizer": self.feature_optimizer.state_dict(),
         }
 
     def restore(self, state: dict[str, Any], *, optimizers: bool = True) -> None:
@@ -159,7 +196,13 @@ class Game:
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         self.average.load_state_dict(state["average"])
+        # A checkpoint from before it had a second critic begins with a new one.
+        two = "feature_critic" in state
+        if two:
+            self.feature_critic.load_state_dict(state["feature_critic"])
         if optimizers:
             self.generator_optimizer.load_state_dict(state["generator_optimizer"])
             self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+            if two:
+                self.feature_optimizer.load_state_dict(state["feature_optimizer"])
         self.step = int(state["step"])

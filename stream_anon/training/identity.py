@@ -15,17 +15,21 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from stream_anon.networks.arch.conceal import Conceal
-from stream_anon.networks.arch.encoder import Encoder, Landmarker
+from stream_anon.networks.arch.encoder import Encoder
 from stream_anon.networks.arch.generator import FaceGenerator
+from stream_anon.networks.arch.landmarks import LandmarkNet, shrink
 from stream_anon.networks.arch.recogniser import OnnxRecogniser
 from stream_anon.training import augment, losses
 from stream_anon.training.codes import Prior
 from stream_anon.training.data import Batch, Faces
-from stream_anon.training.distil import landmark_target
 from stream_anon.training.game import Game
 from stream_anon.training.guess import fit_guess
+from stream_anon.training.landmarks import landmark_target
 from stream_anon.training.runtime import autocast
 from stream_anon.training.trainer import FaceTrainer, Glance
+
+SIDES = (56, 28, 14)
+"""Sides at which the judge's features are compared."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class IdentityWeights:
 
     Attributes:
         adversarial: Of the critic's verdict.
-        features: Critic's and encoder's features, where the code is the picture's own.
+        realism: Of the verdict of the critic that looks at the teacher's features.
+        features: The judge's features, where the code is the picture's own.
         pixels: Absolute difference, where the code is the picture's own.
         identity: 1 - cosine to the asked code.
         away: Hinge on the cosine to the original person, where another was asked.
@@ -45,6 +50,7 @@ class IdentityWeights:
     """
 
     adversarial: float = 2.5
+    realism: float = 2.0
     features: float = 6.0
     pixels: float = 6.0
     identity: float = 12.0
@@ -68,10 +74,14 @@ class Judges:
     """
 
     teacher: OnnxRecogniser
-    landmarker: Landmarker
+    landmarker: LandmarkNet
     codes: Tensor
     prior: Prior
     student: Encoder | None = None
+
+    def sees_as_teacher(self, step: int, student_every: int) -> bool:
+        """Whether the teacher judges at this step, and not the student."""
+        return self.student is None or step % student_every != 0
 
 
 def ask(judges: Judges, index: Tensor, rng: Generator, own_share: float) -> tuple[Tensor, Tensor]:
@@ -139,7 +149,8 @@ class IdentityTrainer(FaceTrainer):
         net = FaceGenerator()
         if first_guess:
             fit_guess(net.guess, faces, lambda rows: judges.codes[rows.index], self.conceal)
-        self.game = Game(net, self.device, rate=rate)
+        channels = judges.teacher.channels(SIDES)
+        self.game = Game(net, self.device, rate=rate, channels=channels)
 
     def generator(self) -> FaceGenerator:
         """The net that draws."""
@@ -167,8 +178,8 @@ class IdentityTrainer(FaceTrainer):
     def look(self, number: int, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Codes and features of pictures under the judge of this step."""
         student = self.judges.student
-        if student is None or number % self.student_every:
-            return self.judges.teacher.run(pictures, (56, 28, 14))
+        if student is None or self.judges.sees_as_teacher(number, self.student_every):
+            return self.judges.teacher.run(pictures, SIDES)
         found = student.features(pictures)
         return student.code(found), found[:3]
 
@@ -191,7 +202,7 @@ class IdentityTrainer(FaceTrainer):
         with autocast(self.device):
             verdict, _ = game.critic(shown)
             code, seen = self.look(number, seen_new)
-            points = judges.landmarker(seen_new)
+            points = judges.landmarker(shrink(seen_new))[:, :10]
             with torch.no_grad():
                 original, there = self.look(number, seen_old)
         adversarial = -verdict.mean()
@@ -215,6 +226,12 @@ class IdentityTrainer(FaceTrainer):
             + w.colour * colour
             + w.landmarks * landmark
         )
+        if judges.sees_as_teacher(number, self.student_every):
+            log_values["critic2"] = game.feature_step(there, seen)
+            with autocast(self.device):
+                real_enough = game.realism(seen)
+            loss = loss - w.realism * real_enough
+            log_values["adv2"] = -real_enough.item()
         if number % self.steady_every == 0:
             steady = self.unsteadiness(batch, face, wanted, rng)
             loss = loss + w.steady * steady

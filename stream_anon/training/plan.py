@@ -21,9 +21,17 @@ Rate = Annotated[float, Field(gt=0, le=0.1)]
 
 
 class DistilOptions(Section):
-    """Stage 1: the identity encoder and the landmarker."""
+    """Stage 1: the identity encoder."""
 
     pictures: Count = 400_000
+    batch: Annotated[int, Field(ge=2, le=4096)] = 64
+    rate: Rate = 2e-3
+
+
+class LandmarkOptions(Section):
+    """Stage 1b: the landmark net."""
+
+    pictures: Count = 600_000
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     rate: Rate = 2e-3
 
@@ -39,6 +47,7 @@ class IdentityOptions(Section):
     student_every: Annotated[int, Field(ge=1)] = 6
     steady_every: Annotated[int, Field(ge=1)] = 4
     adversarial: Weight = 2.5
+    realism: Weight = 2.0
     features: Weight = 6.0
     pixels: Weight = 6.0
     identity: Weight = 12.0
@@ -58,6 +67,7 @@ class AppearanceOptions(Section):
     decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.75
     steady_every: Annotated[int, Field(ge=1)] = 4
     adversarial: Weight = 1.0
+    realism: Weight = 2.0
     features: Weight = 3.0
     pixels: Weight = 10.0
     identity: Weight = 4.0
@@ -76,7 +86,7 @@ class TrainConfig(Section):
     out: Path = Path("runs/identity")
     weights: Path | None = None
     start: Path | None = None
-    stages: tuple[str, ...] = ("distil", "identity", "appearance", "export")
+    stages: tuple[str, ...] = ("distil", "landmarks", "identity", "appearance", "export")
     device: str = "auto"
     seed: int = 0
     threads: Count = 0
@@ -84,11 +94,12 @@ class TrainConfig(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     worker: Annotated[int, Field(ge=0, le=63)] = 0
     distil: DistilOptions = DistilOptions()
+    landmarks: LandmarkOptions = LandmarkOptions()
     identity: IdentityOptions = IdentityOptions()
     appearance: AppearanceOptions = AppearanceOptions()
 
 
-STAGES = ("distil", "identity", "appearance", "export")
+STAGES = ("distil", "landmarks", "identity", "appearance", "export")
 
 
 def parse(data: Any, origin: str) -> TrainConfig:

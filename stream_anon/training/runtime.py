@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -33,6 +34,13 @@ def step_generator(seed: int, stage: int, step: int, device: torch.device) -> Ge
     rng = Generator(device=device)
     rng.manual_seed((seed * 1_000_003 + stage) * 10_000_019 + step)
     return rng
+
+
+def cosine_schedule(progress: float, warm: float = 0.05) -> float:
+    """Factor of the learning rate: linear warm-up, then half a cosine down to 2 %."""
+    if progress < warm:
+        return progress / warm
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (progress - warm) / (1 - warm)))
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from stream_anon.errors import UsageError
-from stream_anon.networks.arch.encoder import STUDENT_A, Encoder, Landmarker
+from stream_anon.networks.arch.encoder import STUDENT_A, Encoder
 from stream_anon.networks.arch.generator import FaceGenerator
+from stream_anon.networks.arch.landmarks import SIDE, LandmarkNet
 from stream_anon.networks.arch.recogniser import OnnxRecogniser
 from stream_anon.networks.face_frame import REACH
 from stream_anon.training.appearance import AppearanceTrainer, AppearanceWeights
@@ -21,6 +22,7 @@ from stream_anon.training.data import Batch, Faces
 from stream_anon.training.distil import distil
 from stream_anon.training.export import export, load_weights
 from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges
+from stream_anon.training.landmarks import landmarks
 from stream_anon.training.pack import Pack, build_pack
 from stream_anon.training.plan import TrainConfig
 from stream_anon.training.runtime import load_checkpoint, pick_device, place, save_checkpoint
@@ -79,15 +81,32 @@ class Training:
     def judges(self) -> Judges:
         """What the generators are judged with."""
         state = load_checkpoint(self.out / "distil.pt", self.device)["nets"]
-        landmarker = place(Landmarker(), self.device).eval().requires_grad_(False)
         student = place(Encoder(STUDENT_A), self.device).eval().requires_grad_(False)
-        for name, net in (("landmarker", landmarker), ("student", student)):
-            prefix = f"{name}."
-            net.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            )
+        prefix = "student."
+        student.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        )
         codes = self._codes()
-        return Judges(self.teacher, landmarker, codes, Prior.fit(codes), student)
+        return Judges(self.teacher, self.landmark_net, codes, Prior.fit(codes), student)
+
+    @cached_property
+    def landmark_net(self) -> LandmarkNet:
+        """The trained landmark net."""
+        net = place(LandmarkNet(), self.device).eval().requires_grad_(False)
+        net.load_state_dict(load_checkpoint(self.out / "landmarks.pt", self.device)["net"])
+        return net
+
+    def _landmarks(self) -> None:
+        options = self.config.landmarks
+        landmarks(
+            self.faces,
+            self.out,
+            pictures=options.pictures,
+            batch=options.batch,
+            rate=options.rate,
+            seed=self.config.seed,
+            checkpoint_seconds=self.config.checkpoint_seconds,
+        )
 
     def _codes(self) -> Tensor:
         path = self.out / "codes.pt"
@@ -202,6 +221,14 @@ class Training:
                 folder / "identity_encoder.onnx",
                 {"pictures": picture},
                 output="code",
+                metadata=notes,
+            )
+        if (self.out / "landmarks.pt").exists():
+            export(
+                self.landmark_net,
+                folder / "landmarks.onnx",
+                {"luma": torch.zeros(2, 1, SIDE, SIDE)},
+                output="landmarks",
                 metadata=notes,
             )
         for stage, name in (("identity", "identity"), ("appearance", "appearance")):

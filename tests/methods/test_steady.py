@@ -1,11 +1,12 @@
 """Averaging and drawing again: calm where the face is calm, new where it moves or the track is."""
 
+import cv2
 import numpy as np
 import pytest
 
 from stream_anon.geometry import TEMPLATE
 from stream_anon.methods.base import Subject
-from stream_anon.methods.steady import CALM, LONGEST, STALE, Steady
+from stream_anon.methods.steady import CALM, FARTHEST, LONGEST, STALE, Steady, carry, follow
 
 OPENED = TEMPLATE + np.eye(5)[3][:, None] * (0, 9)
 
@@ -90,3 +91,48 @@ def test_several_faces_keep_their_places():
     assert due.tolist() == [False, True, False]
     shown = steady(flat(90)[None], np.ones(1, bool), due, moved)
     assert shown[:, 0, 0, 0].tolist() == [10, 90, 30]
+
+
+def picture(seed=0):
+    noise = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
+    return cv2.resize(noise, (128, 128), interpolation=cv2.INTER_CUBIC)
+
+
+def field(x, y):
+    return np.broadcast_to(np.float32([x, y]), (16, 16, 2)).copy()
+
+
+def test_a_drawing_is_carried_along_with_the_surface():
+    steady = Steady()
+    one = picture()
+    sound = np.ones(1, bool)
+    steady(one[None], sound, steady.due([subject()]), [subject()])
+    for k in range(1, 4):
+        # What is here lay a unit further right and half a unit further down before.
+        at = Subject(1, TEMPLATE, 80.0, 0.9, k / 25, field(1.0, 0.5))
+        due = steady.due([at])
+        assert not due.any()
+        shown = steady(one[None][:0], sound[:0], due, [at])[0]
+        way = np.float32([[1, 0, -k], [0, 1, -0.5 * k]])
+        wanted = cv2.warpAffine(one, way, (128, 128), flags=cv2.INTER_CUBIC)
+        inner = (slice(10, -10), slice(10, -10))
+        assert np.abs(shown[inner].astype(int) - wanted[inner]).mean() < 2.0
+
+
+def test_motions_in_a_row_are_one_motion():
+    twice = follow(follow(None, field(1.0, 0.0)), field(0.0, 2.0))
+    assert twice == pytest.approx(field(1.0, 2.0))
+
+
+def test_a_drawing_is_not_carried_too_far():
+    steady = Steady()
+    show(steady, 100, subject())
+    far = Subject(1, TEMPLATE, 80.0, 0.9, 0.04, field(FARTHEST + 1.0, 0.0))
+    assert steady.due([far]).all()
+
+
+def test_a_carried_drawing_is_averaged_where_it_is():
+    one = picture()
+    still = carry(one.astype(np.float32), field(0.0, 0.0))
+    assert np.abs(still - one).max() < 1e-3
+    assert carry(one.astype(np.float32), None).dtype == np.float32

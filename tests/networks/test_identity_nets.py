@@ -252,3 +252,21 @@ def test_what_is_exported_draws_what_torch_draws(tmp_path, monkeypatch):
         out = identity._Net(f"net{bits}", 1, "f32")(**given)
         assert np.abs(out - face).mean() < worst * face.std(), bits
     assert (tmp_path / "net8.safetensors").stat().st_size < 4.2e6
+
+
+def test_pictures_go_in_and_come_out_as_bytes(tmp_path, monkeypatch):
+    """The graph's own conversion is what NumPy would do around it."""
+    subprocess.run([sys.executable, "-c", EXPORT, str(tmp_path)], check=True, timeout=100)
+    monkeypatch.setattr(identity, "WEIGHTS", tmp_path)
+    with np.load(tmp_path / "given.npz") as stored:
+        given = {key: stored[key] for key in stored.files if key != "face"}
+    pixels = np.random.default_rng(0).integers(0, 256, given["context"].shape, np.uint8)
+    pixels[:, 3] = np.where(pixels[:, 3] > 127, 255, 0)
+    rgb = pixels[:, :3].astype(np.float32) / 127.5 - 1.0
+    floats = np.concatenate([rgb, pixels[:, 3:] / np.float32(255.0)], axis=1)
+    plain = identity._Net("net16", 1, "f32")(**(given | {"context": floats}))
+    fast = identity._Net("net16", 1, "f32", {"context": identity.CONTEXT}, bytes_out=True)
+    shown = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    got = fast(**(given | {"context": shown})).transpose(0, 3, 1, 2)
+    assert got.dtype == np.uint8
+    assert np.abs(got - (plain + 1.0) * 127.5).max() <= 0.51

@@ -1,4 +1,4 @@
-"""The critic of the adversarial game: training only, never exported.
+"""The critics of the adversarial game: training only, never exported.
 
 Spectral normalisation (Miyato et al. 2018) instead of a gradient penalty,
 which would need a double backward pass in float32; minibatch deviation
@@ -52,6 +52,49 @@ class Discriminator(nn.Module):
         whole = self.verdict(F.leaky_relu(self.final(x), SLOPE).flatten(1))
         # The global verdict counts as much as all local ones together.
         return torch.cat([local.float(), whole.float().expand_as(local)], 1), features
+
+
+class FeatureCritic(nn.Module):
+    """Real or drawn, by what a frozen recogniser sees (Projected GANs, Sauer et al. 2021).
+
+    A small net on features that are there from the first step needs far fewer pictures than
+    one that must find out by itself what a face is made of.
+
+    Args:
+        channels: Of the features at each scale.
+        width: Channels of each head.
+    """
+
+    def __init__(self, channels: tuple[int, ...], width: int = 96) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(
+            nn.BatchNorm2d(c, affine=False, momentum=0.02) for c in channels
+        )
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                spectral_norm(nn.Conv2d(c, width, 1)),
+                nn.LeakyReLU(SLOPE),
+                spectral_norm(nn.Conv2d(width, width, 4, 2, 1)),
+                nn.LeakyReLU(SLOPE),
+                spectral_norm(nn.Conv2d(width, 1, 3, 1, 1)),
+            )
+            for c in channels
+        )
+
+    @torch.no_grad()
+    def measure(self, features: list[Tensor]) -> None:
+        """Follow the size of real features (n,c,h,w) at each scale; `forward` divides by it."""
+        for scale, feature in zip(self.scales, features, strict=True):
+            scale.train()(feature.float())
+            scale.eval()
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Features (n,c,h,w) at each scale to verdicts (n,k); each scale counts as much."""
+        verdicts = []
+        for scale, head, feature in zip(self.scales, self.heads, features, strict=True):
+            found = head(scale(feature.float()).to(feature.dtype)).float()
+            verdicts.append(F.adaptive_avg_pool2d(found, 7).flatten(1))
+        return torch.cat(verdicts, 1)
 
 
 def present(pictures: Tensor, valid: Tensor, maps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Encoders: a face to a unit code (identity, appearance) or to five landmarks.
+"""Encoders: a face to a unit code (identity, appearance).
 
 Plain 3x3 convolutions throughout: at equal arithmetic they run about twice as
 fast as depthwise ones on a CPU, forwards and backwards.
@@ -101,17 +101,6 @@ class Encoder(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """(n,3,128,128) in [-1, 1] to (n,d)."""
         return self.code(self.features(pictures))
-
-
-LANDMARKER = EncoderSpec((16, 32, 64, 96), (0, 1, 1, 1), code=10, margin=0, negative_slope=0.1)
-"""A small landmark regressor, for a loss only."""
-
-
-class Landmarker(Encoder):
-    """Five landmarks, as offsets from the template in units of 16 pixels."""
-
-    def __init__(self, spec: EncoderSpec = LANDMARKER) -> None:
-        super().__init__(spec, unit=False)
 
 
 APPEARANCE = EncoderSpec((24, 48, 96, 160), (0, 1, 1, 1), code=64, margin=0)

@@ -185,6 +185,13 @@ class OnnxRecogniser(nn.Module):
         code = F.normalize(values[self._output].float(), dim=1)
         return code, [kept[side] for side in sides]
 
+    @torch.no_grad()
+    def channels(self, sides: tuple[int, ...]) -> tuple[int, ...]:
+        """How many channels the features at each of ``sides`` have."""
+        device = next(self.buffers()).device
+        _, features = self.run(torch.zeros(1, 3, 128, 128, device=device), sides)
+        return tuple(feature.shape[1] for feature in features)
+
     def forward(self, pictures: Tensor) -> Tensor:
         """(n,3,128,128) in [-1, 1] to unit codes (n,d)."""
         return self.run(pictures)[0]
