@@ -63,6 +63,10 @@ class Method(ABC):
     much the crop is wider than the plain alignment. Its minimum mask then covers what the
     tracker asks for and more. None: the tracker's own frames."""
 
+    opaque: ClassVar[bool] = False
+    """Whether nothing of the picture passes into its new faces inside the minimum mask but what
+    its own privacy notes say: then one face's inside may stand over its neighbours' covers."""
+
     @abstractmethod
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """Rebuild faces of one picture.

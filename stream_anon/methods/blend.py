@@ -21,6 +21,10 @@ COARSE = 32
 FADE = 0.004
 """Weight of no change at all: the further from the edge, the more the new face keeps its own."""
 
+LIGHT = 32.0
+"""Difference in levels that is corrected most (by half of it). More of it is no light but a hair
+line or a wall that stands elsewhere, and carried inwards it would stain the face."""
+
 LARGEST_GRAIN = 6.0
 """Standard deviation in levels that grain is limited to."""
 
@@ -51,7 +55,8 @@ def match_light(faces: Pixels, crops: Pixels, masks: Pixels) -> Pixels:
             continue
         difference = (crop.astype(np.float32) - face.astype(np.float32)) * band[..., None]
         coarse = cv2.resize(difference, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
-        membrane = _membrane(coarse, weight)
+        apart = coarse / np.maximum(weight, 1e-3)[..., None]
+        membrane = _membrane(coarse / (1.0 + np.square(apart / LIGHT)), weight)
         full = cv2.resize(membrane, (side, side), interpolation=cv2.INTER_LINEAR)
         result[i] = np.clip(np.rint(face + full), 0, 255).astype(np.uint8)
     return result

@@ -88,6 +88,7 @@ class CodedMethod(Method):
 
     crop_size = FACE_FRAME
     reach = REACH
+    opaque = True
 
     def __init__(
         self,

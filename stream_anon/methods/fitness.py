@@ -18,7 +18,7 @@ SMALLEST_SPAN = 0.45
 LARGEST_MISFIT = 9.0
 """Mean distance in face-frame units between the aligned landmarks and the template."""
 
-WIDEST_FRAME = 1.9
+WIDEST_FRAME = 2.05
 """Width of a frame against the plain alignment beyond which the face is too small in it."""
 
 LEAST_SCORE = 0.25

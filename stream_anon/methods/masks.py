@@ -46,6 +46,29 @@ def minimum_mask(size: int) -> Pixels:
     return mask
 
 
+@lru_cache(maxsize=4)
+def core_mask(size: int = MASK_SIZE) -> Pixels:
+    """What of a new face may stand over its neighbours': the minimum ellipse, its soft edge inside.
+
+    Args:
+        size: side in pixels over the whole face frame.
+
+    Returns:
+        (size, size) uint8, read-only: 0 in every pixel whose centre lies outside the ellipse.
+    """
+    step = FACE_FRAME / size
+    centres = (np.arange(size) + 0.5) * step - 0.5
+    x, y = np.meshgrid(centres, centres)
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    offset = points - np.array(MASK_CENTRE)
+    radius = mask_radius(points)
+    inside = np.hypot(offset[:, 0], offset[:, 1]) * (1.0 / np.maximum(radius, 1e-9) - 1.0)
+    mask: Pixels = np.clip(np.round(inside / EDGE * 255.0), 0, 255).astype(np.uint8)
+    mask = mask.reshape(size, size)
+    mask.setflags(write=False)
+    return mask
+
+
 @lru_cache(maxsize=16)
 def minimum_interior(size: int) -> NDArray[np.bool_]:
     """Pixels of a (size, size) crop whose centre lies inside the minimum ellipse; read-only."""

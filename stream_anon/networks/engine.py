@@ -185,9 +185,7 @@ def compile_bytes(
     Raises:
         ModelError: it cannot be loaded.
     """
-    from openvino import Layout, Type
-    from openvino.preprocess import PrePostProcessor
-
+    ov = runtime()
     options = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
@@ -197,12 +195,12 @@ def compile_bytes(
         model = core().read_model(str(path))
         if bytes_out:
             model = _give_bytes(model)
-        steps = PrePostProcessor(model)
+        steps = ov.preprocess.PrePostProcessor(model)
         for name, (mean, scale) in pictures.items():
             port = steps.input(name)
-            port.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
-            port.model().set_layout(Layout("NCHW"))
-            chosen = port.preprocess().convert_element_type(Type.f32)
+            port.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+            port.model().set_layout(ov.Layout("NCHW"))
+            chosen = port.preprocess().convert_element_type(ov.Type.f32)
             chosen.mean(list(mean)).scale(list(scale))
         return core().compile_model(steps.build(), "CPU", options)
     except RuntimeError as error:
@@ -222,15 +220,14 @@ def _give_bytes(model: Any) -> Any:
 
 
 def _take_images(model: Any, colours: Colours) -> Any:
-    from openvino import Layout, Type
-    from openvino.preprocess import ColorFormat, PrePostProcessor
-
-    steps = PrePostProcessor(model)
+    ov = runtime()
+    formats = ov.preprocess.ColorFormat
+    steps = ov.preprocess.PrePostProcessor(model)
     first = steps.input(0)
-    given = ColorFormat.BGR
-    first.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_color_format(given)
-    first.model().set_layout(Layout("NCHW"))
-    first.preprocess().convert_element_type(Type.f32)
+    given = formats.BGR
+    first.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(given)
+    first.model().set_layout(ov.Layout("NCHW"))
+    first.preprocess().convert_element_type(ov.Type.f32)
     if colours == "RGB":
-        first.preprocess().convert_color(ColorFormat.RGB)
+        first.preprocess().convert_color(formats.RGB)
     return steps.build()

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from stream_anon.config import FaultConfig
 from stream_anon.errors import Fault, MethodFault, PictureFault
 from stream_anon.faces.face import TrackedFace
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE
+from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
-from stream_anon.methods.masks import at_least_minimum, minimum_interior
+from stream_anon.methods.masks import at_least_minimum, core_mask, minimum_interior
 from stream_anon.pipeline.frames import Frames, subject_of
 from stream_anon.video.cleared import Cleared, Rung, claim_seal
 from stream_anon.video.picture import Picture
@@ -40,6 +40,9 @@ top of an old face does not count as a change."""
 
 COVER_GROWTH = 1.25
 """The solid cover is larger than the method's mask by this factor."""
+
+EDGE_REACH = 1.25
+"""Radius of the widest mask that a method paints with, in minimum masks."""
 
 PIXELATED_BLOCKS = 24
 """Blocks along the longer side of a picture that is pixelated whole."""
@@ -156,6 +159,15 @@ class Compositor:
         if rejected.any():
             # After the others: a cover must not be painted over by its neighbour's soft edge.
             self._fill(picture, [face for face, bad in zip(faces, rejected, strict=True) if bad])
+        if self.method.opaque:
+            # A neighbour's soft edge may carry what lies around it: another face, as it was. Nor
+            # should a neighbour's generous cover hide a face that needs none.
+            outer = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
+            painted = np.where(rejected[:, None, None], outer, transforms)
+            inner = good[crowded(transforms, painted)[good]]
+            if len(inner):
+                masks = np.broadcast_to(core_mask(), (len(inner), *core_mask().shape))
+                picture.paste(rendered.crops[inner], masks, transforms[inner], FACE_FRAME)
 
     def _render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         try:
@@ -222,6 +234,22 @@ def grown(transform: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
     result = transform / factor
     result[:, 2] += centre * (1.0 - 1.0 / factor)
     return result
+
+
+def crowded(own: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which faces' masks, soft edges included, may touch another's: n transforms twice, to (n,)."""
+    reach = EDGE_REACH * max(MASK_SEMI_AXES)
+    centre = np.array(MASK_CENTRE)
+
+    def circles(frames: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        back = np.linalg.inv(frames[:, :, :2])
+        middle = np.einsum("nij,nj->ni", back, centre - frames[:, :, 2])
+        return middle, reach * np.sqrt(np.abs(np.linalg.det(back)))
+
+    (here, radius), (there, far) = circles(own), circles(others)
+    gap = np.linalg.norm(here[:, None] - there[None], axis=2) - radius[:, None] - far[None]
+    np.fill_diagonal(gap, np.inf)
+    return np.asarray((gap < 0).any(axis=1))
 
 
 def check_rendered(rendered: object, count: int, name: str) -> None:

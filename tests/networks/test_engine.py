@@ -135,3 +135,19 @@ def test_there_is_one_core_whatever_thread_asks_first() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
+
+
+def test_no_road_to_openvino_starts_its_telemetry():
+    """Each in a process of its own: whatever touches the library first must keep it quiet."""
+    roads = [
+        "from stream_anon.networks import engine; engine.core()",
+        "from stream_anon.networks.identity import IdentityEncoder; IdentityEncoder()",
+        "from stream_anon.faces.landmarks import LandmarkFinder; LandmarkFinder()",
+    ]
+    for road in roads:
+        told = "import sys; print('openvino_telemetry' in sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", f"{road}; {told}"],
+            check=True, timeout=100, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout.strip() == "False", road

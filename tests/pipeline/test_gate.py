@@ -10,6 +10,7 @@ from stream_anon.errors import DetectorFault, MethodFault, PictureFault
 from stream_anon.geometry import apply, mask_radius
 from stream_anon.methods import Blur, Fill, Pixelate, Rendered
 from stream_anon.methods.base import Method
+from stream_anon.methods.masks import core_mask, minimum_interior
 from stream_anon.pipeline.frames import subject_of
 from stream_anon.pipeline.gate import Compositor, grown, unchanged
 from stream_anon.video.cleared import Rung
@@ -221,3 +222,53 @@ def test_a_blur_leaves_only_slow_changes():
     crops = np.repeat(checks[None, ..., None], 3, axis=3).astype(np.uint8)
     blurred = Blur().render(crops, [None]).crops[0].astype(int)
     assert np.ptp(blurred[10:-10, 10:-10]) < 12
+
+
+class Neighbours(Method):
+    """Paints faces of one colour with wide soft masks; those of odd tracks are declined."""
+
+    name = "neighbours"
+    crop_size = 64
+
+    def __init__(self, opaque, edge=0):
+        self.opaque = opaque
+        self._edge = edge
+
+    def render(self, crops, subjects):
+        new = np.full_like(crops, 200)
+        # Beyond the ellipse it paints what it saw there: another face, perhaps.
+        new[:, ~minimum_interior(64)] = crops[:, ~minimum_interior(64)]
+        masks = np.full((len(crops), 64, 64), self._edge, np.uint8)
+        return Rendered(new, masks, np.array([s.track % 2 == 1 for s in subjects]))
+
+
+def test_a_neighbours_cover_does_not_hide_a_face_that_needs_none():
+    shown, hidden = tracked(60, 60, 100, track=2), tracked(120, 60, 100, track=3)
+    for opaque in (False, True):
+        picture = MemoryPicture(noise())
+        Compositor(Neighbours(opaque), STOP).clear(picture, [shown, hidden])
+        core = inside(picture, shown, 0.85)
+        assert (np.abs(picture.rgb[core].astype(int) - 200).mean() < 2) == opaque
+        # What the cover was there for is as hidden as ever.
+        under = inside(picture, hidden) & ~inside(picture, shown, 1.1)
+        assert detail(picture.rgb, under) < 2.0
+        assert (inside(picture, hidden) & core).any()
+
+
+def test_a_neighbours_soft_edge_does_not_bring_a_face_back():
+    left, right = tracked(60, 60, 100, track=2), tracked(130, 60, 100, track=4)
+    leaks = []
+    for opaque in (False, True):
+        picture = MemoryPicture(noise())
+        Compositor(Neighbours(opaque, edge=200), STOP).clear(picture, [left, right])
+        core = inside(picture, left, 0.85)
+        leaks.append(np.abs(picture.rgb[core].astype(int) - 200).mean())
+    assert leaks[0] > 4
+    assert leaks[1] < 2
+
+
+def test_the_core_lies_inside_the_ellipse():
+    core, interior = core_mask(64), minimum_interior(64)
+    assert core[~interior].max() == 0
+    assert core[32, 32] == 255
+    assert (core[interior] == 255).mean() > 0.7
