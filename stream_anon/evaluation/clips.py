@@ -52,6 +52,7 @@ class Film:
         new: likewise, anonymised.
         clear_before: likewise, the picture before; the first repeats itself.
         new_before: likewise.
+        run: how often the clip had been anonymised before, with other draws.
     """
 
     clip: str
@@ -63,6 +64,7 @@ class Film:
     new: Pixels
     clear_before: Pixels
     new_before: Pixels
+    run: int = 0
 
 
 def film(

@@ -65,15 +65,20 @@ def linkage(
         linked = Table(f"Clip to clip, both anonymised, {attacker.name}",
                        [Column("condition"), Column("pairs of one person", "number"),
                         Column("of two", "number"), *frames])  # fmt: skip
-        for name, tracks in films.items():
+        for name, all_runs in films.items():
+            tracks = [track for track in all_runs if track.run == 0]
             clear = [attacker.embed(track.clear) for track in tracks]
             new = [attacker.embed(track.new) for track in tracks]
             owners = np.array([track.person for track in tracks])
             clips = np.array([track.clip for track in tracks])
             if len(set(owners.tolist())) >= 2:
                 against.add(labels[name], len(tracks), *_against(clear, new, owners, clips))
-            known = np.flatnonzero(owners < people)
-            cells = _linked([new[i] for i in known], owners[known])
+            known = [track for track in all_runs if track.person < people]
+            cells = _linked(
+                [attacker.embed(track.new) for track in known],
+                np.array([track.person for track in known]),
+                np.array([track.clip for track in known]),
+            )
             if cells is not None:
                 linked.add(labels[name], *cells)
         against.note = (
@@ -81,7 +86,11 @@ def linkage(
             "clips, the gallery is the person's other clips; else it is the very same clip in "
             "the clear, which is more than an attacker will have."
         )
-        linked.note = "Few pairs: mind the intervals (bootstrap over pairs, taken as independent)."
+        linked.note = (
+            "Few pairs: mind the intervals (bootstrap over pairs, taken as independent). A method "
+            f"under test runs {max(t.run for all_runs in films.values() for t in all_runs) + 1} "
+            "times over each clip, with a fresh draw each time; two runs over one clip are no pair."
+        )
         section.tables += [table for table in (against, linked) if table.rows]
     return section
 
@@ -110,8 +119,11 @@ def _against(
     return cells
 
 
-def _linked(new: Sequence[Vectors], owners: NDArray[np.int64]) -> list[Cell] | None:
+def _linked(
+    new: Sequence[Vectors], owners: NDArray[np.int64], clips: NDArray[np.str_]
+) -> list[Cell] | None:
     upper = np.triu(np.ones((len(owners), len(owners)), bool), 1)
+    upper &= clips[:, None] != clips[None, :]
     same = (owners[:, None] == owners[None, :]) & upper
     different = (owners[:, None] != owners[None, :]) & upper
     if not same.any() or not different.any():

@@ -122,7 +122,7 @@ def test_wrong_requests_are_refused_before_anything_is_computed(setting, capsys,
 
 
 def test_a_quick_run_takes_only_the_pictures_its_pairs_need(setting, monkeypatch):
-    small = running.Profile(2, 4, (1.0,), 10, 10, 10, 2, 2)
+    small = running.Profile(2, 4, (1.0,), 10, 10, 10, 2, 2, 2)
     monkeypatch.setattr(running, "QUICK", small)
     assert call(setting, "-q", "--quick", "--only", "privacy", "-b", "blur", "-m", "fill") == 0
     assert figures(setting, "privacy")["blur"][0]["count"] == 4

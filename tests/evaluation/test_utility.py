@@ -104,11 +104,16 @@ def test_linked_clips_are_counted_and_told_apart():
     owners = np.array([0, 0, 1, 1, 2])
     own = np.linalg.qr(rng.normal(size=(8, 8)))[0].astype(np.float32)
     tracks = [np.repeat(own[[o]], 10, axis=0) for o in owners]
-    cells = linkage._linked(tracks, owners)
+    clips = np.array(list("abcde"))
+    cells = linkage._linked(tracks, owners, clips)
     assert cells is not None
     assert cells[:2] == [2, 8]
     assert all(cell.value == 0.0 for cell in cells[2:])
-    assert linkage._linked(tracks[:2], owners[:2]) is None
+    assert linkage._linked(tracks[:2], owners[:2], clips[:2]) is None
+    # Two runs over one clip show the same wall: they are no pair.
+    twice = linkage._linked(tracks, owners, np.array(list("aacde")))
+    assert twice is not None
+    assert twice[:2] == [1, 8]
 
 
 def test_a_large_face_is_averaged_before_it_is_cut():
