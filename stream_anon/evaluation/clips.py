@@ -172,14 +172,17 @@ class _Track:
 
     def film(self, clip: str, person: int) -> Film:
         """What was gathered."""
-        columns = [np.stack(column) for column in zip(*self._crops, strict=True)]
+        clear, new, clear_before, new_before = (np.stack(c) for c in zip(*self._crops, strict=True))
         return Film(
             clip,
             person,
             np.array(self.frames, np.int64),
             np.array(self._sizes),
             np.stack(self._landmarks),
-            *columns,
+            clear,
+            new,
+            clear_before,
+            new_before,
         )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import ModelError
 from stream_anon.evaluation.report import Cell, Column, Section, Table, reason
+from stream_anon.faces.landmarks import SIDE, LandmarkFinder
 from stream_anon.geometry import TEMPLATE
 from stream_anon.networks import identity
 
@@ -45,6 +47,7 @@ def cost(pictures: Pixels, repeats: int, tell: Callable[[str], None]) -> Section
     networks: tuple[tuple[str, Callable[[int], Call]], ...] = (
         ("identity encoder", lambda threads: identity.IdentityEncoder(threads=threads)),
         ("identity generator", lambda threads: _drawing(identity.IdentityGenerator(threads))),
+        ("landmark net", lambda threads: _finding(LandmarkFinder(threads))),
         ("appearance encoder", lambda threads: identity.AppearanceEncoder(threads=threads)),
         ("appearance generator", lambda threads: _drawing(identity.AppearanceGenerator(threads))),
     )
@@ -87,3 +90,11 @@ def _drawing(generator: identity.IdentityGenerator) -> Call:
     codes /= np.linalg.norm(codes, axis=1, keepdims=True)
     points = np.tile(TEMPLATE.astype(np.float32), (max(SIZES), 1, 1))
     return lambda pictures: generator(pictures, points[: len(pictures)], codes[: len(pictures)])
+
+
+def _finding(finder: LandmarkFinder) -> Call:
+    def call(pictures: Pixels) -> object:
+        small = [cv2.resize(p, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for p in pictures]
+        return finder([cv2.cvtColor(p, cv2.COLOR_RGB2GRAY).astype(np.uint8) for p in small])
+
+    return call

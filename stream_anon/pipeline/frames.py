@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from stream_anon.faces import lock
 from stream_anon.faces.align import widen_all
 from stream_anon.faces.face import TrackedFace
-from stream_anon.faces.landmarks import LandmarkFinder, believed
+from stream_anon.faces.landmarks import NAME, LandmarkFinder, believed
 from stream_anon.faces.lock import LandmarkLock
 from stream_anon.faces.surface import Field, Surface
 from stream_anon.geometry import apply, invert
@@ -130,6 +130,11 @@ class Frames:
         for face, factor in zip(faces, factors, strict=True):
             self._wide[face.track] = max(reach, CALMING * float(factor))
         return frames
+
+
+def networks(method: Method) -> tuple[str, ...]:
+    """Names of the networks that a method's frames need."""
+    return () if method.reach is None else (NAME,)
 
 
 def subject_of(

@@ -11,6 +11,7 @@ import av
 from stream_anon.methods.base import Method
 from stream_anon.networks import WEIGHTS, registry
 from stream_anon.pipeline.flow import Clock
+from stream_anon.pipeline.frames import networks
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     ModelPart,
@@ -74,7 +75,7 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
         device=plan.device.name,
         method=method.name,
         detector=detector,
-        models=[_model(name) for name in (detector, *method.networks())],
+        models=[_model(name) for name in (detector, *networks(method), *method.networks())],
         streams=streams,
         dropped=list(plan.media.dropped),
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
