@@ -79,7 +79,14 @@ class LandmarkLock:
         self._states.pop(track, None)
 
     def __call__(
-        self, track: int, crop: Pixels, transform: Array, landmarks: Array, seconds: float
+        self,
+        track: int,
+        crop: Pixels,
+        transform: Array,
+        landmarks: Array,
+        seconds: float,
+        *,
+        sure: bool = True,
     ) -> Array:
         """The landmarks to draw by.
 
@@ -89,6 +96,8 @@ class LandmarkLock:
             transform: (2, 3), picture pixels to face-frame units.
             landmarks: (5, 2) pixels, from the tracker.
             seconds: of the picture; they rise.
+            sure: whether the landmarks were seen in this picture. If not, they only serve where
+                the motion cannot be followed.
 
         Returns:
             (5, 2) pixels.
@@ -99,13 +108,13 @@ class LandmarkLock:
             motion = follow(last.crop, crop)
             if motion is not None:
                 there = apply(last.transform, last.landmarks)
-                locked = _pulled(apply(motion, there), apply(transform, landmarks))
-                locked = apply(invert(transform), locked)
+                moved, seen = apply(motion, there), apply(transform, landmarks)
+                locked = apply(invert(transform), _pulled(moved, seen, pull=sure))
         self._states[track] = _State(crop, transform, locked, seconds)
         return locked
 
 
-def _pulled(locked: Array, seen: Array) -> Array:
+def _pulled(locked: Array, seen: Array, *, pull: bool) -> Array:
     """Landmarks (5, 2) that were followed, drawn a little toward those that were seen."""
     try:
         way = similarity(locked, seen)
@@ -114,6 +123,8 @@ def _pulled(locked: Array, seen: Array) -> Array:
     moved = apply(way, locked)
     if float(np.hypot(*(moved - locked).T).max()) > FARTHEST:
         return seen
+    if not pull:
+        return locked
     return np.asarray(locked + PULL * (moved - locked) + BEND * (seen - moved))
 
 

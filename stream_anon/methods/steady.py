@@ -17,29 +17,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.methods.base import Pixels, Subject
+from stream_anon.methods.masks import minimum_interior
 
 Field = NDArray[np.float32]
 
 CALM = 0.2
 """Share of the new drawing while nothing moves."""
 
-STILL = 1.5
-"""Movement of the landmarks in face-frame units up to which the last drawing still serves."""
+STILL = 2.5
+"""Movement of the landmarks in face-frame units up to which the last drawing still serves: it is
+carried along with the surface, so a small one needs no new drawing."""
 
-UNSEEN = 0.7
+UNSEEN = 1.0
 """Likewise in pixels of the picture: what nobody sees in a small face."""
 
 STIR = 8.0
 """Movement from which nothing of the old drawing is left."""
 
-STALE = 5
+STALE = 6
 """Pictures after which a face is drawn again in any case."""
 
 LONGEST = 0.25
 """Seconds after which the face before no longer counts."""
 
-FARTHEST = 6.0
-"""Face-frame units by which a drawing is carried along before it must be drawn again."""
+FARTHEST = 3.0
+"""Face-frame units by which the inside of a drawing is carried along, on average, before it must
+be drawn again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,7 +88,8 @@ class Steady:
             return True
         if subject.motion is not None:
             last.carried = follow(last.carried, subject.motion)
-            if float(np.abs(last.carried).max()) > FARTHEST:
+            inside = minimum_interior(len(last.carried))
+            if float(np.hypot(*last.carried[inside].T).mean()) > FARTHEST:
                 return True
         if last.age + 1 >= STALE:
             return True

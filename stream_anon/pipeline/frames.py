@@ -7,7 +7,7 @@ tracker's, and is told how the surface of the face moved within its frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
@@ -28,6 +28,12 @@ Array = NDArray[np.float64]
 LEAST_SIZE = 40.0
 """Side of a face's box in pixels below which nobody sees it swim."""
 
+EVERY = 2
+"""A track is shown to the landmark net in every so manieth picture; in between it is followed."""
+
+IN_VAIN = 4
+"""Likewise a track of which it was not sure the last time."""
+
 CALMING = 0.985
 """Factor by which a frame may become narrower from one picture to the next."""
 
@@ -45,15 +51,30 @@ class Frames:
         self._surface = Surface(lock.EXTENT)
         self._finder = None if method.reach is None else LandmarkFinder()
         self._wide: dict[int, float] = {}
+        self._wait: dict[int, int] = {}
+        self._sure: set[int] = set()
 
     def forget(self, track: int) -> None:
         """The track has ended."""
         self._lock.forget(track)
         self._surface.forget(track)
         self._wide.pop(track, None)
+        self._wait.pop(track, None)
+        self._sure.discard(track)
 
-    def of(self, picture: Picture, faces: Sequence[TrackedFace]) -> tuple[Array, list[Subject]]:
+    def of(
+        self,
+        picture: Picture,
+        faces: Sequence[TrackedFace],
+        covered: Collection[int] = (),
+    ) -> tuple[Array, list[Subject]]:
         """The frames of a picture's faces, before any of them is painted.
+
+        Args:
+            picture: as decoded.
+            faces: n of them.
+            covered: tracks that the method declined in the picture before: a cover need not
+                follow its face's every motion.
 
         Returns:
             Transforms (n, 2, 3), and what the method may know of each face.
@@ -62,13 +83,18 @@ class Frames:
         landmarks = [face.landmarks for face in faces]
         motions: list[Field | None] = [None] * len(faces)
         if self._reach is not None:
-            seen = self._look(picture, faces, transforms)
-            self._refine(seen, transforms, landmarks)
+            seen = self._look(picture, faces, transforms, covered)
+            late = self._refine(seen, faces, transforms, landmarks)
             for i, luma in seen.items():
                 points = landmarks[i]
                 if points is not None:
                     landmarks[i] = self._lock(
-                        faces[i].track, luma, transforms[i], points, picture.seconds
+                        faces[i].track,
+                        luma,
+                        transforms[i],
+                        points,
+                        picture.seconds,
+                        sure=i not in late,
                     )
             wide = self._widened(faces, transforms, landmarks, self._reach)
             for i, luma in seen.items():
@@ -85,13 +111,18 @@ class Frames:
 
     @staticmethod
     def _look(
-        picture: Picture, faces: Sequence[TrackedFace], transforms: Array
+        picture: Picture,
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        covered: Collection[int],
     ) -> dict[int, NDArray[np.uint8]]:
         """Grey crops of the faces whose motion is worth following, by their number."""
         chosen = [
             i
             for i, face in enumerate(faces)
-            if face.landmarks is not None and face.size >= LEAST_SIZE
+            if face.landmarks is not None
+            and face.size >= LEAST_SIZE
+            and face.track not in covered
         ]
         if not chosen:
             return {}
@@ -104,17 +135,34 @@ class Frames:
     def _refine(
         self,
         seen: dict[int, NDArray[np.uint8]],
+        faces: Sequence[TrackedFace],
         transforms: Array,
         landmarks: list[Array | None],
-    ) -> None:
-        """Put what the landmark net finds in the place of the tracker's, where it is sure."""
-        if self._finder is None or not seen:
-            return
-        found, errors = self._finder(list(seen.values()))
-        for i, points, error in zip(seen, found, errors, strict=True):
+    ) -> set[int]:
+        """Put what the landmark net finds in the place of the tracker's, where it is sure.
+
+        A track is looked at now and then.
+
+        Returns:
+            Numbers of the faces whose turn it is not, though the net knew them last time.
+        """
+        if self._finder is None:
+            return set()
+        turn = [i for i in seen if self._wait.get(faces[i].track, 0) <= 0]
+        late = set(seen) - set(turn)
+        for i in late:
+            self._wait[faces[i].track] -= 1
+        found, errors = self._finder([seen[i] for i in turn])
+        for i, points, error in zip(turn, found, errors, strict=True):
             known = landmarks[i]
             if known is not None and believed(points, error, apply(transforms[i], known)):
                 landmarks[i] = apply(invert(transforms[i]), points)
+                self._sure.add(faces[i].track)
+                self._wait[faces[i].track] = EVERY - 1
+            else:
+                self._sure.discard(faces[i].track)
+                self._wait[faces[i].track] = IN_VAIN - 1
+        return {i for i in late if faces[i].track in self._sure}
 
     def _widened(
         self,

@@ -91,6 +91,7 @@ class Compositor:
         self._draw_boxes = draw_boxes
         self._cover = Fill(slope=True)
         self._frames = Frames(method)
+        self._covered_before: frozenset[int] = frozenset()
 
     def clear(
         self, picture: Picture, faces: Sequence[TrackedFace], doubt: Fault | None = None
@@ -138,7 +139,7 @@ class Compositor:
         if not faces:
             return
         try:
-            transforms, subjects = self._frames.of(picture, faces)
+            transforms, subjects = self._frames.of(picture, faces, self._covered_before)
         except Exception as error:
             raise MethodFault(f"the faces' frames failed: {_cause(error)}") from error
         size = self.method.crop_size
@@ -153,6 +154,9 @@ class Compositor:
             if declined.any():
                 self.steps.count_faces(int(declined.sum()), f"not fit for {self.method.name}")
             rejected = rejected | declined
+        self._covered_before = frozenset(
+            face.track for face, bad in zip(faces, rejected, strict=True) if bad
+        )
         good = np.flatnonzero(~rejected)
         if len(good):
             picture.paste(rendered.crops[good], masks[good], transforms[good], FACE_FRAME)

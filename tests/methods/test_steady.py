@@ -107,7 +107,7 @@ def test_a_drawing_is_carried_along_with_the_surface():
     one = picture()
     sound = np.ones(1, bool)
     steady(one[None], sound, steady.due([subject()]), [subject()])
-    for k in range(1, 4):
+    for k in range(1, 3):
         # What is here lay a unit further right and half a unit further down before.
         at = Subject(1, TEMPLATE, 80.0, 0.9, k / 25, field(1.0, 0.5))
         due = steady.due([at])
