@@ -19,9 +19,10 @@ from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints, place  #
 from stream_anon.networks.arch.encoder import Encoder, EncoderSpec  # noqa: E402
 from stream_anon.networks.arch.generator import FaceGenerator, FirstGuess  # noqa: E402
 from stream_anon.networks.arch.landmarks import LandmarkNet  # noqa: E402
-from stream_anon.training import augment, losses  # noqa: E402
+from stream_anon.training import augment, landmarks, losses  # noqa: E402
 from stream_anon.training.codes import Prior  # noqa: E402
 from stream_anon.training.data import Faces, balance  # noqa: E402
+from stream_anon.training.game import Game  # noqa: E402
 from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges  # noqa: E402
 from stream_anon.training.plan import TrainConfig, load, parse  # noqa: E402
 from stream_anon.training.runtime import load_checkpoint, step_generator  # noqa: E402
@@ -44,6 +45,9 @@ class TinyTeacher(torch.nn.Module):
     def run(self, pictures, sides=()):
         found = self.net.features(pictures)
         return self.net.code(found), found[: len(sides)]
+
+    def channels(self, sides):
+        return (4,) * len(sides)
 
     def forward(self, pictures):
         return self.run(pictures)[0]
@@ -235,3 +239,70 @@ def test_the_command_says_what_it_needs(tmp_path):
 
     result = CliRunner().invoke(command, ["--out", str(tmp_path / "run"), "--stages", "distil"])
     assert "--data" in str(result.exception)
+
+
+def features(level, count=8):
+    """Features of three scales whose channels tell real from drawn by their sign."""
+    rng = torch.Generator().manual_seed(int(level * 10) + 50)
+    sides = (14, 7, 7)
+    return [level + 0.3 * torch.randn(count, 4, side, side, generator=rng) for side in sides]
+
+
+def test_the_second_critic_learns_to_tell_and_tells_the_generator():
+    game = Game(torch.nn.Linear(2, 2), CPU, rate=2e-3, channels=(4, 4, 4))
+    game.set_rate(1.0)
+    losses_ = [game.feature_step(features(0.5), features(-0.5)) for _ in range(60)]
+    assert losses_[-1] < 0.5 * losses_[0]
+    drawn = [f.requires_grad_(True) for f in features(-0.5)]
+    verdict = game.realism(drawn)
+    verdict.backward()
+    assert verdict < game.realism(features(0.5))
+    # Toward the real ones lies a better verdict.
+    assert all(f.grad.mean() > 0 for f in drawn)
+    assert all(p.grad is None or not p.requires_grad for p in game.feature_critic.parameters())
+
+
+def test_a_checkpoint_from_before_the_second_critic_is_taken():
+    game = Game(torch.nn.Linear(2, 2), CPU, rate=1e-3, channels=(4, 4, 4))
+    old = {k: v for k, v in game.state().items() if not k.startswith("feature")}
+    game.restore(old)
+    again = Game(torch.nn.Linear(2, 2), CPU, rate=1e-3, channels=(4, 4, 4))
+    again.restore(game.state())
+    one, two = game.feature_critic.state_dict(), again.feature_critic.state_dict()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_the_landmark_net_learns_where_a_face_is_and_its_doubt(faces, tmp_path):
+    net = landmarks.landmarks(faces, tmp_path, pictures=1600, batch=32, rate=3e-3)
+    lumas = landmarks.Lumas.of(faces)
+    shown, points = lumas.batch(64, step_generator(1, 9, 0, CPU))
+    assert shown.shape == (64, 1, 64, 64)
+    found = net(shown)
+    wanted = landmarks.landmark_target(points)
+    mean = (wanted - wanted.mean(0)).abs().mean()
+    assert (found[:, :10] - wanted).abs().mean() < 0.7 * mean
+    resumed = landmarks.landmarks(faces, tmp_path, pictures=1600, batch=32)
+    assert torch.equal(resumed(shown), found)
+
+
+def test_the_doubt_is_the_error_where_the_likelihood_is_best():
+    wanted = torch.zeros(1, 10)
+    error = 0.25
+    found = torch.full((1, 11), error)
+    scales = torch.linspace(-4, 1, 200)
+    values = []
+    for scale in scales:
+        found[:, 10] = scale
+        values.append(landmarks.likelihood(found, wanted).item())
+    assert scales[int(np.argmin(values))].exp().item() == pytest.approx(error, rel=0.05)
+
+
+def test_what_is_hidden_is_hidden_in_one_grey():
+    rng = torch.Generator().manual_seed(0)
+    pictures = torch.rand(16, 1, 64, 64, generator=rng)
+    seen = landmarks.hide(pictures, rng, share=1.0)
+    for before, after in zip(pictures, seen, strict=True):
+        changed = after[before != after]
+        assert 0.005 < len(changed) / before.numel() < 0.2
+        assert changed.unique().numel() == 1
+    assert torch.equal(landmarks.hide(pictures, rng, share=0.0), pictures)
