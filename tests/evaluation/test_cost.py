@@ -23,6 +23,7 @@ def test_networks_that_are_missing_are_named(monkeypatch):
     names = ("IdentityEncoder", "IdentityGenerator", "AppearanceEncoder", "AppearanceGenerator")
     for name in names:
         monkeypatch.setattr(cost.identity, name, missing)
+    monkeypatch.setattr(cost, "LandmarkFinder", missing)
     section = cost.cost(PICTURES, 1, lambda words: None)
     assert "Not run: identity encoder: the weights are missing" in section.text
     assert section.tables == []
