@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.geometry import FACE_FRAME, mask_radius
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.masks import minimum_interior
 
@@ -23,6 +25,9 @@ Field = NDArray[np.float32]
 
 CALM = 0.2
 """Share of the new drawing while nothing moves."""
+
+CORE = 0.7
+"""Radius in minimum ellipses up to which a drawing is averaged as one face."""
 
 STILL = 2.5
 """Movement of the landmarks in face-frame units up to which the last drawing still serves: it is
@@ -138,11 +143,28 @@ class Steady:
             if last is not None:
                 share = CALM + (1.0 - CALM) * min(1.0, _moved(last, subject) / STIR)
                 before = carry(last.face, last.carried)
-                face = before + np.float32(share) * (face - before)
+                face = before + shares(len(face), share) * (face - before)
             if subject.landmarks is not None and subject.seconds is not None:
                 self._last[subject.track] = _Last(face, subject.landmarks, subject.seconds)
             out[i] = np.rint(face).clip(0, 255)
         return out
+
+
+@lru_cache(maxsize=4)
+def _outward(side: int) -> NDArray[np.float32]:
+    """0 over the face itself, rising to 1 at the minimum ellipse: (s, s, 1)."""
+    step = FACE_FRAME / side
+    place = (np.arange(side) + 0.5) * step - 0.5
+    x, y = np.meshgrid(place, place)
+    radius = mask_radius(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(side, side, 1)
+    way = np.clip((radius - CORE) / (1.0 - CORE), 0.0, 1.0)
+    return np.asarray(way * way * (3.0 - 2.0 * way), np.float32)
+
+
+def shares(side: int, share: float) -> NDArray[np.float32]:
+    """Share of a new drawing at each of its pixels, (s, s, 1): ``share`` over the face, 1 at the
+    edge. There lies what the head moves against; averaged, it would trail behind."""
+    return np.asarray(share + (1.0 - share) * _outward(side), np.float32)
 
 
 def follow(carried: Field | None, motion: Field) -> Field:

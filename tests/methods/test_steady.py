@@ -35,9 +35,11 @@ def test_the_first_face_of_a_track_is_its_own():
 def test_a_still_face_is_drawn_now_and_then_and_averaged():
     steady = Steady()
     show(steady, 100, subject())
-    shown = [int(show(steady, 200, subject(seconds=k / 25))[0, 0, 0]) for k in range(1, 2 * STALE)]
+    shown = [show(steady, 200, subject(seconds=k / 25)) for k in range(1, 2 * STALE)]
     first = round(100 + 100 * CALM)
-    assert shown == [100] * (STALE - 1) + [first] * STALE
+    assert [int(face[4, 4, 0]) for face in shown] == [100] * (STALE - 1) + [first] * STALE
+    # At the edge the new drawing stands alone: what the head moves against must not trail.
+    assert [int(face[0, 0, 0]) for face in shown] == [100] * (STALE - 1) + [200] * STALE
 
 
 def test_a_moving_face_is_drawn_at_once_and_not_averaged():
