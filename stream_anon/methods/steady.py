@@ -39,13 +39,13 @@ UNSEEN = 1.0
 STIR = 8.0
 """Movement from which nothing of the old drawing is left."""
 
-STALE = 6
+STALE = 8
 """Pictures after which a face is drawn again in any case."""
 
 LONGEST = 0.25
 """Seconds after which the face before no longer counts."""
 
-FARTHEST = 3.0
+FARTHEST = 4.0
 """Face-frame units by which the inside of a drawing is carried along, on average, before it must
 be drawn again."""
 

@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 LEAST_SIZE = 40.0
 """Side of a face's box in pixels below which nobody sees it swim."""
 
-EVERY = 2
+EVERY = 3
 """A track is shown to the landmark net in every so manieth picture; in between it is followed."""
 
 IN_VAIN = 4
