@@ -1,4 +1,4 @@
-"""Five landmarks of faces that a tracker already has, at every picture.
+"""Five landmarks of faces that a tracker already has, many times a second.
 
 A detector looks now and then, at pictures it has shrunk; between its looks a tracker can only
 interpolate, and a mouth that opened and closed again was never open. This net looks at the face
