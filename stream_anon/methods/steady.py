@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.geometry import FACE_FRAME, mask_radius
+from stream_anon.geometry import FACE_FRAME, MASK_SEMI_AXES, mask_radius
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.masks import minimum_interior
 
@@ -184,10 +184,32 @@ def follow(carried: Field | None, motion: Field) -> Field:
     return np.asarray(motion + there, np.float32)
 
 
+@lru_cache(maxsize=4)
+def _leash(grid: int) -> NDArray[np.float32]:
+    """How far each cell's content may come from, so that it came from inside the ellipse: (g, g).
+
+    Per unit of way the mask's radius changes by at most 1 / (the shorter semi-axis). Between cells
+    the way is interpolated, and a pixel is made from its neighbours: hence the slack.
+    """
+    cell = FACE_FRAME / grid
+    place = (np.arange(grid) + 0.5) * cell - 0.5
+    x, y = np.meshgrid(place, place)
+    radius = mask_radius(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(grid, grid)
+    slack = cell * np.sqrt(2.0) + 2.0
+    leash = np.maximum(0.0, (1.0 - radius) * min(MASK_SEMI_AXES) - slack)
+    return np.asarray(leash, np.float32)
+
+
 def carry(face: NDArray[np.float32], carried: Field | None) -> NDArray[np.float32]:
-    """A drawing (s, s, 3), moved along by (g, g, 2) face-frame units."""
+    """A drawing (s, s, 3), moved along by (g, g, 2) face-frame units.
+
+    Around the ellipse a drawing repeats what it saw there, another face perhaps: none of that is
+    carried inside.
+    """
     if carried is None:
         return face
+    length = np.maximum(np.hypot(carried[..., 0], carried[..., 1]), np.float32(1e-6))
+    carried = carried * np.minimum(1.0, _leash(len(carried)) / length)[..., None]
     side = len(face)
     scale = side / 128.0
     way = cv2.resize(carried, (side, side), interpolation=cv2.INTER_LINEAR)

@@ -4,11 +4,15 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_anon.geometry import TEMPLATE
+from stream_anon.geometry import TEMPLATE, mask_radius
 from stream_anon.methods.base import Subject
 from stream_anon.methods.steady import CALM, FARTHEST, LONGEST, STALE, Steady, carry, follow
 
 OPENED = TEMPLATE + np.eye(5)[3][:, None] * (0, 9)
+
+
+_place = np.stack(np.meshgrid(np.arange(128), np.arange(128)), axis=-1).reshape(-1, 2)
+RADIUS = mask_radius(_place.astype(np.float64)).reshape(128, 128)
 
 
 def subject(track=1, seconds=0.0, points=TEMPLATE):
@@ -117,8 +121,15 @@ def test_a_drawing_is_carried_along_with_the_surface():
         shown = steady(one[None][:0], sound[:0], due, [at])[0]
         way = np.float32([[1, 0, -k], [0, 1, -0.5 * k]])
         wanted = cv2.warpAffine(one, way, (128, 128), flags=cv2.INTER_CUBIC)
-        inner = (slice(10, -10), slice(10, -10))
+        inner = RADIUS < 0.5
         assert np.abs(shown[inner].astype(int) - wanted[inner]).mean() < 2.0
+
+
+@pytest.mark.parametrize("way", [(20.0, 0.0), (-9.0, 14.0), (0.0, -30.0)])
+def test_nothing_is_carried_into_the_ellipse_from_around_it(way):
+    drawn = np.where(RADIUS[..., None] > 1.0, 255, 0) * np.ones(3)
+    moved = carry(drawn.astype(np.float32), field(*way))
+    assert np.abs(moved[RADIUS < 0.97]).max() < 1e-3
 
 
 def test_motions_in_a_row_are_one_motion():
