@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +40,9 @@ WIDE_TEMPLATE: NDArray[np.float32] = np.asarray(
     (geometry.TEMPLATE - np.array(CENTRE)) / REACH + np.array(CENTRE), np.float32
 )
 """Where the landmarks of a mean face lie in a generator's frame."""
+
+_CENTROID = WIDE_TEMPLATE.mean(0)
+_SPOKES = WIDE_TEMPLATE - _CENTROID
 
 GRID = 4
 """The inside of the mask is known to a generator by GRID x GRID average colours at most."""
@@ -167,12 +171,26 @@ def heatmaps(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _inside() -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Numbers of the pixels inside the minimum mask (k,), and their columns of the grid's matrices:
-    gather (16,k), spread (k,16)."""
-    gather, spread = grid_matrices()
-    inside = np.flatnonzero(minimum_mask().ravel())
-    return inside, np.ascontiguousarray(gather[:, inside]), np.ascontiguousarray(spread[inside])
+def _bands() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Which rows and columns belong to which of the grid's: two of (4,128) with 0 and 1; and the
+    places (2,128) of rows and columns between the grid's first (0) and last (3) averages."""
+    u, v = _grid_axes()
+    rows, columns = (
+        (np.clip(np.floor(axis), 0, GRID - 1) == np.arange(GRID)[:, None]).astype(np.float32)
+        for axis in (v, u)
+    )
+    between = np.stack([np.clip(axis - 0.5, 0, GRID - 1) for axis in (v, u)])
+    return rows, columns, between.astype(np.float32)
+
+
+def _sums(values: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Sums of bytes (n,128,128,c) over the grid's cells: (n,16,c), exact whole numbers."""
+    count, _, _, channels = values.shape
+    rows, columns, _ = _bands()
+    # Sums of at most 16384 bytes are below 2**24: exact in float32, whatever their order.
+    lines = rows @ values.reshape(count, SIZE, -1).astype(np.float32)
+    cells = columns @ lines.reshape(count, GRID, SIZE, channels)
+    return np.asarray(cells.reshape(count, GRID * GRID, channels), np.float64)
 
 
 def conceal(
@@ -197,39 +215,41 @@ def conceal(
         float32 (n,48): the colours of the inside, channel by channel, in [-1, 1].
     """
     count = len(crops)
-    inside, gather, spread = _inside()
+    inside = minimum_mask()
+    known = np.broadcast_to(inside, (count, SIZE, SIZE)) if valid is None else inside & valid
     if keep_colour:
-        # Sums of at most 16384 bytes are whole numbers below 2**24: exact in float32 too, and so
-        # the same whatever the order of the pixels.
-        pixels = crops.reshape(count, -1, 3)[:, inside].astype(np.float32)
-        if valid is None:
-            sums, sizes = gather @ pixels, gather.sum(1)[None, :, None]
-        else:
-            known = valid.reshape(count, -1, 1)[:, inside].astype(np.float32)
-            sums, sizes = gather @ (pixels * known), gather @ known
-        sums = sums.transpose(0, 2, 1).astype(np.float64)
-        sizes = sizes.transpose(0, 2, 1).astype(np.float64)
-        whole = sums.sum(2, keepdims=True) / np.maximum(sizes.sum(2, keepdims=True), 1)
-        cells = np.where(sizes > 0, sums / np.maximum(sizes, 1), whole) @ plane_matrix().T
+        counted = known.astype(np.uint8)
+        seen_only = np.zeros_like(crops)
+        for crop, mask, into in zip(crops, counted, seen_only, strict=True):
+            cv2.copyTo(crop, mask, into)
+        sums, sizes = _sums(seen_only), _sums(counted[..., None])
+        whole = sums.sum(1, keepdims=True) / np.maximum(sizes.sum(1, keepdims=True), 1)
+        cells = plane_matrix() @ np.where(sizes > 0, sums / np.maximum(sizes, 1), whole)
     else:
-        outside = ~minimum_mask() if valid is None else ~minimum_mask() & valid
+        outside = ~inside if valid is None else ~inside & valid
         seen = np.broadcast_to(outside, (count, SIZE, SIZE)).reshape(count, 1, -1)
         total = seen.astype(np.float64) @ crops.reshape(count, -1, 3).astype(np.float64)
         mean = total / np.maximum(seen.sum(2, keepdims=True), 1)
-        cells = np.repeat(mean.transpose(0, 2, 1), GRID * GRID, axis=2)
-    out = np.zeros((count, SIZE * SIZE, 4), np.uint8)
-    out[..., :3] = crops.reshape(count, -1, 3)
-    fill = np.rint(spread @ cells.astype(np.float32).transpose(0, 2, 1)).clip(0, 255)
-    out[:, inside, :3] = fill
-    out[:, inside, 3] = 255
-    if valid is not None:
-        unknown = ~valid.reshape(count, -1)
-        if unknown.any():
-            everywhere = grid_matrices()[1] @ cells.astype(np.float32).transpose(0, 2, 1)
-            out[unknown, :3] = np.rint(everywhere[unknown]).clip(0, 255)
-            out[unknown, 3] = 255
-    colours = (cells / 127.5 - 1.0).astype(np.float32)
-    return out.reshape(count, SIZE, SIZE, 4), colours.reshape(count, -1)
+        cells = np.repeat(mean, GRID * GRID, axis=1)
+    # The cells lie on a plane: what is spread between them is a row's part plus a column's.
+    rows, columns = _bands()[2]
+    first = cells[:, 0]
+    down = (cells[:, GRID * (GRID - 1)] - first) / (GRID - 1)
+    across = (cells[:, GRID - 1] - first) / (GRID - 1)
+    lines = np.empty((count, 2, SIZE, cells.shape[2]), np.float32)
+    lines[:, 0] = first[:, None] + columns[:, None] * across[:, None]
+    lines[:, 1] = down[:, None]
+    plane = np.stack([np.ones_like(rows), rows], axis=1) @ lines.reshape(count, 2, -1)
+    fill = np.rint(plane).clip(0, 255).astype(np.uint8).reshape(crops.shape)
+    unknown = inside if valid is None else inside | ~valid
+    hidden = np.broadcast_to(unknown, known.shape).astype(np.uint8) * np.uint8(255)
+    out = np.empty((count, SIZE, SIZE, 4), np.uint8)
+    shown = ~hidden
+    for i in range(count):
+        cv2.copyTo(crops[i], shown[i], fill[i])
+        cv2.merge([*cv2.split(fill[i]), hidden[i]], out[i])
+    colours = (cells.transpose(0, 2, 1) / 127.5 - 1.0).astype(np.float32)
+    return out, colours.reshape(count, -1)
 
 
 def hints(colours: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -244,7 +264,7 @@ def hints(colours: NDArray[np.float32], landmarks: NDArray[np.float32]) -> NDArr
         where `place` takes them: pose and expression without turn, size and place.
     """
     linear, shift = _settle(landmarks)
-    moved = np.einsum("nij,nkj->nki", linear, landmarks) + shift[:, None]
+    moved = landmarks @ linear.transpose(0, 2, 1) + shift[:, None]
     offsets = ((moved - WIDE_TEMPLATE) / 16.0).reshape(len(landmarks), -1)
     return np.concatenate([colours, offsets.astype(np.float32)], axis=1)
 
@@ -260,16 +280,18 @@ def place(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     linear, shift = _settle(landmarks)
     middle = (SIZE - 1) / 2
-    offset = (shift + linear @ np.full(2, middle, np.float32) - middle) / (SIZE / 2)
+    offset = (shift + middle * linear.sum(2) - middle) / (SIZE / 2)
     return np.asarray(np.concatenate([linear, offset[:, :, None]], axis=2), np.float32)
 
 
 def _settle(landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Least-squares similarities from landmarks to `WIDE_TEMPLATE`: (n,2,2), (n,2)."""
-    mean, target = landmarks.mean(1), WIDE_TEMPLATE.mean(0)
-    s, t = landmarks - mean[:, None], WIDE_TEMPLATE - target
+    mean, target = landmarks.mean(1), _CENTROID
+    s, t = landmarks - mean[:, None], _SPOKES
     size = np.maximum((s * s).sum((1, 2)), 1.0)
     a = (s * t).sum((1, 2)) / size
     b = (s[:, :, 0] @ t[:, 1] - s[:, :, 1] @ t[:, 0]) / size
-    linear = np.stack([np.stack([a, -b], 1), np.stack([b, a], 1)], 1)
-    return linear, target - np.einsum("nij,nj->ni", linear, mean)
+    linear = np.empty((len(landmarks), 2, 2), a.dtype)
+    linear[:, 0, 0] = linear[:, 1, 1] = a
+    linear[:, 0, 1], linear[:, 1, 0] = -b, b
+    return linear, target - (linear @ mean[:, :, None])[:, :, 0]

@@ -153,3 +153,25 @@ def scenery(pictures: Tensor, rng: Generator, share: float = 0.6) -> Tensor:
     small = F.interpolate(out, size=(side, side), mode="area")
     soft = F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
     return torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < 0.6 * share, soft, out)
+
+
+def surroundings(
+    pictures: Tensor, outside: Tensor, rng: Generator, share: float = 0.25
+) -> Tensor:
+    """Strongly coloured walls behind some of the heads in (n,3,h,w) in [-1, 1].
+
+    Colours are multiplied, as light and paint do: what is dark stays so. Without them a generator
+    takes a coloured wall for coloured light, and stains the hair with its opposite.
+
+    Args:
+        pictures: In [-1, 1].
+        outside: (1,1,h,w) in [0, 1], 1 where a wall may be.
+        rng: Source of randomness.
+        share: Of the batch.
+    """
+    n = len(pictures)
+    paint = uniform((n, 3, 1, 1), 0.25, 1.0, rng)
+    paint = paint / paint.amax(1, keepdim=True)
+    which = (uniform((n, 1, 1, 1), 0, 1, rng) < share).to(pictures.dtype)
+    gain = 1 - which * outside * (1 - paint)
+    return (pictures + 1) * gain - 1

@@ -8,7 +8,7 @@ public prior. It is paid for the asked identity and fined for the original one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,7 @@ class IdentityWeights:
         colour: 4x4 colours of the inside.
         landmarks: Error of the landmarks found in the new face.
         steady: Difference between drawing a moved picture and moving the drawn one.
+        apart: What two new faces in one picture have in common beyond the codes asked of them.
     """
 
     adversarial: float = 2.5
@@ -59,6 +60,7 @@ class IdentityWeights:
     colour: float = 3.0
     landmarks: float = 5.0
     steady: float = 6.0
+    apart: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,10 @@ class IdentityTrainer(FaceTrainer):
                 real_enough = game.realism(seen)
             loss = loss - w.realism * real_enough
             log_values["adv2"] = -real_enough.item()
+        if number % self.steady_every == self.steady_every // 2:
+            apart, again = self.kinship(batch, code, wanted, glance, number, rng)
+            loss = loss + w.apart * apart + w.identity * self.judged_share * again
+            log_values["apart"] = apart.item()
         if number % self.steady_every == 0:
             steady = self.unsteadiness(batch, face, wanted, rng)
             loss = loss + w.steady * steady
@@ -246,3 +252,40 @@ class IdentityTrainer(FaceTrainer):
             "col": colour.item(),
             "lm": landmark.item(),
         }
+
+    def kinship(
+        self,
+        batch: Batch,
+        code: Tensor,
+        wanted: Tensor,
+        glance: Glance,
+        number: int,
+        rng: Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the judged pictures again with other codes, and judge what links the two drawings.
+
+        Args:
+            batch: The step's pictures.
+            code: (k,d) what the judge saw in the first drawings.
+            wanted: (n,d) what was asked of them.
+            glance: How the judge is shown them.
+            number: Of the step.
+            rng: Source of randomness.
+
+        Returns:
+            `losses.kinship` of the two, and 1 - cosine of the second to what was asked of it.
+        """
+        judged = len(code)
+        some = replace(
+            batch,
+            pictures=batch.pictures[:judged],
+            valid=batch.valid[:judged],
+            landmarks=batch.landmarks[:judged],
+            index=batch.index[:judged],
+        )
+        asked = self.judges.prior.draw(judged, rng)
+        _, pasted = self.draw(some, asked, rng)
+        with autocast(self.device):
+            other, _ = self.look(number, glance(pasted))
+        link = losses.kinship(code, other, wanted[:judged], asked)
+        return link, losses.toward(other, asked)

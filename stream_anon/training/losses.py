@@ -25,6 +25,26 @@ def away(code: Tensor, original: Tensor, weight: Tensor, margin: float) -> Tenso
     return (over * weight).sum() / weight.sum().clamp(min=1)
 
 
+def kinship(first: Tensor, second: Tensor, asked1: Tensor, asked2: Tensor) -> Tensor:
+    """What two new faces in each picture share that nobody asked for.
+
+    What is left of a face's code (n,d) beside the code that was asked for (n,d) comes from the
+    surroundings: camera, hair, clothes. Where it is alike in two drawings of one picture, and
+    less so in those of different pictures, it links two clips of one person.
+
+    Returns:
+        Mean of max(0, cosine) of the leftovers of the two, less the leftovers' mean.
+    """
+
+    def leftover(code: Tensor, asked: Tensor) -> Tensor:
+        code, asked = F.normalize(code.float(), dim=1), F.normalize(asked.float(), dim=1)
+        return code - (code * asked).sum(1, keepdim=True) * asked
+
+    a, b = leftover(first, asked1), leftover(second, asked2)
+    mean = torch.cat([a, b]).mean(0).detach()
+    return F.relu(F.cosine_similarity(a - mean, b - mean, dim=1)).mean()
+
+
 def matched(drawn: Sequence[Tensor], real: Sequence[Tensor], weight: Tensor) -> Tensor:
     """Mean absolute difference of features, relative to their own size, where weight is 1."""
     total = weight.new_zeros(())

@@ -56,6 +56,7 @@ class IdentityOptions(Section):
     colour: Weight = 3.0
     landmarks: Weight = 5.0
     steady: Weight = 6.0
+    apart: Weight = 6.0
 
 
 class AppearanceOptions(Section):

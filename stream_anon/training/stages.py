@@ -16,6 +16,7 @@ from stream_anon.networks.arch.generator import FaceGenerator
 from stream_anon.networks.arch.landmarks import SIDE, LandmarkNet
 from stream_anon.networks.arch.recogniser import OnnxRecogniser
 from stream_anon.networks.face_frame import REACH
+from stream_anon.training.activations import quantise_activations
 from stream_anon.training.appearance import AppearanceTrainer, AppearanceWeights
 from stream_anon.training.codes import Prior, code_table
 from stream_anon.training.data import Batch, Faces
@@ -216,13 +217,12 @@ class Training:
         context, maps = torch.zeros(2, 4, 128, 128), torch.zeros(2, 5, 64, 64)
         notes = {"licence": "Apache-2.0", "trained_by": "stream-anon train"}
         if (self.out / "distil.pt").exists():
-            export(
-                self.judges.student or Encoder(STUDENT_A),
-                folder / "identity_encoder.onnx",
-                {"pictures": picture},
-                output="code",
-                metadata=notes,
-            )
+            path = folder / "identity_encoder.onnx"
+            student = self.judges.student or Encoder(STUDENT_A)
+            export(student, path, {"pictures": picture}, output="code", metadata=notes)
+            rows = torch.arange(0, len(self.faces), max(1, len(self.faces) // 128))
+            shown = self.faces.rows(rows.to(self.device)).pictures.cpu().numpy()
+            quantise_activations(path, np.ascontiguousarray(shown))
         if (self.out / "landmarks.pt").exists():
             export(
                 self.landmark_net,

@@ -306,3 +306,58 @@ def test_what_is_hidden_is_hidden_in_one_grey():
         assert 0.005 < len(changed) / before.numel() < 0.2
         assert changed.unique().numel() == 1
     assert torch.equal(landmarks.hide(pictures, rng, share=0.0), pictures)
+
+
+def test_kinship_is_what_nobody_asked_for():
+    rng = torch.Generator().manual_seed(3)
+    unit = torch.nn.functional.normalize
+    draw = lambda: unit(torch.randn(24, 64, generator=rng), dim=1)  # noqa: E731
+    asked1, asked2, picture = draw(), draw(), draw()
+    obeyed = losses.kinship(asked1 + 0.3 * draw(), asked2 + 0.3 * draw(), asked1, asked2)
+    stained = losses.kinship(asked1 + 0.6 * picture, asked2 + 0.6 * picture, asked1, asked2)
+    # What all drawings share, whatever the picture, links nobody.
+    common = draw()[:1]
+    shared = losses.kinship(
+        asked1 + 0.9 * common + 0.3 * draw(), asked2 + 0.9 * common + 0.3 * draw(), asked1, asked2
+    )
+    assert obeyed < 0.15
+    assert shared < 0.2
+    assert stained > 0.8
+
+
+def test_kinship_teaches_a_net_to_forget_its_picture():
+    rng = torch.Generator().manual_seed(4)
+    unit = torch.nn.functional.normalize
+    net = torch.nn.Linear(32, 16)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+
+    def link(learn):
+        picture = torch.randn(32, 16, generator=rng)
+        asked = [unit(torch.randn(32, 16, generator=rng), dim=1) for _ in range(2)]
+        first, second = (net(torch.cat([picture, code], 1)) for code in asked)
+        loss = losses.kinship(first, second, *asked) + 0.5 * losses.toward(first, asked[0])
+        if learn:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return losses.kinship(first, second, *asked).item()
+
+    before = link(False)
+    for _ in range(150):
+        link(True)
+    assert link(False) < 0.6 * before
+
+
+def test_walls_are_coloured_outside_only():
+    rng = torch.Generator().manual_seed(5)
+    pictures = torch.rand(64, 3, 128, 128, generator=rng) * 2 - 1
+    outside = 1 - Conceal(keep_colour=True).paint
+    seen = augment.surroundings(pictures, outside, rng, share=0.5)
+    assert seen.abs().max() <= 1
+    change = (seen - pictures).abs() * torch.ones_like(pictures)
+    assert change[(outside == 0).expand_as(change)].max() == 0
+    touched = change.amax((1, 2, 3)) > 0
+    assert 16 < int(touched.sum()) < 48
+    # Multiplied: black stays black, nothing becomes brighter, one channel is kept as it was.
+    assert (seen - pictures).max() <= 1e-6
+    assert (change.amax((2, 3)).min(1).values < 1e-6).all()
