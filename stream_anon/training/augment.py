@@ -117,6 +117,12 @@ def relight(pictures: Tensor, rng: Generator, amount: float = 1.0) -> Tensor:
     return (pictures * gain + tint + offset).clamp(-1, 1)
 
 
+def blurred(pictures: Tensor, side: int) -> Tensor:
+    """(n,c,h,w) at a resolution of ``side`` pixels, enlarged to what it was."""
+    small = F.interpolate(pictures, size=(side, side), mode="area")
+    return F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+
+
 def degrade(
     pictures: Tensor, rng: Generator, share: float = 0.3, sides: tuple[int, int] = (32, 100)
 ) -> Tensor:
@@ -127,8 +133,7 @@ def degrade(
     """
     n = len(pictures)
     side = int(uniform((1,), *sides, rng).item())
-    small = F.interpolate(pictures, size=(side, side), mode="area")
-    soft = F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+    soft = blurred(pictures, side)
     noise = torch.randn(pictures.shape, generator=rng, device=pictures.device)
     soft = soft + noise * uniform((n, 1, 1, 1), 0, 0.05, rng)
     which = uniform((n, 1, 1, 1), 0, 1, rng) < share
@@ -150,8 +155,7 @@ def scenery(pictures: Tensor, rng: Generator, share: float = 0.6) -> Tensor:
     seen = ((grey + (pictures - grey) * colour) * contrast + level + cast).clamp(-1, 1)
     out = torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < share, seen, pictures)
     side = int(uniform((1,), 36, 110, rng).item())
-    small = F.interpolate(out, size=(side, side), mode="area")
-    soft = F.interpolate(small, size=pictures.shape[2:], mode="bilinear", align_corners=False)
+    soft = blurred(out, side)
     return torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < 0.6 * share, soft, out)
 
 

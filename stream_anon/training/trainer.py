@@ -36,12 +36,20 @@ A generator that is told them badly learns not to follow them: with 0.7 px half 
 error was disbelief.
 """
 
+FAR_SHARE = 0.4
+"""Share of the steps in which judges see faces from afar."""
+
+FAR_SIDES = (40, 100)
+"""Side in pixels of the frame then."""
+
 
 class Glance:
     """How the judges are shown a batch: aligned, as recognisers want it, and a little off.
 
     Mirrored half of the time, turned, zoomed and moved by a little, so that no single view of a
-    judge is met by heart; the same for whatever is shown.
+    judge is met by heart; the same for whatever is shown. Now and then with as few pixels as a
+    face has in a video: an identity that is drawn in its finest strokes is gone there, and what
+    remains is the surroundings', which link one clip to another.
 
     Args:
         landmarks: (n,5,2), of the batch.
@@ -55,11 +63,15 @@ class Glance:
         off = augment.random_affine(len(landmarks), rng, turn=0.05, zoom=0.05, shift=2.0)
         self._matrix = augment.chain(off, augment.alignment(landmarks))
         self._mirrored = augment.uniform((1,), -1.0, 1.0, rng).item() > 0
+        far = augment.uniform((1,), 0.0, 1.0, rng).item() < FAR_SHARE
+        self._side = int(augment.uniform((1,), *FAR_SIDES, rng).item()) if far else augment.SIZE
         points = augment.warp_points(landmarks, self._matrix)
         self.landmarks = augment.mirror_points(points) if self._mirrored else points
 
     def __call__(self, pictures: Tensor) -> Tensor:
         """(n,3,128,128) of the batch's frames to (n,3,128,128) of aligned faces."""
+        if self._side < augment.SIZE:
+            pictures = augment.blurred(pictures, self._side)
         seen = augment.warp(pictures, self._matrix)
         return seen.flip(3) if self._mirrored else seen
 
