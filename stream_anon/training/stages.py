@@ -57,6 +57,8 @@ class Training:
 
     def run(self) -> None:
         """Run the stages that were asked for."""
+        if self.config.threads:
+            torch.set_num_threads(self.config.threads)
         for stage in self.config.stages:
             log.info("stage %s on %s", stage, self.device)
             getattr(self, f"_{stage}")()

@@ -361,3 +361,23 @@ def test_walls_are_coloured_outside_only():
     # Multiplied: black stays black, nothing becomes brighter, one channel is kept as it was.
     assert (seen - pictures).max() <= 1e-6
     assert (change.amax((2, 3)).min(1).values < 1e-6).all()
+
+
+def test_judges_now_and_then_see_faces_from_afar(monkeypatch):
+    rng = torch.Generator().manual_seed(6)
+    noise = torch.randn(2, 3, 128, 128, generator=rng).clamp(-1, 1)
+    points = torch.from_numpy(face_frame.WIDE_TEMPLATE).repeat(2, 1, 1)
+
+    def fine(share, sides):
+        monkeypatch.setattr("stream_anon.training.trainer.FAR_SHARE", share)
+        monkeypatch.setattr("stream_anon.training.trainer.FAR_SIDES", sides)
+        glance = Glance(points, torch.Generator().manual_seed(7))
+        seen = glance(noise)[:, :, 40:88, 40:88]
+        return (seen[..., 1:] - seen[..., :-1]).abs().mean().item(), glance.landmarks
+
+    near, here = fine(0.0, (40, 41))
+    far, there = fine(1.0, (90, 91))
+    farther, _ = fine(1.0, (40, 41))
+    assert far < 0.8 * near
+    assert farther < 0.5 * far
+    assert torch.equal(here, there)
