@@ -26,6 +26,9 @@ CONSISTENT = 1.0
 UTILITY_SIDE = 40.0
 """Side in pixels of the smallest face of which utility is asked."""
 
+SMALLER = 0.7
+"""Size at which the detector looks at the clear faces again, as with stills (64 px and 92)."""
+
 
 def motion(
     attackers: Sequence[Recogniser],
@@ -67,8 +70,10 @@ def motion(
         ],
         note="Frames: those whose face is found in the clear, shown in the same way. r: "
         "correlation over the frames of a track between original and new face, averaged over "
-        "tracks, weighted by their length.",
+        f"tracks, weighted by their length. The clear row looks at the same faces at {SMALLER} of "
+        "their size: the detector's own repeatability.",
     )
+    kept.add("clear", *_kept(finder, next(iter(films.values()), []), clear=True))
     for name, tracks in films.items():
         ratios = [flicker(track) for track in tracks]
         finite = np.array([r for r in ratios if np.isfinite(r)])
@@ -145,7 +150,8 @@ def warp(picture: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
     return np.asarray(moved, np.float32)
 
 
-def _kept(finder: Finder, tracks: Sequence[Film]) -> list[Cell]:
+def _kept(finder: Finder, tracks: Sequence[Film], *, clear: bool = False) -> list[Cell]:
+    """A row: how far the new faces' landmarks follow the old; or, ``clear``, the old their own."""
     frames, hits, errors = 0, 0, []
     rows, weights = [], []
     for track in tracks:
@@ -157,7 +163,10 @@ def _kept(finder: Finder, tracks: Sequence[Film]) -> list[Cell]:
             if old_face is None:
                 continue
             frames += 1
-            face = finder.aligned(track.new[i], side)
+            if clear:
+                face = finder.aligned(track.clear[i], SMALLER * side)
+            else:
+                face = finder.aligned(track.new[i], side)
             hits += face is not None
             if face is not None and face.landmarks is not None and old_face.landmarks is not None:
                 before.append(old_face.landmarks)

@@ -23,7 +23,7 @@ from stream_anon.methods.masks import minimum_interior
 
 Field = NDArray[np.float32]
 
-CALM = 0.2
+CALM = 0.15
 """Share of the new drawing while nothing moves."""
 
 CORE = 0.7
