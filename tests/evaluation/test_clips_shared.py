@@ -34,8 +34,10 @@ def test_a_clip_is_anonymised_cut_and_measured(shared: Path):
     steady, kept = motion(attackers, finder, films, {"fill": "fill"}).tables
     assert steady.rows[0][1] == 1
     clear, covered = kept.rows
-    assert clear[0] == "clear" and clear[1] == covered[1] >= 10
-    assert clear[2].value == 1.0 and 0.0 < clear[3].value < 0.2
+    assert clear[0] == "clear"
+    assert clear[1] == covered[1] >= 10
+    assert clear[2].value == 1.0
+    assert 0.0 < clear[3].value < 0.2
     assert covered[2].value < 0.2
     assert linkage(attackers, films, {"fill": "fill"}, 1).tables == []
 
