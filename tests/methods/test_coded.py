@@ -16,6 +16,7 @@ from stream_anon.methods.blend import (
     grain_of,
     match_light,
     missing_grain,
+    soften,
 )
 from stream_anon.methods.coded import CodedMethod
 from stream_anon.methods.fitness import Fitness, is_face, posed
@@ -259,3 +260,18 @@ def test_grain_is_matched_and_limited():
 def test_a_face_that_is_hardly_one_is_covered():
     rendered = Drawn().render(crop(), [Subject(1, TEMPLATE, 80.0, 0.12, 0.0)])
     assert rendered.declined.tolist() == [True]
+
+
+def test_fine_strokes_are_softened_and_forms_are_kept():
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:128, :128]
+    form = 128 + 60 * np.sin(x / 14.0)[..., None] * np.cos(y / 11.0)[..., None]
+    forms = np.repeat(form, 3, axis=2)
+    strokes = rng.choice([-20.0, 20.0], (128, 128, 1))
+    plain, etched = (np.rint(p).astype(np.uint8)[None] for p in (forms, forms + strokes))
+    kept = np.abs(soften(plain).astype(int) - plain)
+    assert kept.mean() < 0.6
+    assert kept.max() <= 2
+    left = soften(etched).astype(float) - soften(plain)
+    assert left.std() < 0.5 * strokes.std()
+    assert etched.max() > 150
