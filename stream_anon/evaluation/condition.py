@@ -65,8 +65,12 @@ class Condition:
         return make_method(self.config().method)
 
     def fingerprint(self) -> str:
-        """Stands for everything that decides the rendering: options, and weights by content."""
+        """Stands for everything that decides the rendering: options, code and weights."""
         digest = hashlib.sha256(str(self).encode())
+        for package in ("methods", "networks", "privacy"):
+            for file in sorted(resources.files(f"stream_anon.{package}").iterdir(), key=str):
+                if file.name.endswith(".py"):
+                    digest.update(file.name.encode() + file.read_bytes())
         if self.method in GENERATORS:
             weights = resources.files("stream_anon.networks").joinpath("weights")
             for file in sorted(weights.iterdir(), key=lambda f: f.name):
