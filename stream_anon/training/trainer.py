@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 JITTER = 0.25
 """Standard deviation in pixels of what is added to the landmarks a generator is told.
 
-A generator that is told them badly learns not to follow them: with 0.7 px half of its landmark
-error was disbelief.
+A generator that is told them badly learns not to follow them.
 """
 
 FAR_SHARE = 0.4
