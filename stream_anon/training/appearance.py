@@ -205,7 +205,7 @@ class AppearanceTrainer(FaceTrainer):
         landmark = F.smooth_l1_loss(points.float(), landmark_target(glance.landmarks), beta=0.05)
         loss = (
             w.adversarial * adversarial
-            - w.realism * real_enough
+            + w.realism * real_enough
             + w.identity * identity
             + w.features * feature
             + w.pixels * pixel
@@ -220,7 +220,7 @@ class AppearanceTrainer(FaceTrainer):
         game.generator_step(loss)
         return log_values | {
             "adv": adversarial.item(),
-            "adv2": -real_enough.item(),
+            "adv2": real_enough.item(),
             "id": 1 - identity.item(),
             "cycle": 1 - cycle.item(),
             "spread": spread.item(),

@@ -52,15 +52,23 @@ def balance(pack: Pack) -> NDArray[np.float64]:
     pose = np.clip((yaw + 0.625) / 0.25, 0, 4).astype(int)
     cell = tone * 5 + pose
     weight = 1.0 / np.sqrt(np.bincount(cell, minlength=35)[cell])
-    full = pack.valid.reshape(len(pack), -1).mean(1) > 0.95
+    full = fills(pack)
     for group, share in ((full, 0.6), (~full, 0.4)):
         if group.any():
             weight[group] *= share / weight[group].sum()
     return np.asarray(weight / weight.sum(), np.float64)
 
 
+def fills(pack: Pack) -> NDArray[np.bool_]:
+    """Which pictures (n,) fill their frame; others are tight chips."""
+    return np.asarray(pack.valid.reshape(len(pack), -1).mean(1) > 0.95)
+
+
 class Faces:
     """A pack on a device.
+
+    Attributes:
+        whole: bool (n,), which pictures fill their frame.
 
     Args:
         pack: The faces.
@@ -74,6 +82,7 @@ class Faces:
         self._packed = torch.from_numpy(packed).to(device)
         self.landmarks = torch.from_numpy(np.array(pack.landmarks)).to(device)
         self._weights = torch.from_numpy(balance(pack)).to(device)
+        self.whole = torch.from_numpy(fills(pack)).to(device)
         self._bits = torch.tensor([128, 64, 32, 16, 8, 4, 2, 1], dtype=torch.uint8, device=device)
 
     def __len__(self) -> int:

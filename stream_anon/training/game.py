@@ -43,6 +43,13 @@ GUESS_SHARE = 0.1
 """Share of the learning rate at which the linear first guess is bent."""
 
 
+STEEP = 1.0
+"""Weight of the penalty on the second critic's gradient (R1's gamma)."""
+
+STEEP_EVERY = 16
+"""It is paid on every so manieth step, and that much more (Karras et al. 2020)."""
+
+
 @torch.no_grad()
 def smooth_change(weight: Tensor, before: Tensor) -> None:
     """Blur the last change of a guess's weight (3*32*32,k) over the picture it draws.
@@ -105,13 +112,14 @@ class Game:
             self.feature_critic.parameters(), lr=rate, betas=(0.0, 0.99)
         )
         self.step = 0
+        self._looks = 0
 
     def set_rate(self, factor: float) -> None:
-        """Scale both learning rates; the critic, held back by its normalisation, has the higher."""
+        """Scale the learning rates; the critic held back by its normalisation has the highest."""
         shares = (
             (self.generator_optimizer, 1.0),
             (self.critic_optimizer, 1.5),
-            (self.feature_optimizer, 1.5),
+            (self.feature_optimizer, 0.7),
         )
         for optimizer, share in shares:
             for group in optimizer.param_groups:
@@ -145,8 +153,14 @@ class Game:
         critic.requires_grad_(True)
         critic.measure(real)
         with autocast(self.device):
-            on_real, on_drawn = critic(real), critic([f.detach() for f in drawn])
-        loss = losses.critic_hinge(on_real, on_drawn)
+            both = [torch.cat([a, b.detach()]) for a, b in zip(real, drawn, strict=True)]
+            on_real, on_drawn = critic(both).chunk(2)
+        loss = losses.critic_logistic(on_real, on_drawn)
+        self._looks += 1
+        if self._looks % STEEP_EVERY == 0:
+            # In float32: a gradient of a gradient.
+            even = [f.detach().float().requires_grad_(True) for f in critic.even(real)]
+            loss = loss + 0.5 * STEEP * STEEP_EVERY * losses.steep(critic.judge(even), even)
         self.feature_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.feature_optimizer.step()
@@ -154,9 +168,8 @@ class Game:
         return loss.item()
 
     def realism(self, features: list[Tensor]) -> Tensor:
-        """The second critic's mean verdict on features of what was drawn."""
-        verdict: Tensor = self.feature_critic(features).mean()
-        return verdict
+        """The generator's loss by the second critic, on features of what was drawn."""
+        return losses.drawn_logistic(self.feature_critic(features))
 
     def generator_step(self, loss: Tensor) -> None:
         """Take a step on the generator's whole loss and move its average along."""
@@ -196,13 +209,13 @@ class Game:
         self.generator.load_state_dict(state["generator"])
         self.critic.load_state_dict(state["critic"])
         self.average.load_state_dict(state["average"])
-        # A checkpoint from before it had a second critic begins with a new one.
-        two = "feature_critic" in state
+        # A checkpoint from before the second critic was what it is begins with a new one.
+        two = state.get("feature_critic", {}).keys() == self.feature_critic.state_dict().keys()
         if two:
             self.feature_critic.load_state_dict(state["feature_critic"])
         if optimizers:
             self.generator_optimizer.load_state_dict(state["generator_optimizer"])
             self.critic_optimizer.load_state_dict(state["critic_optimizer"])
-            if two:
+            if two and "feature_optimizer" in state:
                 self.feature_optimizer.load_state_dict(state["feature_optimizer"])
         self.step = int(state["step"])

@@ -26,7 +26,7 @@ from stream_anon.training.game import Game
 from stream_anon.training.guess import fit_guess
 from stream_anon.training.landmarks import landmark_target
 from stream_anon.training.runtime import autocast
-from stream_anon.training.trainer import FaceTrainer, Glance
+from stream_anon.training.trainer import WIDE, FaceTrainer, Glance
 
 SIDES = (56, 28, 14)
 """Sides at which the judge's features are compared."""
@@ -50,17 +50,17 @@ class IdentityWeights:
         apart: What two new faces in one picture have in common beyond the codes asked of them.
     """
 
-    adversarial: float = 2.5
-    realism: float = 2.0
-    features: float = 6.0
+    adversarial: float = 4.0
+    realism: float = 2.5
+    features: float = 8.0
     pixels: float = 6.0
-    identity: float = 12.0
-    away: float = 12.0
+    identity: float = 4.0
+    away: float = 6.0
     away_margin: float = -0.05
     colour: float = 3.0
-    landmarks: float = 5.0
+    landmarks: float = 16.0
     steady: float = 6.0
-    apart: float = 6.0
+    apart: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class IdentityTrainer(FaceTrainer):
         weights: Of the loss.
         rate: Learning rate.
         judged_share: Share of a batch whose identity is judged.
-        student_every: The student judges in the teacher's place on every so manieth step.
+        student_every: The student judges in the teacher's place on every so manieth step; the
+            teacher then looks at the whole head.
         steady_every: Half a batch is moved and drawn again on every so manieth step.
         first_guess: Whether the linear part starts from its least-squares solution.
     """
@@ -137,7 +138,7 @@ class IdentityTrainer(FaceTrainer):
         *,
         rate: float = 6e-4,
         judged_share: float = 0.5,
-        student_every: int = 6,
+        student_every: int = 3,
         steady_every: int = 4,
         first_guess: bool = True,
     ) -> None:
@@ -228,12 +229,14 @@ class IdentityTrainer(FaceTrainer):
             + w.colour * colour
             + w.landmarks * landmark
         )
-        if judges.sees_as_teacher(number, self.student_every):
-            log_values["critic2"] = game.feature_step(there, seen)
-            with autocast(self.device):
-                real_enough = game.realism(seen)
-            loss = loss - w.realism * real_enough
-            log_values["adv2"] = -real_enough.item()
+        if not judges.sees_as_teacher(number, self.student_every):
+            # Where the teacher does not judge who it is, it looks at the whole head.
+            seen, there = self.heads(batch, pasted, judged, rng)
+        log_values["critic2"] = game.feature_step(there, seen)
+        with autocast(self.device):
+            real_enough = game.realism(seen)
+        loss = loss + w.realism * real_enough
+        log_values["adv2"] = real_enough.item()
         if number % self.steady_every == self.steady_every // 2:
             apart, again = self.kinship(batch, code, wanted, glance, number, rng)
             loss = loss + w.apart * apart + w.identity * self.judged_share * again
@@ -252,6 +255,17 @@ class IdentityTrainer(FaceTrainer):
             "col": colour.item(),
             "lm": landmark.item(),
         }
+
+    def heads(
+        self, batch: Batch, pasted: Tensor, judged: int, rng: Generator
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The teacher's features of the first ``judged`` heads with new faces, and as they were."""
+        glance = Glance(batch.landmarks[:judged], rng, WIDE)
+        with autocast(self.device):
+            _, seen = self.judges.teacher.run(glance(pasted[:judged]), SIDES)
+            with torch.no_grad():
+                _, there = self.judges.teacher.run(glance(batch.pictures[:judged]), SIDES)
+        return seen, there
 
     def kinship(
         self,

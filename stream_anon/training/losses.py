@@ -14,6 +14,28 @@ def critic_hinge(real: Tensor, drawn: Tensor) -> Tensor:
     return F.relu(1 - real).mean() + F.relu(1 + drawn).mean()
 
 
+def critic_logistic(real: Tensor, drawn: Tensor) -> Tensor:
+    """The critic's logistic loss (Goodfellow et al. 2014) on verdicts (n,k), averaged."""
+    return F.softplus(-real).mean() + F.softplus(drawn).mean()
+
+
+def drawn_logistic(drawn: Tensor) -> Tensor:
+    """The generator's side of it, in the form that does not saturate, on verdicts (n,k)."""
+    return F.softplus(-drawn).mean()
+
+
+def steep(verdict: Tensor, seen: Sequence[Tensor]) -> Tensor:
+    """R1 (Mescheder et al. 2018): squared gradient of the mean verdict on real pictures.
+
+    Args:
+        verdict: (n,k), a function of ``seen``.
+        seen: What it was made from, each (n,c,h,w) and in need of a gradient.
+    """
+    slopes = torch.autograd.grad(verdict.mean(1).sum(), list(seen), create_graph=True)
+    parts = [slope.float().pow(2).sum((1, 2, 3)) for slope in slopes]
+    return torch.stack(parts).sum(0).mean()
+
+
 def toward(code: Tensor, wanted: Tensor) -> Tensor:
     """1 - cosine to the code that was asked for, averaged over (n,d)."""
     return (1 - F.cosine_similarity(code, wanted, dim=1)).mean()

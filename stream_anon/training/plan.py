@@ -44,19 +44,19 @@ class IdentityOptions(Section):
     rate: Rate = 6e-4
     decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.75
     judged_share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    student_every: Annotated[int, Field(ge=1)] = 6
+    student_every: Annotated[int, Field(ge=1)] = 3
     steady_every: Annotated[int, Field(ge=1)] = 4
-    adversarial: Weight = 2.5
-    realism: Weight = 2.0
-    features: Weight = 6.0
+    adversarial: Weight = 4.0
+    realism: Weight = 2.5
+    features: Weight = 8.0
     pixels: Weight = 6.0
-    identity: Weight = 12.0
-    away: Weight = 12.0
+    identity: Weight = 4.0
+    away: Weight = 6.0
     away_margin: Annotated[float, Field(ge=-1, le=1)] = -0.05
     colour: Weight = 3.0
-    landmarks: Weight = 5.0
+    landmarks: Weight = 16.0
     steady: Weight = 6.0
-    apart: Weight = 6.0
+    apart: Weight = 10.0
 
 
 class AppearanceOptions(Section):
@@ -87,7 +87,7 @@ class TrainConfig(Section):
     out: Path = Path("runs/identity")
     weights: Path | None = None
     start: Path | None = None
-    stages: tuple[str, ...] = ("distil", "landmarks", "identity", "appearance", "export")
+    stages: tuple[str, ...] = ("distil", "landmarks", "identity", "prior", "appearance", "export")
     device: str = "auto"
     seed: int = 0
     threads: Count = 0
@@ -100,7 +100,7 @@ class TrainConfig(Section):
     appearance: AppearanceOptions = AppearanceOptions()
 
 
-STAGES = ("distil", "landmarks", "identity", "appearance", "export")
+STAGES = ("distil", "landmarks", "identity", "prior", "appearance", "export")
 
 
 def parse(data: Any, origin: str) -> TrainConfig:

@@ -42,6 +42,10 @@ FAR_SIDES = (40, 100)
 """Side in pixels of the frame then."""
 
 
+WIDE = 1.2
+"""How much more a critic sees than a recogniser where it looks at hair and outline."""
+
+
 class Glance:
     """How the judges are shown a batch: aligned, as recognisers want it, and a little off.
 
@@ -53,13 +57,16 @@ class Glance:
     Args:
         landmarks: (n,5,2), of the batch.
         rng: Source of randomness.
+        reach: How much more than a recogniser wants is shown: hair and outline, too.
 
     Attributes:
         landmarks: (n,5,2), where they lie in what is shown.
     """
 
-    def __init__(self, landmarks: Tensor, rng: Generator) -> None:
-        off = augment.random_affine(len(landmarks), rng, turn=0.05, zoom=0.05, shift=2.0)
+    def __init__(self, landmarks: Tensor, rng: Generator, reach: float = 1.0) -> None:
+        off = augment.random_affine(
+            len(landmarks), rng, turn=0.05, zoom=0.05, shift=2.0, reach=reach
+        )
         self._matrix = augment.chain(off, augment.alignment(landmarks))
         self._mirrored = augment.uniform((1,), -1.0, 1.0, rng).item() > 0
         far = augment.uniform((1,), 0.0, 1.0, rng).item() < FAR_SHARE
@@ -119,14 +126,19 @@ class FaceTrainer(ABC):
     def step(self, batch: Batch, rng: Generator) -> dict[str, float]:
         """Critic's step, then the generator's; what is worth a progress line."""
 
-    def draw(self, batch: Batch, code: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-        """New faces, and the pictures with them pasted in; landmarks jitter by `JITTER` px."""
+    def draw(
+        self, batch: Batch, code: Tensor, rng: Generator, net: FaceGenerator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """New faces, and the pictures with them pasted in; landmarks jitter by `JITTER` px.
+
+        By the net that is trained, or by another ``net``.
+        """
         noise = torch.randn(batch.landmarks.shape, generator=rng, device=self.device)
         points = batch.landmarks + JITTER * noise
         context, colours = self.conceal(batch.pictures, batch.valid)
         context = context.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
-            face = self.generator()(
+            face = (net or self.generator())(
                 context, heatmaps(points), hints(colours, points), place(points), code
             )
         face = face.float()

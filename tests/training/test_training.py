@@ -26,6 +26,7 @@ from stream_anon.training.game import Game  # noqa: E402
 from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges  # noqa: E402
 from stream_anon.training.plan import TrainConfig, load, parse  # noqa: E402
 from stream_anon.training.runtime import load_checkpoint, step_generator  # noqa: E402
+from stream_anon.training.taste import tasteful, verdicts  # noqa: E402
 from stream_anon.training.trainer import Glance, train  # noqa: E402
 from tests.training.faces import make_pack  # noqa: E402
 
@@ -110,6 +111,42 @@ def test_judges_see_aligned_faces(faces):
     off = (glance.landmarks - torch.from_numpy(face_frame.TEMPLATE)).norm(dim=2).mean()
     assert off < 6.0
     assert glance(batch.pictures).shape == batch.pictures.shape
+
+
+def test_a_wider_glance_shows_more(faces):
+    batch = faces.batch(8, torch.Generator().manual_seed(1), turn=0.1, reach=1.3)
+    plain, wide = (Glance(batch.landmarks, torch.Generator().manual_seed(2), r) for r in (1, 1.2))
+
+    def span(glance):
+        return (glance.landmarks[:, 1] - glance.landmarks[:, 0]).norm(dim=1)
+
+    torch.testing.assert_close(span(plain), 1.2 * span(wide), rtol=1e-4, atol=1e-4)
+
+
+def test_the_prior_is_fitted_to_identities_that_are_believed(faces):
+    trainer = make_trainer(faces)
+    codes = trainer.judges.codes
+    liked = torch.randn(128, generator=step_generator(0, 0, 0, CPU))
+    liked = liked / liked.norm()
+
+    def ask():
+        return verdicts(trainer, codes, step_generator(1, 0, 0, CPU), rounds=2, batch=16)
+
+    assert not ask().any()  # A new critic has no opinion.
+    torch.nn.init.normal_(trainer.game.feature_critic.verdict.weight)
+    said = ask()
+    assert said.shape == (len(codes),)
+    assert torch.isfinite(said).all()
+    assert said.std() > 0
+    # What a critic says of everything alike does not count.
+    torch.nn.init.constant_(trainer.game.feature_critic.verdict.bias, 1.0)
+    torch.testing.assert_close(ask(), said, atol=0.02, rtol=0)
+    many = torch.nn.functional.normalize(
+        torch.randn(2000, 128, generator=step_generator(2, 0, 0, CPU)) + 0.3 * liked, dim=1
+    )
+    prior, plain = tasteful(many, many @ liked), Prior.fit(many)
+    drawn, usual = (p.draw(500, step_generator(3, 0, 0, CPU)) @ liked for p in (prior, plain))
+    assert drawn.mean() > usual.mean() + 0.02
 
 
 def test_landmarks_move_with_the_pixels():
@@ -244,7 +281,7 @@ def test_the_command_says_what_it_needs(tmp_path):
 def features(level, count=8):
     """Features of three scales whose channels tell real from drawn by their sign."""
     rng = torch.Generator().manual_seed(int(level * 10) + 50)
-    sides = (14, 7, 7)
+    sides = (16, 8, 4)
     return [level + 0.3 * torch.randn(count, 4, side, side, generator=rng) for side in sides]
 
 
@@ -254,17 +291,47 @@ def test_the_second_critic_learns_to_tell_and_tells_the_generator():
     losses_ = [game.feature_step(features(0.5), features(-0.5)) for _ in range(60)]
     assert losses_[-1] < 0.5 * losses_[0]
     drawn = [f.requires_grad_(True) for f in features(-0.5)]
-    verdict = game.realism(drawn)
-    verdict.backward()
-    assert verdict < game.realism(features(0.5))
-    # Toward the real ones lies a better verdict.
-    assert all(f.grad.mean() > 0 for f in drawn)
+    loss = game.realism(drawn)
+    loss.backward()
+    assert loss > game.realism(features(0.5))
+    # Toward the real ones the loss falls.
+    assert all(f.grad.mean() < 0 for f in drawn)
     assert all(p.grad is None or not p.requires_grad for p in game.feature_critic.parameters())
 
 
-def test_a_checkpoint_from_before_the_second_critic_is_taken():
+def test_a_steep_critic_is_fined():
+    seen = [f.requires_grad_(True) for f in features(0.5)]
+
+    def fine(slope):
+        return losses.steep(slope * sum(f.mean((1, 2, 3)) ** 2 for f in seen)[:, None], seen).item()
+
+    flat, steep = fine(0.1), fine(10.0)
+    assert steep == pytest.approx(1e4 * flat, rel=1e-3)
+    # By hand: the gradient of the square of a mean m over n numbers is 2 m / n at each of them.
+    by_hand = sum(4 * f.mean((1, 2, 3)).detach() ** 2 / f[0].numel() for f in seen).mean().item()
+    assert flat == pytest.approx(0.01 * by_hand, rel=1e-3)
+
+
+def test_the_second_critic_is_held_by_its_penalty(monkeypatch):
+    def slope(gamma):
+        monkeypatch.setattr("stream_anon.training.game.STEEP", gamma)
+        torch.manual_seed(0)
+        game = Game(torch.nn.Linear(2, 2), CPU, rate=2e-3, channels=(4, 4, 4))
+        game.set_rate(1.0)
+        for _ in range(64):
+            game.feature_step(features(0.5), features(-0.5))
+        even = [f.requires_grad_(True) for f in game.feature_critic.even(features(0.5))]
+        return losses.steep(game.feature_critic.judge(even), even).item()
+
+    assert slope(100.0) < 0.5 * slope(0.0)
+
+
+@pytest.mark.parametrize("known", [(), ("feature_critic",)])
+def test_a_checkpoint_from_before_the_second_critic_is_taken(known):
     game = Game(torch.nn.Linear(2, 2), CPU, rate=1e-3, channels=(4, 4, 4))
     old = {k: v for k, v in game.state().items() if not k.startswith("feature")}
+    # One whose second critic was another net.
+    old |= {key: {"heads.0.weight": torch.zeros(1)} for key in known}
     game.restore(old)
     again = Game(torch.nn.Linear(2, 2), CPU, rate=1e-3, channels=(4, 4, 4))
     again.restore(game.state())

@@ -58,11 +58,14 @@ class FeatureCritic(nn.Module):
     """Real or drawn, by what a frozen recogniser sees (Projected GANs, Sauer et al. 2021).
 
     A small net on features that are there from the first step needs far fewer pictures than
-    one that must find out by itself what a face is made of.
+    one that must find out by itself what a face is made of. It goes from the finest features to
+    the coarsest; a gradient penalty holds it, for spectral normalisation kept it from telling
+    apart what it could.
 
     Args:
-        channels: Of the features at each scale.
-        width: Channels of each head.
+        channels: Of the features at each scale, the finest first, each with half the side of
+            the one before.
+        width: Channels in between.
     """
 
     def __init__(self, channels: tuple[int, ...], width: int = 96) -> None:
@@ -70,31 +73,41 @@ class FeatureCritic(nn.Module):
         self.scales = nn.ModuleList(
             nn.BatchNorm2d(c, affine=False, momentum=0.02) for c in channels
         )
-        self.heads = nn.ModuleList(
-            nn.Sequential(
-                spectral_norm(nn.Conv2d(c, width, 1)),
-                nn.LeakyReLU(SLOPE),
-                spectral_norm(nn.Conv2d(width, width, 4, 2, 1)),
-                nn.LeakyReLU(SLOPE),
-                spectral_norm(nn.Conv2d(width, 1, 3, 1, 1)),
-            )
-            for c in channels
+        self.down = nn.ModuleList(
+            nn.Conv2d(c + (width if i else 0), width, 3, 2, 1) for i, c in enumerate(channels)
         )
+        self.core = nn.Conv2d(width, 2 * width, 3, 1, 1)
+        self.verdict = nn.Conv2d(2 * width, 1, 1)
+        for module in (*self.down, self.core):
+            # PyTorch's own start lets the signal die away.
+            nn.init.kaiming_normal_(module.weight, SLOPE)
+        nn.init.zeros_(self.verdict.weight)
 
     @torch.no_grad()
     def measure(self, features: list[Tensor]) -> None:
-        """Follow the size of real features (n,c,h,w) at each scale; `forward` divides by it."""
+        """Follow the size of real features (n,c,h,w) at each scale; `even` divides by it."""
         for scale, feature in zip(self.scales, features, strict=True):
             scale.train()(feature.float())
             scale.eval()
 
+    def even(self, features: list[Tensor]) -> list[Tensor]:
+        """Features (n,c,h,w) at each scale, brought to the same size: what `judge` takes."""
+        return [
+            scale(feature.float()).to(feature.dtype)
+            for scale, feature in zip(self.scales, features, strict=True)
+        ]
+
+    def judge(self, features: list[Tensor]) -> Tensor:
+        """Even features to verdicts (n,k), greater is more real."""
+        x = F.leaky_relu(self.down[0](features[0]), SLOPE)
+        for down, feature in zip(self.down[1:], features[1:], strict=True):
+            x = F.leaky_relu(down(torch.cat([x, feature], 1)), SLOPE)
+        found: Tensor = self.verdict(F.leaky_relu(self.core(x), SLOPE))
+        return found.float().flatten(1)
+
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Features (n,c,h,w) at each scale to verdicts (n,k); each scale counts as much."""
-        verdicts = []
-        for scale, head, feature in zip(self.scales, self.heads, features, strict=True):
-            found = head(scale(feature.float()).to(feature.dtype)).float()
-            verdicts.append(F.adaptive_avg_pool2d(found, 7).flatten(1))
-        return torch.cat(verdicts, 1)
+        """Features (n,c,h,w) at each scale to verdicts (n,k)."""
+        return self.judge(self.even(features))
 
 
 def present(pictures: Tensor, valid: Tensor, maps: Tensor) -> Tensor:
