@@ -35,8 +35,8 @@ def contact_sheet(
     """Write a picture with a row for each moment and a column for each video.
 
     Args:
-        before: a video; its length decides on the moments.
-        after: the other.
+        before: a video.
+        after: the other; the shorter of the two decides on the moments.
         path: where to write, as PNG or JPEG by its suffix.
         columns: what stands above the two columns.
         rows: moments, evenly spaced from start to end.
@@ -46,7 +46,9 @@ def contact_sheet(
         InputError: a video cannot be read.
         OutputError: the sheet cannot be written.
     """
-    times = _moments(before, rows)
+    length = min(_length(before), _length(after))
+    # None of the moments is the very start or end.
+    times = [length * (index + 0.5) / rows for index in range(rows)]
     pairs = zip(
         times, pictures_at(before, times, width), pictures_at(after, times, width), strict=True
     )
@@ -93,8 +95,8 @@ def pictures_at(path: str | Path, times: Sequence[float], width: int) -> list[Im
     return found
 
 
-def _moments(path: str | Path, rows: int) -> list[float]:
-    """Evenly spaced times, of which none is the very start or end."""
+def _length(path: str | Path) -> float:
+    """Seconds from the first picture to the last."""
     stamps: list[float] = []
     packets = 0
     try:
@@ -106,8 +108,7 @@ def _moments(path: str | Path, rows: int) -> list[float]:
                         stamps.append(float(packet.pts * packet.time_base))
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
-    length = max(stamps) - min(stamps) if stamps else packets / 25
-    return [length * (index + 0.5) / rows for index in range(rows)]
+    return max(stamps) - min(stamps) if stamps else packets / 25
 
 
 def _upright(frame: Any, width: int) -> Image:

@@ -183,7 +183,12 @@ class Gossip:
 
     def exchange(self, game: Game) -> None:
         """Leave the weights and take half of each newer neighbour's."""
-        nets = {"generator": game.generator, "critic": game.critic, "average": game.average}
+        nets = {
+            "generator": game.generator,
+            "critic": game.critic,
+            "feature_critic": game.feature_critic,
+            "average": game.average,
+        }
         for path in self.folder.glob("*.pt"):
             stamp = path.stat().st_mtime
             if path.stem == self.name or self._seen.get(path, 0.0) >= stamp:

@@ -112,6 +112,18 @@ class TestSheet:
         assert sheet[40, 10].mean().round(-1) == 50
         assert sheet[40, 90].mean().round(-1) == 200
 
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_moments_lie_in_both_videos(self, tmp_path, turned):
+        whole = self.video(tmp_path / "a.mkv", list(range(20, 220, 20)), list(range(0, 1000, 100)))
+        start = self.video(tmp_path / "b.mkv", list(range(20, 120, 20)), list(range(0, 500, 100)))
+        pair = (start, whole) if turned else (whole, start)
+        contact_sheet(*pair, tmp_path / "s.png", rows=3, width=64)
+        sheet = cv2.imread(str(tmp_path / "s.png")).astype(int)
+        for row in range(3):
+            at = row * (48 + 28 + 8) + 40
+            # The same moment of what is the same video shows the same grey.
+            assert abs(sheet[at, 10] - sheet[at, 90]).max() <= 2
+
     def test_what_cannot_be_read_or_written(self, tmp_path):
         video = self.video(tmp_path / "a.mkv", [50] * 3, [0, 40, 80])
         (tmp_path / "x.mkv").write_text("hello")
