@@ -11,6 +11,13 @@ from torch import Generator, Tensor, nn
 from stream_anon.training.data import Faces
 from stream_anon.training.runtime import autocast
 
+DIRECTIONS = 48
+"""Principal directions of the codes that a prior keeps.
+
+What differs in the others is drawn as wrinkles and stains rather than as another face: the
+truncation of generators' inputs (Brock et al. 2019), for codes that lie on a sphere.
+"""
+
 
 @torch.no_grad()
 def code_table(net: nn.Module, faces: Faces, batch: int = 128, *, mirrored: bool = True) -> Tensor:
@@ -34,22 +41,20 @@ class Prior:
 
     Attributes:
         mean: (d,).
-        root: (d,d), a square root of the covariance: x = mean + root @ g.
+        root: (d,d), a square root of the covariance kept: x = mean + root @ g.
     """
 
     mean: Tensor
     root: Tensor
 
     @staticmethod
-    def fit(codes: Tensor, shrink: float = 0.02) -> Prior:
-        """Mean and covariance of codes (n,d), the covariance shrunk towards a sphere."""
+    def fit(codes: Tensor, directions: int = DIRECTIONS) -> Prior:
+        """Mean and the widest ``directions`` of the covariance of codes (n,d)."""
         mean = codes.mean(0)
         centred = codes - mean
         covariance = centred.T @ centred / len(codes)
-        d = codes.shape[1]
-        eye = torch.eye(d, device=codes.device)
-        covariance = (1 - shrink) * covariance + shrink * covariance.trace() / d * eye
         values, vectors = torch.linalg.eigh(covariance.double())
+        values[:-directions] = 0.0
         root = vectors @ torch.diag(values.clamp(min=0).sqrt())
         return Prior(mean, root.float())
 

@@ -87,7 +87,7 @@ class TrainConfig(Section):
     out: Path = Path("runs/identity")
     weights: Path | None = None
     start: Path | None = None
-    stages: tuple[str, ...] = ("distil", "landmarks", "identity", "prior", "appearance", "export")
+    stages: tuple[str, ...] = ("distil", "landmarks", "identity", "appearance", "export")
     device: str = "auto"
     seed: int = 0
     threads: Count = 0
@@ -100,7 +100,7 @@ class TrainConfig(Section):
     appearance: AppearanceOptions = AppearanceOptions()
 
 
-STAGES = ("distil", "landmarks", "identity", "prior", "appearance", "export")
+STAGES = ("distil", "landmarks", "identity", "appearance", "export")
 
 
 def parse(data: Any, origin: str) -> TrainConfig:

@@ -26,15 +26,8 @@ from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judg
 from stream_anon.training.landmarks import landmarks
 from stream_anon.training.pack import Pack, build_pack
 from stream_anon.training.plan import TrainConfig
-from stream_anon.training.runtime import (
-    load_checkpoint,
-    pick_device,
-    place,
-    save_checkpoint,
-    step_generator,
-)
+from stream_anon.training.runtime import load_checkpoint, pick_device, place, save_checkpoint
 from stream_anon.training.sheets import sheet
-from stream_anon.training.taste import tasteful, verdicts
 from stream_anon.training.trainer import FaceTrainer, Gossip, train
 
 log = logging.getLogger(__name__)
@@ -99,33 +92,15 @@ class Training:
         codes = self._codes()
         return Judges(self.teacher, self.landmark_net, codes, self._public_prior(codes), student)
 
-    def _framed(self, codes: Tensor) -> Tensor:
-        """The codes (n,d) that the public prior is made from.
+    def _public_prior(self, codes: Tensor) -> Prior:
+        """The prior over identity codes.
 
         People whose pictures are tight chips are drawn worse than others, wherever they are
-        drawn: those that fill their frame, where there are enough of them.
+        drawn: it is fitted to those that fill their frame, where there are enough of them.
         """
         whole = self.faces.whole
-        return codes[whole] if int(whole.sum()) >= 10 * codes.shape[1] else codes
-
-    def _public_prior(self, codes: Tensor) -> Prior:
-        """The prior over identity codes: of the stage `prior`, before it of all framed codes."""
-        path = self.out / "prior.pt"
-        if path.exists():
-            return Prior(**load_checkpoint(path, self.device))
-        return Prior.fit(self._framed(codes))
-
-    def _prior(self) -> None:
-        """Fit the public prior to the identities that the generator draws best."""
-        trainer = self._identity_trainer
-        state = load_checkpoint(self.out / "identity.pt", self.device)
-        trainer.game.restore(state, optimizers=False)
-        codes = self._framed(self.judges.codes)
-        rng = step_generator(self.config.seed, 5, 0, self.device)
-        prior = tasteful(codes, verdicts(trainer, codes, rng))
-        save_checkpoint(self.out / "prior.pt", vars(prior))
-        for known in ("judges", "_identity_trainer", "_appearance_trainer"):
-            self.__dict__.pop(known, None)
+        enough = int(whole.sum()) >= 10 * codes.shape[1]
+        return Prior.fit(codes[whole] if enough else codes)
 
     @cached_property
     def landmark_net(self) -> LandmarkNet:

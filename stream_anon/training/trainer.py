@@ -126,19 +126,14 @@ class FaceTrainer(ABC):
     def step(self, batch: Batch, rng: Generator) -> dict[str, float]:
         """Critic's step, then the generator's; what is worth a progress line."""
 
-    def draw(
-        self, batch: Batch, code: Tensor, rng: Generator, net: FaceGenerator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """New faces, and the pictures with them pasted in; landmarks jitter by `JITTER` px.
-
-        By the net that is trained, or by another ``net``.
-        """
+    def draw(self, batch: Batch, code: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        """New faces, and the pictures with them pasted in; landmarks jitter by `JITTER` px."""
         noise = torch.randn(batch.landmarks.shape, generator=rng, device=self.device)
         points = batch.landmarks + JITTER * noise
         context, colours = self.conceal(batch.pictures, batch.valid)
         context = context.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
-            face = (net or self.generator())(
+            face = self.generator()(
                 context, heatmaps(points), hints(colours, points), place(points), code
             )
         face = face.float()
