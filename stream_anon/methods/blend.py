@@ -1,15 +1,18 @@
-"""Make a new face belong to its surroundings: strokes, colour and light, then grain.
+"""Make a new face belong to its surroundings: hues, colour and light, then grain.
 
-The last two look only at what stays visible around the minimum ellipse. What is under it must not
+All of it looks only at what stays visible around the minimum ellipse. What is under it must not
 shape the result in any other way than through the generator.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.geometry import FACE_FRAME, MASK_SEMI_AXES, mask_radius
 from stream_anon.methods.base import Pixels
 from stream_anon.methods.masks import minimum_interior
 
@@ -25,20 +28,67 @@ LIGHT = 32.0
 """Difference in levels that is corrected most (by half of it). More of it is no light but a hair
 line or a wall that stands elsewhere, and carried inwards it would stain the face."""
 
-STROKE = 0.7
-"""Standard deviation in pixels of what softens the finest strokes of a drawn face. No flow carries
-them along from picture to picture, so they shimmer; and a generator etches them."""
+HUES = 16
+"""Side at which it is looked up which hues there are."""
+
+OTHER_HUE = 6.0
+"""Levels of Cr and Cb by which hair and outline may go beyond the hues around them."""
+
+SKIN = (0.7, 0.95)
+"""Radius in minimum ellipses up to which a drawing is skin; hair and outline from the second on."""
 
 LARGEST_GRAIN = 6.0
 """Standard deviation in levels that grain is limited to."""
 
 
-def soften(faces: Pixels) -> Pixels:
-    """Take the finest strokes out of drawn faces: (n, s, s, 3) uint8, the same."""
-    out = np.empty_like(faces)
-    for face, into in zip(faces, out, strict=True):
-        cv2.GaussianBlur(face, (0, 0), STROKE, dst=into, borderType=cv2.BORDER_REPLICATE)
-    return out
+@lru_cache(maxsize=1)
+def _zones() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which cells (HUES, HUES) lie whole outside the minimum ellipse, and which in the skin."""
+    cell = FACE_FRAME / HUES
+    place = (np.arange(HUES) + 0.5) * cell - 0.5
+    x, y = np.meshgrid(place, place)
+    radius = mask_radius(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(HUES, HUES)
+    return radius > 1.0 + cell / min(MASK_SEMI_AXES), radius < SKIN[0]
+
+
+@lru_cache(maxsize=2)
+def _outline(side: int) -> tuple[Floats, Floats]:
+    """How far a pixel (side, side) is hair or outline, from 0 to 1; and 1 less that."""
+    place = np.arange(side, dtype=np.float64) * (FACE_FRAME / side)
+    x, y = np.meshgrid(place, place)
+    radius = mask_radius(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(side, side)
+    share = np.clip((radius - SKIN[0]) / (SKIN[1] - SKIN[0]), 0.0, 1.0).astype(np.float32)
+    return share, np.asarray(1.0 - share, np.float32)
+
+
+def keep_hues(faces: Pixels, crops: Pixels) -> Pixels:
+    """Take hues out of drawn hair and outlines that neither surroundings nor drawn skin have.
+
+    Before a wall of one strong colour a generator draws hair in the opposite one. In a grey
+    picture the hair is grey.
+
+    Args:
+        faces: (n, s, s, 3) uint8 RGB, new.
+        crops: (n, s, s, 3) uint8 RGB, old.
+
+    Returns:
+        (n, s, s, 3) uint8.
+    """
+    outside, skin = _zones()
+    share, rest = _outline(faces.shape[1])
+    result = np.empty_like(faces)
+    for face, crop, into in zip(faces, crops, result, strict=True):
+        small = (HUES, HUES)
+        around = cv2.resize(crop, small, interpolation=cv2.INTER_AREA)[outside]
+        drawn = cv2.resize(face, small, interpolation=cv2.INTER_AREA)[skin]
+        known = cv2.cvtColor(np.concatenate([around, drawn])[None], cv2.COLOR_RGB2YCrCb)[0]
+        low, high = known.min(0) - OTHER_HUE, known.max(0) + OTHER_HUE
+        # Any brightness will do.
+        low[0], high[0] = 0.0, 255.0
+        hues = cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb)
+        kept = np.clip(hues, np.maximum(low, 0), np.minimum(high, 255)).astype(np.uint8)
+        cv2.cvtColor(cv2.blendLinear(hues, kept, rest, share), cv2.COLOR_YCrCb2RGB, dst=into)
+    return result
 
 
 def match_light(faces: Pixels, crops: Pixels, masks: Pixels) -> Pixels:

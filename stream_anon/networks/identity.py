@@ -119,8 +119,8 @@ def _draw(name: str, count: int, rng: NormalSource) -> NDArray[np.float32]:
 def prior_codes(count: int, rng: NormalSource) -> NDArray[np.float32]:
     """Identities of nobody: draws from the public prior over identity codes.
 
-    A Gaussian fitted to the teacher's codes of the training pictures, brought
-    to unit norm. It is not a function of any face that is anonymised.
+    A Gaussian fitted to the teacher's codes of training pictures in its widest
+    directions, brought to unit norm. It is not a function of any face that is anonymised.
 
     Args:
         count: How many.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,11 +13,12 @@ from stream_anon.methods.base import Subject
 from stream_anon.methods.blend import (
     LARGEST_GRAIN,
     LIGHT,
+    OTHER_HUE,
     add_grain,
     grain_of,
+    keep_hues,
     match_light,
     missing_grain,
-    soften,
 )
 from stream_anon.methods.coded import CodedMethod
 from stream_anon.methods.fitness import Fitness, is_face, posed
@@ -262,16 +264,53 @@ def test_a_face_that_is_hardly_one_is_covered():
     assert rendered.declined.tolist() == [True]
 
 
-def test_fine_strokes_are_softened_and_forms_are_kept():
-    rng = np.random.default_rng(3)
-    y, x = np.mgrid[:128, :128]
-    form = 128 + 60 * np.sin(x / 14.0)[..., None] * np.cos(y / 11.0)[..., None]
-    forms = np.repeat(form, 3, axis=2)
-    strokes = rng.choice([-20.0, 20.0], (128, 128, 1))
-    plain, etched = (np.rint(p).astype(np.uint8)[None] for p in (forms, forms + strokes))
-    kept = np.abs(soften(plain).astype(int) - plain)
-    assert kept.mean() < 0.6
-    assert kept.max() <= 2
-    left = soften(etched).astype(float) - soften(plain)
-    assert left.std() < 0.5 * strokes.std()
-    assert etched.max() > 150
+def radius_of(side=128):
+    y, x = np.mgrid[:side, :side]
+    return mask_radius(np.stack([x.ravel(), y.ravel()], 1)).reshape(side, side)
+
+
+def hues(pictures):
+    """Cr and Cb."""
+    return cv2.cvtColor(pictures[0], cv2.COLOR_RGB2YCrCb).astype(int)[..., 1:]
+
+
+def test_hair_has_no_hue_that_nothing_around_it_has():
+    skin, wall, orange = (170, 130, 110), (70, 130, 200), (220, 110, 20)
+    old = np.full_like(crop(), wall)
+    new = np.full_like(crop(), skin)
+    new[0][radius_of() > 1.0] = orange
+    got = keep_hues(new, old)
+    hair = radius_of() > 1.1
+    # Nearer to skin and wall than to orange, and as bright as it was.
+    known = hues(np.stack([np.array([[skin, wall]], np.uint8)]))[0]
+    assert (hues(got)[hair].max(0) <= known.max(0) + OTHER_HUE + 2).all()
+    assert (hues(got)[hair].min(0) >= known.min(0) - OTHER_HUE - 2).all()
+    grey = [cv2.cvtColor(p[0], cv2.COLOR_RGB2GRAY)[hair].astype(int) for p in (new, got)]
+    assert np.abs(grey[0] - grey[1]).max() <= 3
+    assert np.abs(got.astype(int) - new)[0][radius_of() < 0.6].max() <= 2
+
+
+def test_hues_that_are_known_stay_as_they_are():
+    rng = np.random.default_rng(2)
+    old = rng.integers(0, 256, (1, 128, 128, 3), np.uint8)
+    # Every colour is around: as cells are averages, some strong ones are put in whole.
+    old[0, :8, :] = (255, 0, 0)
+    old[0, 120:, :64], old[0, 120:, 64:] = (0, 255, 0), (0, 0, 255)
+    new = crop(5)
+    assert np.abs(keep_hues(new, old).astype(int) - new).max() <= 3
+
+
+def test_in_a_grey_picture_hair_is_grey():
+    old = np.full_like(crop(), 120)
+    new = np.full_like(crop(), 110)
+    new[0][radius_of() > 1.0] = (150, 100, 60)
+    spread = np.ptp(keep_hues(new, old)[0][radius_of() > 1.1].astype(int), axis=1)
+    assert spread.max() <= 4 * OTHER_HUE
+    assert spread.max() < 90 / 2
+
+
+def test_nothing_under_the_ellipse_shapes_the_hues():
+    old, new = crop(0), crop(5)
+    other = old.copy()
+    other[0][minimum_interior(128)] = 255 - old[0][minimum_interior(128)]
+    assert (keep_hues(new, old) == keep_hues(new, other)).all()
