@@ -31,7 +31,7 @@ line or a wall that stands elsewhere, and carried inwards it would stain the fac
 HUES = 16
 """Side at which it is looked up which hues there are."""
 
-OTHER_HUE = 6.0
+OTHER_HUE = 6
 """Levels of Cr and Cb by which hair and outline may go beyond the hues around them."""
 
 SKIN = (0.7, 0.95)
@@ -39,6 +39,10 @@ SKIN = (0.7, 0.95)
 
 LARGEST_GRAIN = 6.0
 """Standard deviation in levels that grain is limited to."""
+
+
+_OTHER = np.array([255, OTHER_HUE, OTHER_HUE], np.int16)
+_LEVELS = np.arange(256, dtype=np.uint8)[:, None, None]
 
 
 @lru_cache(maxsize=1)
@@ -82,11 +86,12 @@ def keep_hues(faces: Pixels, crops: Pixels) -> Pixels:
         around = cv2.resize(crop, small, interpolation=cv2.INTER_AREA)[outside]
         drawn = cv2.resize(face, small, interpolation=cv2.INTER_AREA)[skin]
         known = cv2.cvtColor(np.concatenate([around, drawn])[None], cv2.COLOR_RGB2YCrCb)[0]
-        low, high = known.min(0) - OTHER_HUE, known.max(0) + OTHER_HUE
         # Any brightness will do.
-        low[0], high[0] = 0.0, 255.0
+        bounds = np.stack([known.min(0) - _OTHER, known.max(0) + _OTHER])
+        low, high = bounds.clip(0, 255).astype(np.uint8)
+        table = np.clip(_LEVELS, low, high)
         hues = cv2.cvtColor(face, cv2.COLOR_RGB2YCrCb)
-        kept = np.clip(hues, np.maximum(low, 0), np.minimum(high, 255)).astype(np.uint8)
+        kept = cv2.LUT(hues, table)
         cv2.cvtColor(cv2.blendLinear(hues, kept, rest, share), cv2.COLOR_YCrCb2RGB, dst=into)
     return result
 
@@ -115,12 +120,12 @@ def match_light(faces: Pixels, crops: Pixels, masks: Pixels) -> Pixels:
         if float(weight.sum()) < 1.0:
             result[i] = face
             continue
-        difference = (crop.astype(np.float32) - face.astype(np.float32)) * band[..., None]
+        difference = cv2.subtract(crop, face, dtype=cv2.CV_32F) * band[..., None]
         coarse = cv2.resize(difference, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
         apart = coarse / np.maximum(weight, 1e-3)[..., None]
         membrane = _membrane(coarse / (1.0 + np.square(apart / LIGHT)), weight)
         full = cv2.resize(membrane, (side, side), interpolation=cv2.INTER_LINEAR)
-        result[i] = np.clip(np.rint(face + full), 0, 255).astype(np.uint8)
+        cv2.add(face, full, dst=result[i], dtype=cv2.CV_8U)
     return result
 
 
