@@ -15,7 +15,7 @@ from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.blend import add_grain, keep_hues, match_light, missing_grain
+from stream_anon.methods.blend import add_grain, crispen, keep_hues, match_light, missing_grain
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum, minimum_mask
 from stream_anon.methods.pseudonyms import WARNING, Pseudonyms
@@ -34,6 +34,9 @@ from stream_anon.privacy import (
 Codes = NDArray[np.float32]
 
 GRAIN_TILES = 8
+
+BOX = 92.0 / REACH
+"""About how many pixels of a drawing a face box is wide."""
 
 BANK = 256
 """Codewords of the public bank for `krr`."""
@@ -164,9 +167,10 @@ class CodedMethod(Method):
         if due.any():
             drawn = self.draw(crops[due], landmarks[due], codes[due])
             sound[due] = is_face(drawn)
-            drawn = match_light(keep_hues(drawn, crops[due]), crops[due], masks[due])
-            lacking = missing_grain(drawn, crops[due])
             waiting = [s for s, now in zip(subjects, due, strict=True) if now]
+            drawn = crispen(keep_hues(drawn, crops[due]), [s.size / BOX for s in waiting])
+            drawn = match_light(drawn, crops[due], masks[due])
+            lacking = missing_grain(drawn, crops[due])
             for subject, level in zip(waiting, lacking, strict=True):
                 self._levels[subject.track] = float(level)
         return self._steady(drawn, sound[due], due, subjects), sound

@@ -11,10 +11,12 @@ from stream_anon.errors import MethodFault
 from stream_anon.geometry import TEMPLATE, mask_radius
 from stream_anon.methods.base import Subject
 from stream_anon.methods.blend import (
+    CRISP,
     LARGEST_GRAIN,
     LIGHT,
     OTHER_HUE,
     add_grain,
+    crispen,
     grain_of,
     keep_hues,
     match_light,
@@ -307,6 +309,20 @@ def test_in_a_grey_picture_hair_is_grey():
     spread = np.ptp(keep_hues(new, old)[0][radius_of() > 1.1].astype(int), axis=1)
     assert spread.max() <= 4 * OTHER_HUE
     assert spread.max() < 90 / 2
+
+
+def test_only_skin_that_will_be_enlarged_is_sharpened():
+    _, x = np.mgrid[:128, :128]
+    fine = np.rint(128 + 30 * np.sin(x))[..., None].repeat(3, 2).astype(np.uint8)
+    faces = np.stack([fine] * 4)
+    got = crispen(faces, [0.4, 1.3, 1.8, 9.0]).astype(int)
+    assert (got[:2] == faces[:2]).all()
+    contrast = [g[radius_of() < 0.6].std() for g in got]
+    assert contrast[0] == contrast[1] < contrast[2] - 1 < contrast[3] - 2
+    assert contrast[3] <= (1 + CRISP) * contrast[0]
+    assert np.abs(got - faces)[:, radius_of() > 1.0].max() <= 1
+    plain = np.full((1, 128, 128, 3), 90, np.uint8)
+    assert np.abs(crispen(plain, [9.0]).astype(int) - plain).max() <= 1
 
 
 def test_nothing_under_the_ellipse_shapes_the_hues():
