@@ -200,6 +200,7 @@ class Game:
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "step": self.step,
+            "looks": self._looks,
             "feature_critic": self.feature_critic.state_dict(),
             "feature_optimizer": self.feature_optimizer.state_dict(),
         }
@@ -219,3 +220,4 @@ class Game:
             if two and "feature_optimizer" in state:
                 self.feature_optimizer.load_state_dict(state["feature_optimizer"])
         self.step = int(state["step"])
+        self._looks = int(state.get("looks", 0))

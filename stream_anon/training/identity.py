@@ -51,16 +51,16 @@ class IdentityWeights:
     """
 
     adversarial: float = 4.0
-    realism: float = 2.5
+    realism: float = 4.0
     features: float = 8.0
     pixels: float = 6.0
-    identity: float = 4.0
-    away: float = 6.0
+    identity: float = 3.0
+    away: float = 4.0
     away_margin: float = -0.05
     colour: float = 3.0
     landmarks: float = 16.0
     steady: float = 6.0
-    apart: float = 10.0
+    apart: float = 18.0
 
 
 @dataclass(frozen=True)

@@ -47,16 +47,16 @@ class IdentityOptions(Section):
     student_every: Annotated[int, Field(ge=1)] = 3
     steady_every: Annotated[int, Field(ge=1)] = 4
     adversarial: Weight = 4.0
-    realism: Weight = 2.5
+    realism: Weight = 4.0
     features: Weight = 8.0
     pixels: Weight = 6.0
-    identity: Weight = 4.0
-    away: Weight = 6.0
+    identity: Weight = 3.0
+    away: Weight = 4.0
     away_margin: Annotated[float, Field(ge=-1, le=1)] = -0.05
     colour: Weight = 3.0
     landmarks: Weight = 16.0
     steady: Weight = 6.0
-    apart: Weight = 10.0
+    apart: Weight = 18.0
 
 
 class AppearanceOptions(Section):

@@ -318,7 +318,10 @@ def test_a_checkpoint_from_before_the_second_critic_is_taken(known):
     old |= {key: {"heads.0.weight": torch.zeros(1)} for key in known}
     game.restore(old)
     again = Game(torch.nn.Linear(2, 2), CPU, rate=1e-3, channels=(4, 4, 4))
+    game.feature_step(features(0.5), features(-0.5))
     again.restore(game.state())
+    # When the next penalty is due is part of the state.
+    assert again.state()["looks"] == 1
     one, two = game.feature_critic.state_dict(), again.feature_critic.state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one)
 
