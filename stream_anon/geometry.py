@@ -19,6 +19,9 @@ _TO_COMPLEX = np.array([1.0, 1.0j])
 FACE_FRAME = 128
 """Side of the face frame in units."""
 
+FACE_BOX = 92.0
+"""About how many face-frame units a detector's box of an aligned face is wide."""
+
 TEMPLATE: Array = np.array(
     [
         (38.2946, 51.6963),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
-from stream_anon.geometry import FACE_FRAME
+from stream_anon.geometry import FACE_BOX, FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.blend import add_grain, crispen, keep_hues, match_light, missing_grain
 from stream_anon.methods.fitness import Fitness, is_face
@@ -34,9 +34,6 @@ from stream_anon.privacy import (
 Codes = NDArray[np.float32]
 
 GRAIN_TILES = 8
-
-BOX = 92.0 / REACH
-"""About how many pixels of a drawing a face box is wide."""
 
 BANK = 256
 """Codewords of the public bank for `krr`."""
@@ -168,7 +165,8 @@ class CodedMethod(Method):
             drawn = self.draw(crops[due], landmarks[due], codes[due])
             sound[due] = is_face(drawn)
             waiting = [s for s, now in zip(subjects, due, strict=True) if now]
-            drawn = crispen(keep_hues(drawn, crops[due]), [s.size / BOX for s in waiting])
+            scales = [REACH * s.size / FACE_BOX for s in waiting]
+            drawn = crispen(keep_hues(drawn, crops[due]), scales)
             drawn = match_light(drawn, crops[due], masks[due])
             lacking = missing_grain(drawn, crops[due])
             for subject, level in zip(waiting, lacking, strict=True):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from stream_anon.geometry import FACE_FRAME
+from stream_anon.geometry import FACE_BOX, FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.masks import at_least_minimum
 
@@ -25,7 +25,7 @@ LEAST_CELL = 14.0
 """Side of a cell in pixels of the picture, at least. Cells of a small face that are as fine as a
 large one's are hardly coarser than the face itself."""
 
-FRAME_PER_BOX = FACE_FRAME / 92.0
+FRAME_PER_BOX = FACE_FRAME / FACE_BOX
 """Side of the face frame over the size of the face's box, about."""
 
 

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.geometry import FACE_FRAME, MASK_SEMI_AXES, mask_radius
+from stream_anon.geometry import FACE_BOX, FACE_FRAME, MASK_SEMI_AXES, mask_radius
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.masks import minimum_interior
 
@@ -98,8 +98,7 @@ class Steady:
                 return True
         if last.age + 1 >= STALE:
             return True
-        # A face box is about 92 units wide.
-        return _moved(last, subject) > max(STILL, UNSEEN * 92.0 / max(subject.size, 1.0))
+        return _moved(last, subject) > max(STILL, UNSEEN * FACE_BOX / max(subject.size, 1.0))
 
     def _known(self, subject: Subject) -> _Last | None:
         last = self._last.get(subject.track)
