@@ -98,7 +98,7 @@ def picture_in_picture(s: Studio) -> Take:
         x1, y1 = round(0.98 * s.width), round(0.97 * s.height)
         x0, y0 = x1 - round(0.5 * s.width), y1 - round(0.5 * s.height)
         small = s.wall()
-        size = min(150.0, 0.5 * s.height) * 1.0
+        size = 2 * s.size()
         at, there = s.spot(size), False
         for number, canvas in enumerate(_still_life(s, s.count(36))):
             if number % 6 == 5:
@@ -132,9 +132,9 @@ def split_screen(s: Studio) -> Take:
 
 
 def _half(s: Studio) -> Callable[[], Canvas]:
-    one = Studio(s.rng, s.width // 2, s.height)
+    one = Studio(s.rng, s.width // 2, s.height, s.long, s.small)
     wall = one.wall()
-    size = min(140.0, one.size())
+    size = one.size()
     head, (x, y) = s.heads[int(s.rng.integers(8))], one.spot(size)
 
     def canvas() -> Canvas:
@@ -153,11 +153,11 @@ def monitor_in_the_room(s: Studio) -> Take:
         wide, high = round(0.4 * s.width), round(0.45 * s.height)
         x0, y0 = round(s.rng.uniform(0.05, 0.5) * s.width), round(0.1 * s.height)
         screens = [s.wall() for _ in range(5)]
+        size = s.size() / 0.42
         for number, canvas in enumerate(_still_life(s, s.count(40))):
             programme = number // 5 % 5
             inner = Canvas(screens[programme])
             if programme in (1, 3):
-                size = 0.5 * s.height
                 inner.head(s.heads[programme], 0.5 * s.width, 0.5 * s.height, size)
             canvas.inset(inner, x0, y0, x0 + wide, y0 + high)
             yield canvas.frame()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.torture.film import Take
 from tests.torture.pictures import Head, Pixels, backdrop, some_heads
@@ -30,6 +31,7 @@ class Studio:
     long: float = 1.0
     small: bool = True
     heads: list[Head] = field(init=False)
+    _noise: NDArray[np.float32] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.heads = some_heads(self.rng, 8)
@@ -39,8 +41,12 @@ class Studio:
         return max(1, round(frames * self.long))
 
     def size(self) -> float:
-        """A face's size: 90 to 150 pixels, never above 0.4 of the height."""
-        return float(self.rng.uniform(90, min(150, 0.4 * self.height)))
+        """A face's size in pixels: 90 to 150 in the large form, 48 to 80 in the small one.
+
+        As a share of the frame that is about the same. Larger ones would be a shot cut when they
+        come, and a cut is looked at anyway.
+        """
+        return float(self.rng.uniform(48, 80) if self.small else self.rng.uniform(90, 150))
 
     def spot(self, size: float) -> tuple[float, float]:
         """A place for a face of this size that lies wholly inside."""
@@ -76,9 +82,14 @@ class Studio:
         return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
     def grain(self, pixels: Pixels, sigma: float = 2.0) -> Pixels:
-        """A sensor's noise, fresh in every frame."""
-        noise = self.rng.normal(0, sigma, pixels.shape[:2]).astype(np.float32)
-        return np.clip(pixels + noise[..., None], 0, 255).astype(np.uint8)
+        """A sensor's noise, other in every frame: one field of noise at changing offsets."""
+        height, width = pixels.shape[:2]
+        if self._noise is None or self._noise.shape < (height + 64, width + 64):
+            shape = (height + 64, width + 64)
+            self._noise = self.rng.standard_normal(shape, dtype=np.float32)
+        y, x = (int(v) for v in self.rng.integers(0, 64, 2))
+        noise = self._noise[y : y + height, x : x + width, None] * np.float32(sigma)
+        return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
 
 Kind = Callable[[Studio], Take]
