@@ -12,7 +12,8 @@ from stream_anon.methods import Blur, Fill, Pixelate, Rendered
 from stream_anon.methods.base import Method
 from stream_anon.methods.masks import core_mask, minimum_interior
 from stream_anon.pipeline.frames import subject_of
-from stream_anon.pipeline.gate import Compositor, grown, unchanged
+from stream_anon.pipeline.gate import Compositor, grown
+from stream_anon.pipeline.likeness import unchanged
 from stream_anon.video.cleared import Rung
 from tests.fakes import MemoryPicture, detail, noise, tracked
 
