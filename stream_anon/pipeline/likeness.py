@@ -58,8 +58,8 @@ KEPT = 4
 """A pixel of fine detail counts as kept if it has moved by less than this fraction (one over) of
 its distance from its surroundings."""
 
-KEPT_LIMIT = 0.42
-"""Share of kept pixels from which a face shows. Methods reach 0.31, a face under stripes that cover
+KEPT_LIMIT = 0.4
+"""Share of kept pixels from which a face shows. Methods reach 0.33, a face under stripes that cover
 a quarter of it 0.7, half a raw face 0.44."""
 
 LEAST_DETAIL = 24
