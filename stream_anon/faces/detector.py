@@ -44,11 +44,17 @@ LEVEL_STEP = 4.5
 """Largest factor between the sizes in which a picture is looked at: a face that is too large for
 one of them is not yet too small for the next."""
 
-TILE_SIDES = (128, 256)
+TILE_SIDES = (128, 192, 256)
 """Sides in network pixels of the squares in which parts of a picture are looked at."""
 
 TILE_MARGIN = 20
 """Network pixels along a tile's border in which no face begins or ends unnoticed."""
+
+CUT = 0.2
+"""Share of its longer side by which a face must stay away from a tile's border to be whole."""
+
+SHARED = 0.25
+"""Share of a region or a face, whichever is smaller, from which the one belongs to the other."""
 
 Candidates = tuple[Array, Array, Array]
 """boxes (n, 4), landmarks (n, 5, 2), scores (n,), in network pixels."""
@@ -217,10 +223,17 @@ class NetworkDetector(Detector):
                 tile = np.ascontiguousarray(pixels[y : y + side, x : x + side])
                 boxes, landmarks, scores = self._candidates(tile)
                 boxes = boxes + np.array([x, y, x, y])
+                core = tiles.core((x, y, side), TILE_MARGIN, width, height)
                 whole = _whole(boxes, (x, y, side), width, height)
-                broken += list(boxes[~whole & (scores >= self.config.threshold)])
-                found.append((boxes[whole], landmarks[whole] + (x, y), scores[whole]))
-                cores.append(tiles.core((x, y, side), TILE_MARGIN, width, height))
+                centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+                inside = ((core[:2] <= centres) & (centres <= core[2:])).all(axis=1)
+                strong = ~whole & (scores >= self.config.threshold)
+                broken += [box for box in boxes[strong] if _matters(box, core, wanted)]
+                # A face that is cut would be taken for a smaller one; one outside the core will be
+                # looked for when its place is.
+                good = whole & inside
+                found.append((boxes[good], landmarks[good] + (x, y), scores[good]))
+                cores.append(core)
             if not broken:
                 break
             # Faces that a tile's border cuts are looked at again in larger tiles.
@@ -338,14 +351,25 @@ def _whole(
 ) -> NDArray[np.bool_]:
     """Which boxes are not cut by a tile's border inside the picture."""
     x, y, side = tile
-    low = np.array([-np.inf if x == 0 else x + 1.0, -np.inf if y == 0 else y + 1.0])
-    high = np.array(
-        [
-            np.inf if x + side >= width else x + side - 1.0,
-            np.inf if y + side >= height else y + side - 1.0,
-        ]
-    )
-    return np.asarray((boxes[:, :2] >= low).all(axis=1) & (boxes[:, 2:] <= high).all(axis=1))
+    # A network squeezes what it sees of a cut face into the tile: near the border is cut, too.
+    near = CUT * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
+    inner = (boxes[:, 0] >= x + near) | (x == 0)
+    inner &= (boxes[:, 1] >= y + near) | (y == 0)
+    inner &= (boxes[:, 2] <= x + side - near) | (x + side >= width)
+    inner &= (boxes[:, 3] <= y + side - near) | (y + side >= height)
+    return np.asarray(inner, np.bool_)
+
+
+def _matters(box: Array, core: Array, wanted: Array) -> bool:
+    """Whether a face that a tile cuts is one of those that were to be looked for."""
+    centre = (box[:2] + box[2:]) / 2
+    if (core[:2] <= centre).all() and (centre <= core[2:]).all():
+        return True
+    sides = np.minimum(box[2:], wanted[:, 2:]) - np.maximum(box[:2], wanted[:, :2])
+    shared = np.maximum(sides, 0.0).prod(axis=1)
+    areas = (wanted[:, 2:] - wanted[:, :2]).prod(axis=1)
+    least = np.minimum(areas, (box[2:] - box[:2]).prod())
+    return bool((shared > SHARED * least).any())
 
 
 def _faces(found: list[Candidates], turns: int, width: int, height: int) -> list[Face]:
