@@ -93,8 +93,7 @@ def main(arguments: Sequence[str]) -> int:
     bad = False
     with tempfile.TemporaryDirectory(prefix="torture-") as scratch:
         folder = given.keep or Path(scratch)
-        head = f"{'kind':24}{'seed':>5}{'shown/true':>13}{'not found':>10}{'spill':>7}{'s':>7}  notes"
-        print(head)
+        print(f"{'kind':24}{'seed':>5}{'shown/true':>13}{'not found':>10}{'spill':>7}{'s':>7}")
         for name in kinds:
             for seed in range(given.seed, given.seed + given.seeds):
                 began = time.monotonic()
