@@ -1,7 +1,7 @@
 """Make torture clips, redact them, and say which true faces are shown.
 
     python -m tests.torture.run [--kind K ...] [--seed N] [--seeds N] [--method M] [--large]
-                                [--preset P] [--budget B] [--set tracker.interval=0.1] [--check]
+                                [--preset P] [--budget B] [--set tracker.interval=0.1] [--check] [--verbose]
 
 It redacts with the checkout that it is run in. ``--check`` also counts the true faces that the
 configured detector does not find when it is shown every frame by itself: those are the
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--large", action="store_true", help="1080p and 4K")
     parser.add_argument("--check", action="store_true", help="what the detector finds by itself")
     parser.add_argument("--keep", type=Path, help="leave the clips in this folder")
+    parser.add_argument("--verbose", action="store_true", help="each face that is shown")
     given = parser.parse_args(arguments)
     config = _config(given)
     detector = make_detector(config.detector) if given.check else None
@@ -105,6 +106,10 @@ def main(arguments: Sequence[str]) -> int:
                 took = time.monotonic() - began
                 print(f"{name:24}{seed:5d}{score:>13}{missed:>10}"
                       f"{100 * verdict.spill:6.1f}%{took:7.1f}  {notes}", flush=True)
+                for one in verdict.shown if given.verbose else ():
+                    box = ", ".join(f"{value:.0f}" for value in one.face.box)
+                    print(f"    frame {one.frame}, person {one.face.person}, box {box}, "
+                          f"{one.covered:.0%} of it covered")  # fmt: skip
                 total[0] += len(verdict.shown)
                 total[1] += verdict.faces
                 bad |= bool(verdict.shown or verdict.refused or verdict.broken)

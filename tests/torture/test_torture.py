@@ -27,7 +27,7 @@ def holds(verdict: Verdict) -> None:
     whole = verdict.shown or verdict.refused or verdict.broken or verdict.obscured
     assert not whole, str(verdict)
     # To cover everything is no answer either.
-    assert verdict.spill < 0.3, f"{verdict}: {verdict.spill:.0%} painted where nobody is"
+    assert verdict.spill < 0.5, f"{verdict}: {verdict.spill:.0%} painted where nobody is"
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k not in SLOW_ONLY])
