@@ -1,7 +1,8 @@
 """Make torture clips, redact them, and say which true faces are shown.
 
     python -m tests.torture.run [--kind K ...] [--seed N] [--seeds N] [--method M] [--large]
-                                [--preset P] [--budget B] [--set tracker.interval=0.1] [--check] [--verbose]
+                                [--preset P] [--budget B] [--set tracker.interval=0.1]
+                                [--check] [--verbose]
 
 It redacts with the checkout that it is run in. ``--check`` also counts the true faces that the
 configured detector does not find when it is shown every frame by itself: those are the
