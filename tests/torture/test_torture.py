@@ -13,11 +13,13 @@ from tests.torture.judge import BUDGETS, Verdict, configuration, judge
 
 SEED = 0
 
-# Kinds whose wide relatives are in the fast suite as well: the large form has them all.
+# Kinds that have near relatives in the fast suite; the large form has them all.
 SLOW_ONLY = {
     "times_one_tick", "times_repeat", "times_drift", "brief_2", "every_5", "crowd_390",
     "variable_rate", "retimed_240", "fade_in", "crossfade", "leans", "curtain", "low_quality",
     "ultra_wide", "portrait_phone", "lights_on", "wipe", "behind_a_pole", "pan_stops_and_goes",
+    "crowd_464", "frozen", "flickering_wall", "door", "slides", "strobe", "cuts_every_frame",
+    "confetti",
 }  # fmt: skip
 
 
