@@ -373,4 +373,4 @@ def pan_stops_and_goes(s: Studio) -> Take:
     def speed(share: float) -> float:
         return 0.22 if int(share * 40) % 7 < 2 else 0.0
 
-    return Take(pan(s, s.count(38), speed, 6, smear=0.15))
+    return Take(pan(s, s.count(38), speed, 6, smear=0.05))
