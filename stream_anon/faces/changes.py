@@ -28,7 +28,7 @@ LEVELS = 14
 NOISE_FACTOR = 4.0
 """The same, in median differences from frame to frame: a noisy camera is not all news."""
 
-MOVING_LEVELS = 4
+MOVING_LEVELS = 6
 """Difference from the frame before from which a sample moves."""
 
 LEAST_MOVING = 0.0005
