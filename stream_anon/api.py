@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from stream_anon import recipes
 from stream_anon.config import Config, options_to_config
-from stream_anon.errors import OutputError, UsageError
+from stream_anon.errors import ConfigError, OutputError, UsageError
 from stream_anon.pipeline.plan import Plan, make_plan
 from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.run import Progress
@@ -55,7 +55,7 @@ def redact(
         KeyboardInterrupt: Ctrl-C, after everything was stopped and removed.
     """
     started = time.monotonic()
-    planned = make_plan(input, output, options_to_config(config or Config(), options), overwrite)
+    planned = make_plan(input, output, _settings(config, options), overwrite)
     target = Path(report) if report is not None else None
     if target is not None:
         _check_report(target, planned)
@@ -81,7 +81,18 @@ def plan(
     Raises:
         UsageError, InputError, OutputError: as from ``redact``.
     """
-    return make_plan(input, output, options_to_config(config or Config(), options))
+    return make_plan(input, output, _settings(config, options))
+
+
+def _settings(config: Config | None, options: Mapping[str, Any]) -> Config:
+    if config is None:
+        config = Config()
+    if not isinstance(config, Config):
+        kind = type(config).__name__
+        raise ConfigError(
+            f"config is a {kind}, not a Config; stream_anon.config.parse reads a mapping"
+        )
+    return options_to_config(config, options)
 
 
 def _check_report(report: Path, planned: Plan) -> None:

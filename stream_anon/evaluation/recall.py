@@ -1,7 +1,7 @@
 """Which faces of a clip with known boxes were left open by a redaction.
 
     python -m stream_anon.evaluation.recall CLIP TRUTH.json [--method pixelate] [--phases 8]
-                                            [--out FILE.md]
+                                            [--option detector.threshold=0.4] [--out FILE.md]
 
 A box counts as covered when the picture has changed inside it: the mean absolute change of
 luma within the box's inscribed ellipse, both pictures averaged over 5x5 pixels first, is
@@ -29,9 +29,11 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
-from stream_anon.errors import InputError, StreamAnonError
+from stream_anon.config import Config, override
+from stream_anon.errors import InputError, StreamAnonError, UsageError
 
 Luma = NDArray[np.uint8]
 
@@ -245,6 +247,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("clip", type=Path)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--method", default="pixelate")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the configuration, by its place in the tree; may be repeated",
+    )
     parser.add_argument("--redacted", type=Path, help="measure this file, redact nothing")
     parser.add_argument("--transcode", action="store_true", help="measure a bare transcode")
     parser.add_argument(
@@ -260,6 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.phases > 1 and (options.redacted is not None or options.transcode):
         parser.error("--phases goes with neither --redacted nor --transcode")
     try:
+        config = override(Config(), **{"method.name": options.method, **_options(options.option)})
         with contextlib.ExitStack() as stack:
             redacted = options.redacted
             if redacted is None:
@@ -268,13 +278,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if options.transcode:
                     transcode(options.clip, redacted)
                 else:
-                    _redact(options.clip, redacted, options.method)
+                    _redact(options.clip, redacted, config)
             truth = read_truth(options.truth)
             recall = measure(options.clip, redacted, truth)
             phases = []
             begins = starts(options.clip, options.phases) if options.phases > 1 else []
             for late, start in enumerate(begins[1:], 1):
-                _redact(options.clip, redacted, options.method, start)
+                _redact(options.clip, redacted, config, start)
                 later = [box for box in truth if box.frame >= late]
                 phases.append(measure(options.clip, redacted, later, late))
     except StreamAnonError as error:
@@ -291,10 +301,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(one.covered >= options.least for one in (recall, *phases)) else 1
 
 
-def _redact(clip: Path, target: Path, method: str, start: float | None = None) -> None:
+def _options(given: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` as a mapping; values are read as YAML.
+
+    Raises:
+        UsageError: one is not written so.
+    """
+    made: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"'{text}' is not NAME=VALUE")
+        made[name] = yaml.safe_load(value)
+    return made
+
+
+def _redact(clip: Path, target: Path, config: Config, start: float | None = None) -> None:
     import stream_anon
 
-    stream_anon.redact(clip, target, method=method, start=start, overwrite=True)
+    stream_anon.redact(clip, target, config=config, start=start, overwrite=True)
 
 
 def _four(box: Sequence[float]) -> tuple[float, float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 from stream_anon import device
@@ -84,6 +85,13 @@ def make_request(
         UsageError: the output is the input, is a folder, or exists and may not be replaced.
         OutputError: there is no folder to write to.
     """
+    if input is None:
+        raise UsageError("there is no input")
+    for given in (input, output):
+        if given is not None and not isinstance(given, str | PathLike):
+            raise UsageError(f"a file is named by a path, not by {type(given).__name__}")
+        if "\0" in str(given):
+            raise UsageError("a path cannot hold a NUL character")
     source = Path(input)
     if not source.exists():
         raise InputError(f"{source}: there is no such file")
