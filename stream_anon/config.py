@@ -127,9 +127,6 @@ class MethodConfig(Section):
     """`identity`, `dp-image`: delta of the `gaussian` mechanism."""
     smallest: Annotated[Number, Field(ge=8, le=512)] = 24.0
     """`identity`, `dp-image`: faces smaller than this many pixels get the solid cover."""
-    pseudonyms: bool = False
-    """`identity`: a person who comes back within the run gets the same new face. Links tracks;
-    no epsilon is claimed."""
     vfe: Annotated[Number, Field(gt=0, le=500)] | None = None
     """`visual-mixer`: Visual Feature Entropy that is aimed at; none takes the default."""
 

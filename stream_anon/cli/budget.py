@@ -94,13 +94,9 @@ def _mechanisms(report: PrivacyReport) -> Table:
             (line["mechanism"], line["dimension"], line["epsilon"], line["delta"]) == own
             for line in report["tracks"]
         )
-        shared = sum(
-            (line["mechanism"], line["dimension"]) == own[:2] and line["same_as"] is not None
-            for line in report["tracks"]
-        )
         table.add_row(
             record["name"],
-            f"{count} + {shared} shared" if shared else str(count),
+            str(count),
             str(record["dimension"]),
             _number(record["epsilon"]),
             _number(record["delta"]),

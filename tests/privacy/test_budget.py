@@ -72,17 +72,6 @@ def test_no_guarantee_shows_no_epsilon(tmp_path):
     assert "Several tracks" not in words
 
 
-def test_shared_codes_are_counted_apart(tmp_path):
-    releases = Releases(VonMisesFisher(64, 4.0))
-    first = releases.of(1, random_code(64))
-    releases.share(2, first, 1)
-    path = tmp_path / "m.json"
-    path.write_text(json.dumps({"privacy": releases.ledger.to_json()}))
-    words = run(path)[1]
-    assert "vmf 1 + 1 shared 64 8" in words
-    assert "Pseudonyms were used" in words
-
-
 def test_a_run_that_randomised_nothing(tmp_path):
     path = tmp_path / "m.json"
     path.write_text('{"privacy": {}}')
