@@ -176,6 +176,14 @@ class FaultConfig(Section):
     """A part that gives no answer for this long has failed."""
 
 
+class ReportConfig(Section):
+    """What the report of a run tells beside its figures."""
+
+    file_names: Literal["auto", "output", "both", "none"] = "auto"
+    """Files that are called by their names, without folders. `auto` is the output's, and the
+    input's too where `video.keep_metadata` is on. Size and SHA-256 are always there."""
+
+
 class Config(Section):
     """Everything that `redact` can be told."""
 
@@ -184,6 +192,7 @@ class Config(Section):
     method: MethodConfig = MethodConfig()
     video: VideoConfig = VideoConfig()
     fault: FaultConfig = FaultConfig()
+    report: ReportConfig = ReportConfig()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where pictures are decoded and networks run."""
     models_dir: Annotated[Path | None, BeforeValidator(_path)] = None

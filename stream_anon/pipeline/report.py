@@ -44,8 +44,9 @@ class ModelPart(_Part):
 class FilePart(_Part):
     """An input or output file."""
 
-    name: str
-    """File name without its folder."""
+    name: str | None
+    """File name without its folder; null where `report.file_names` leaves it out, since a name
+    often says who, where or when. The hash tells which file it is."""
     bytes: int
     sha256: str
 
@@ -173,15 +174,15 @@ def schema() -> dict[str, Any]:
     return made
 
 
-def file_part(path: Path) -> FilePart:
-    """Name, size and SHA-256 of a file.
+def file_part(path: Path, named: bool = True) -> FilePart:
+    """Size and SHA-256 of a file, and its name if it may be ``named``.
 
     Raises:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FilePart(name=path.name, bytes=path.stat().st_size, sha256=digest)
+    return FilePart(name=path.name if named else None, bytes=path.stat().st_size, sha256=digest)
 
 
 if __name__ == "__main__":
