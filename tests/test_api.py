@@ -78,3 +78,15 @@ def test_unusual_settings_that_find_nobody_are_said_loudly(
     words = "no face was found at settings other than the default: "
     assert [note for note in report.notes if words in note] == ([words + said] if said else [])
     assert (words in caplog.text) == bool(said)
+
+
+@pytest.mark.parametrize("link", [None, "symbolic", "hard"])
+def test_the_input_is_never_planned_as_the_output(tmp_path, link):
+    clip = write_clip(tmp_path / "clip.mp4", 2)
+    target = clip if link is None else tmp_path / "other.mp4"
+    if link == "symbolic":
+        target.symlink_to(clip)
+    elif link == "hard":
+        target.hardlink_to(clip)
+    with pytest.raises(UsageError, match="is the input; inputs are never written to"):
+        stream_anon.plan(clip, target)
