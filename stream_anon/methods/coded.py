@@ -98,7 +98,8 @@ class CodedMethod(Method):
         self._fitness = Fitness(smallest)
         self._steady = Steady()
         self._levels: dict[int, float] = {}
-        grain = self._random.spawn("grain").normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
+        with self._random.spawn("grain") as random:
+            grain = random.normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
         self._grain = grain.reshape(GRAIN_TILES, FACE_FRAME, FACE_FRAME).astype(np.float32)
         self._drawn = 0
 

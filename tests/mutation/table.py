@@ -297,8 +297,8 @@ METHODS = (
         "keys-kept-by-the-method",
         "stream_anon/methods/coded.py",
         "        self._random.close()\n",
-        "",
-        ("tests/methods/test_coded.py",),
+        "        pass\n",
+        ("tests/methods/test_keys.py",),
         "the key of a run outlives it",
     ),
     Break(
