@@ -152,6 +152,8 @@ class VideoConfig(Section):
     """Speed of the encoder; none takes the codec's default (veryfast for h264)."""
     audio: Literal["copy", "drop"] = "copy"
     """Sound tracks: copied bit for bit, or left out."""
+    subtitles: Literal["copy", "drop"] = "copy"
+    """Subtitle tracks: copied bit for bit, or left out. What is said in them may name people."""
     keep_metadata: Flag = False
     """Keep what may tell place, time or device: off drops it and the report names it."""
     start: Annotated[Moment, Field(ge=0)] | None = None
@@ -203,6 +205,9 @@ class Config(Section):
 
 OPTIONS = {
     "method": "method.name",
+    "threshold": "detector.threshold",
+    "cells": "method.cells",
+    "colour": "method.colour",
     "mechanism": "method.mechanism",
     "epsilon": "method.epsilon",
     "on_fault": "fault.policy",
@@ -212,6 +217,7 @@ OPTIONS = {
     "start": "video.start",
     "end": "video.end",
     "audio": "video.audio",
+    "subtitles": "video.subtitles",
     "keep_metadata": "video.keep_metadata",
     "device": "device",
     "models_dir": "models_dir",
@@ -293,7 +299,12 @@ def options_to_config(config: Config, options: Mapping[str, Any]) -> Config:
             near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.5)
             hint = f", did you mean '{near[0]}'?" if near else ""
             raise ConfigError(f"unknown option '{name}'{hint}")
-    return override(config, **{OPTIONS[name]: value for name, value in options.items()})
+    changes = {OPTIONS[name]: value for name, value in options.items()}
+    threshold = options.get("threshold")
+    if isinstance(threshold, int | float) and threshold < config.detector.keep_threshold:
+        # Who asks for one wants the other along: it may not lie above.
+        changes["detector.keep_threshold"] = threshold
+    return override(config, **changes)
 
 
 def document(config: Config) -> str:

@@ -161,10 +161,21 @@ class Report(_Part):
             f"{len(self.tracks)} tracks, {rate:.1f} pictures/s"
         )
         if pictures.faces_stepped_down:
-            text += f"; {pictures.faces_stepped_down} times a face took the solid cover"
+            text += f"; {pictures.faces_stepped_down} times a face was covered by a flat patch"
+            if why := self._why_covered():
+                text += f" instead ({why})"
         for step, count in pictures.stepped_down.items():
             text += f"; {count} pictures stepped down to {step}"
         return text
+
+    def _why_covered(self) -> str:
+        """Why faces took the solid cover, most frequent first, in words for a person."""
+        words = {
+            f"not fit for {self.method}": f"too small, turned or unclear for {self.method}",
+            "the new face was too like the old one": "what was made was too like the face",
+        }
+        reasons = sorted(self.pictures.reasons.items(), key=lambda item: -item[1])
+        return ", ".join(f"{words[reason]}: {n}" for reason, n in reasons if reason in words)
 
 
 def schema() -> dict[str, Any]:
