@@ -111,14 +111,6 @@ PIPELINE = (
         "whoever came in between the last good look and the failure is shown",
     ),
     Break(
-        "doubt-ends-early",
-        "stream_anon/pipeline/lane.py",
-        "            self._doubts[picture.index] = self._doubt\n",
-        "            pass\n",
-        ("tests/pipeline/test_lane.py",),
-        "frames between two failed looks are shown",
-    ),
-    Break(
         "no-rotation",
         "stream_anon/pipeline/run.py",
         "turns = round(video.rotation / 90) % 4 if video is not None else 0",

@@ -90,8 +90,8 @@ class Crowd:
         found = []
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
-                after = np.rot90(frame.to_ndarray(format="rgb24"), self.turns).astype(float)
-                before = self.upright(index).astype(float)
+                after = np.rot90(frame.to_ndarray(format="rgb24"), self.turns)
+                before = self.upright(index)
                 for number, corner in enumerate(self.corners(index)):
                     if self._seen(before, after, corner):
                         found.append((index, number))
@@ -99,10 +99,11 @@ class Crowd:
 
     def _seen(self, before: np.ndarray, after: np.ndarray, corner: np.ndarray) -> bool:
         """A quarter of the mask's ellipse is as it was, or shows the pattern weakly."""
-        y, x = np.mgrid[0 : before.shape[0], 0 : before.shape[1]]
+        x0, y0 = (round(value) for value in corner)
+        before, after = (p[y0 : y0 + SIDE, x0 : x0 + SIDE].astype(float) for p in (before, after))
+        y, x = np.mgrid[0:SIDE, 0:SIDE]
         scale = SIDE / 128.0
-        centre = np.array(MASK_CENTRE) * scale + np.round(corner)
-        axes = np.array(MASK_SEMI_AXES) * scale * 0.94
+        centre, axes = np.array(MASK_CENTRE) * scale, np.array(MASK_SEMI_AXES) * scale * 0.94
         inside = ((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2 <= 1
         kept = np.abs(before - after).mean(axis=2)[inside] < 12
         a, b = before[inside].mean(axis=1), after[inside].mean(axis=1)
