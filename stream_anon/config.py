@@ -93,7 +93,10 @@ class TrackerConfig(Section):
     """How faces are followed; every span is time of the video, at most 10s."""
 
     interval: Annotated[Span, Field(gt=0, le=1)] = 0.28
-    """A picture at least this often is looked at by the detector; at most 1s."""
+    """Where something moves or somebody is followed, the detector looks at least this often, at
+    most 1s; where something is new it looks at once."""
+    idle_interval: Annotated[Span, Field(gt=0, le=5)] = 1.4
+    """Where nothing has changed, the detector looks at least this often, at most 5s."""
     look_back: Annotated[Span, Field(ge=0, le=10)] = 0.6
     """A track is painted this long before its first detection."""
     hold: Annotated[Span, Field(ge=0, le=10)] = 0.6
@@ -102,8 +105,12 @@ class TrackerConfig(Section):
     """Gaps up to this long within a track are filled."""
     margin: Annotated[Number, Field(ge=0, le=2)] = 0.12
     """Boxes are grown by this share of their size."""
+    latency: Annotated[Span, Field(ge=0.1, le=10)] | None = None
+    """A picture waits at most this long for what comes after it; none waits as long as `bridge` and
+    `look_back` need. A short one (250ms) shows more of faces that the detector finds late."""
     window_megabytes: Annotated[Whole, Field(ge=16, le=1 << 20)] = 320
-    """Memory for pictures that wait for the tracker; short memory shortens its look-ahead."""
+    """Memory for pictures that wait for the tracker. Short memory shortens `bridge`, never
+    `look_back`: where that needs more, more is taken, and the report says so."""
 
 
 class MethodConfig(Section):
