@@ -9,6 +9,7 @@ import pytest
 
 from stream_anon.config import TrackerConfig
 from stream_anon.errors import DetectorFault
+from stream_anon.faces.detector import Detector
 from stream_anon.faces.tracker import Tracker
 from stream_anon.pipeline.lane import Lane
 from tests.attacks.scene import HEIGHT, RATE, WIDTH, face_at, quick
@@ -19,7 +20,7 @@ EVERY = 5
 """The detector looks at one frame in this many."""
 
 
-class Fails:
+class Fails(Detector):
     """Finds the face; fails at the looks that ``wrong`` names."""
 
     name = "centerface"
@@ -68,7 +69,11 @@ def test_doubt_reaches_from_the_last_good_look_to_the_next(failures):
     good = [index for index in detector.looks if not first <= index < first + failures]
     before = max(index for index in good if index < first)
     after = min(index for index in good if index >= first)
-    assert doubted(found) == set(range(before + 1, after))
+    unknown = doubted(found)
+    assert set(range(before + 1, after)) <= unknown
+    # Also what was to be looked at soon after the last good look, and no more than that.
+    assert unknown == set(range(min(unknown), after))
+    assert min(unknown) >= before - EVERY
     assert before + 1 < first, "somebody may have come in between two looks"
     assert after == first + failures, "while in doubt, every frame is looked at"
 
@@ -77,7 +82,7 @@ def test_doubt_that_never_ends_covers_the_rest():
     detector = Fails(lambda index: index >= 15)
     found = judged(detector)
     before = max(index for index in detector.looks if index < 15)
-    assert doubted(found) == set(range(before + 1, 36))
+    assert doubted(found) >= set(range(before + 1, 36))
 
 
 def test_a_detector_that_never_works_covers_everything():
