@@ -79,6 +79,8 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("--threshold", group="Faces", row="strength", metavar="S", type=float,
         help="least score; cells of pixelate")
 @option("--cells", group="Faces", row="strength", metavar="N", type=int)
+@option("--latency", group="Faces", metavar="SPAN",
+        help="time to decide; short ones miss more")
 @option("--on-fault", group="Faces", metavar="stop|step-down",
         type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
 @option("--codec", group="Video", metavar="NAME",
@@ -100,10 +102,9 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
 @option("--pipeline", group="Options", metavar="FILE", default="redact",
         help="your own pipeline, a .py file")
-@option("--device", group="Machine", metavar="auto|cpu|cuda",
-        type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: doctor")
-@option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
-        help="folder with network weights")
+@option("--device", group="Machine", row="machine", metavar="auto|cpu|cuda",
+        type=click.Choice(["auto", "cpu", "cuda"]), help="see doctor; networks")
+@option("--models-dir", group="Machine", row="machine", metavar="DIR", type=_FOLDER)
 @option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
 @option("-v", "--verbose", group="Words", row="words", count=True)
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")

@@ -338,6 +338,16 @@ def test_threshold_and_subtitles(command, video, api):
     assert command("redact", "street.mp4", "--threshold", "0.9", "-y").code == 2
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("250ms", 0.25), ("1.7s", 1.7), ("2", None)])
+def test_latency_takes_a_unit(command, video, api, text, seconds):
+    done = command("redact", video(), "--latency", text)
+    assert done.code == (0 if seconds else 2), done.err
+    if seconds:
+        assert api.calls[0]["config"].tracker.latency == seconds
+    else:
+        assert "'2' is no span of time; write 250ms" in done.err
+
+
 def test_every_name_that_a_result_can_have_is_known_as_a_video():
     from stream_anon.video.formats import BY_SUFFIX
 
