@@ -226,10 +226,35 @@ GATE = (
     Break(
         "unchanged-passes",
         "stream_anon/pipeline/gate.py",
-        "        rejected = unchanged(crops, rendered.crops)\n",
+        "        rejected = old.shown_in(rendered.crops)\n",
         "        rejected = np.zeros(len(crops), np.bool_)\n",
         ("tests/pipeline/test_gate.py",),
         "a method that gives back the face itself shows it",
+    ),
+    Break(
+        "compared-too-late",
+        "stream_anon/pipeline/gate.py",
+        "        old = OldFaces(crops)\n        crops.setflags(write=False)\n"
+        "        rendered = self._render(crops, subjects)\n",
+        "        rendered = self._render(crops, subjects)\n        old = OldFaces(crops)\n",
+        ("tests/pipeline/test_gate.py", "tests/attacks"),
+        "a method that writes into its crops is compared with what it wrote",
+    ),
+    Break(
+        "whole-frame-too-fine",
+        "stream_anon/pipeline/gate.py",
+        "PIXELATED_BLOCKS = 4",
+        "PIXELATED_BLOCKS = 24",
+        ("tests/pipeline/test_gate.py", "tests/attacks"),
+        "a close-up in a frame that is pixelated whole can be recognised",
+    ),
+    Break(
+        "known-faces-open",
+        "stream_anon/pipeline/gate.py",
+        "                self._fill(picture, [face])\n",
+        "                pass\n",
+        ("tests/pipeline/test_gate.py", "tests/attacks"),
+        "faces that are known are not covered where the whole frame is only pixelated",
     ),
     Break(
         "declined-passes",
