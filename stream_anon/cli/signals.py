@@ -44,7 +44,8 @@ def stoppable() -> Iterator[threading.Event]:
     before = {
         number: signal.signal(number, ask)
         for number in SIGNALS
-        if signal.getsignal(number) is not signal.SIG_IGN
+        # ``nohup`` means it; Ctrl-C is ignored in whatever a script runs in the background.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield stop
