@@ -111,6 +111,12 @@ def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
         raise UsageError(f"{report}: exists")
     if not os.path.isdir(report.parent):
         raise OutputError(f"{report}: there is no folder {report.parent}")
+    try:
+        report.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(f"{report}: {(error.strerror or str(error)).lower()}") from error
     if not os.access(report.parent, os.W_OK):
         raise OutputError(f"{report}: the folder {report.parent} cannot be written to")
 
@@ -128,7 +134,7 @@ def _write_report(target: Path, report: Report) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         temporary.write_text(report.to_json(), encoding="utf-8")
         os.replace(temporary, target)

@@ -90,3 +90,31 @@ def test_the_input_is_never_planned_as_the_output(tmp_path, link):
         target.hardlink_to(clip)
     with pytest.raises(UsageError, match="is the input; inputs are never written to"):
         stream_anon.plan(clip, target)
+
+
+@pytest.mark.parametrize("name", ["ring.mp4", "x" * 300 + ".mp4", "file/out.mp4", "no/out.mp4"])
+@pytest.mark.parametrize("part", ["output", "report", "input"])
+def test_paths_that_the_system_refuses_are_our_errors(clip, tmp_path, name, part):
+    (tmp_path / "ring.mp4").symlink_to("ring.mp4")
+    (tmp_path / "file").write_text("x")
+    given = {"input": clip, "output": tmp_path / "out.mp4", "report": tmp_path / "r.json"}
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(stream_anon.StreamAnonError) as caught:
+        stream_anon.redact(**{**given, part: tmp_path / name}, method="fill", models_dir=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_report_is_whole_or_not_there_and_replaces_nothing(clip, tmp_path, monkeypatch):
+    report = tmp_path / "r.json"
+    report.write_text("an earlier one")
+    with pytest.raises(UsageError, match="exists"):
+        stream_anon.redact(clip, tmp_path / "out.mp4", report=report, method="fill")
+    assert report.read_text() == "an earlier one"
+    assert not (tmp_path / "out.mp4").exists()
+    pipeline = recipes.pipeline("redact")
+    monkeypatch.setattr(pipeline, "make_detector", lambda *_: Scripted())
+    monkeypatch.setattr(recipes, "pipeline", lambda _: SimpleNamespace(build=pipeline.build))
+    stream_anon.redact(clip, tmp_path / "out.mp4", report=report, method="fill", overwrite=True)
+    assert report.read_text().startswith("{")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "r.json"]
