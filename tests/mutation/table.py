@@ -135,7 +135,7 @@ PIPELINE = (
     Break(
         "doubt-not-back",
         "stream_anon/pipeline/lane.py",
-        "            if waiting.index > self._last_seen - self._tracker.look_pictures:\n",
+        "            if waiting.index > since:\n",
         "            if waiting.index >= self._waiting[-1].index:\n",
         ("tests/pipeline/test_lane.py",),
         "whoever came in between the last good look and the failure is shown",
