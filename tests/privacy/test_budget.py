@@ -19,7 +19,6 @@ from stream_anon.privacy import (
 )
 from tests.privacy.tools import random_code
 
-
 REPORT = {"schema_version": 1, "tool": {"name": "stream-anon", "version": "0"}}
 
 
