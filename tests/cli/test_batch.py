@@ -34,9 +34,11 @@ def real(name: str, suffix: str = ".mp4") -> Path:
 
 @pytest.mark.parametrize(
     "suffix",
-    [".vob", ".mxf", ".dv", ".rm", ".nut", ".ivf", ".asf", ".divx", ".f4v", ".qt", ".mp4", ".MKV"]
-    + [".3gp", ".gif", ".M2TS", ".h264"],
-)
+    [
+        ".vob", ".mxf", ".dv", ".rm", ".nut", ".ivf", ".asf", ".divx", ".f4v", ".qt", ".mp4",
+        ".MKV", ".3gp", ".gif", ".M2TS", ".h264",
+    ],
+)  # fmt: skip
 def test_a_name_that_says_video_is_never_left_out(command, video, api, suffix):
     video(f"in/a{suffix}")
     done = command("redact", "in", "-o", "out")
