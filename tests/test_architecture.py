@@ -11,24 +11,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-GROUND = {"errors", "geometry", "config", "recipes", "device", "_version"}
+GROUND = {"errors", "geometry", "config", "regions", "recipes", "device", "_version"}
 """What everything may import."""
 
 MAY_IMPORT = {
     "errors": set(),
     "geometry": set(),
     "_version": set(),
+    "regions": set(),
     "config": {"errors"},
     "recipes": {"errors"},
     "device": {"errors"},
     "optim": set(),
     "video": set(),
+    # Plain data in a file: neither frames nor arrays.
+    "tracks": set(),
     "faces": {"networks"},
     "privacy": set(),
     "kernels": set(),
     "networks": {"kernels"},
     "methods": {"networks", "privacy", "kernels"},
-    "pipeline": {"video", "faces", "methods", "networks"},
+    "pipeline": {"video", "faces", "methods", "networks", "tracks"},
     "pipelines": {"pipeline", "video", "faces", "methods", "networks", "training"},
     "api": {"pipeline"},
     # Beside the pipeline, for data sets: pictures in a training loop, no video.

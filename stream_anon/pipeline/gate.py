@@ -10,21 +10,25 @@ what it painted, and steps down the ladder where that is not good enough:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.config import FaultConfig
-from stream_anon.errors import Fault, MethodFault, PictureFault
+from stream_anon.errors import AnalysisFault, Fault, GateError, MethodFault, PictureFault
 from stream_anon.faces.face import TrackedFace
 from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
-from stream_anon.methods.masks import at_least_minimum, core_mask, minimum_interior
+from stream_anon.methods.masks import core_mask, minimum_interior
+from stream_anon.pipeline.analysis import key_of
 from stream_anon.pipeline.frames import Frames, subject_of
+from stream_anon.pipeline.targets import COVER_GROWTH, TARGETS, grown, place
+from stream_anon.regions import DRAWN_METHODS, FACE, Regions
 from stream_anon.video.cleared import Cleared, Rung, claim_seal
 from stream_anon.video.picture import Picture
 
@@ -37,9 +41,6 @@ ellipse of coarse averages, shows the old one."""
 COARSE = 16
 """Side at which old and new are compared: cells of eight face-frame units, so that fine noise on
 top of an old face does not count as a change."""
-
-COVER_GROWTH = 1.25
-"""The solid cover is larger than the method's mask by this factor."""
 
 EDGE_REACH = 1.25
 """Radius of the widest mask that a method paints with, in minimum masks."""
@@ -82,16 +83,56 @@ class Compositor:
         method: what happens to a face.
         fault: whether a fault ends the run or steps down.
         draw_boxes: outline what was painted, to see what was tracked.
+        others: methods by name that single regions ask for.
     """
 
-    def __init__(self, method: Method, fault: FaultConfig, draw_boxes: bool = False) -> None:
+    def __init__(
+        self,
+        method: Method,
+        fault: FaultConfig,
+        draw_boxes: bool = False,
+        others: Mapping[str, Method] | None = None,
+        label: str = FACE,
+    ) -> None:
         self.method = method
         self.steps = Steps()
+        self._label = label
+        self._shape = TARGETS[label].shape
+        self._others = dict(others or {})
+        self._helpers: dict[tuple[str, str], Compositor] = {}
         self._fault = fault
         self._draw_boxes = draw_boxes
         self._cover = Fill(slope=True)
         self._frames = Frames(method)
         self._covered_before: frozenset[int] = frozenset()
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The run's method and those that single regions ask for."""
+        return (self.method, *self._others.values())
+
+    def paint(self, picture: Picture, regions: Regions, turns: int = 0) -> Cleared:
+        """``clear`` from plain data: where analysis hands over to painting.
+
+        Args:
+            picture: as for ``clear``.
+            regions: of this very picture.
+            turns: quarter turns, counter-clockwise, that make the picture upright.
+
+        Raises:
+            GateError: the regions are those of another picture.
+            Fault: a part failed, or it is not known what is in the picture, and the policy is to
+                stop.
+        """
+        if regions.key != key_of(picture):
+            raise GateError(f"{regions.key} came with {key_of(picture)}")
+        doubt: Fault | None = None if regions.unknown is None else AnalysisFault(regions.unknown)
+        faces: Sequence[TrackedFace] = ()
+        try:
+            faces = place(regions, turns)
+        except Fault as fault:
+            doubt = doubt or fault
+        return self.clear(picture, faces, doubt)
 
     def clear(
         self, picture: Picture, faces: Sequence[TrackedFace], doubt: Fault | None = None
@@ -123,6 +164,8 @@ class Compositor:
         for track in tracks:
             self.method.forget(track)
             self._frames.forget(track)
+        for helper in self._helpers.values():
+            helper.end(tracks)
 
     def _pass(self, picture: Picture, faces: Sequence[TrackedFace], rung: Rung) -> Cleared:
         if self._draw_boxes:
@@ -136,6 +179,30 @@ class Compositor:
         log.warning("%s; stepping down", fault)
 
     def _paint(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
+        own = [face for face in faces if self._mine(face)]
+        self._paint_own(picture, own)
+        rest = [face for face in faces if not self._mine(face)]
+        # Each helper takes its crops from what those before it painted: never a raw neighbour.
+        for (label, name), group in groupby(sorted(rest, key=_kind), key=_kind):
+            self._helper(label, name)._paint_own(picture, list(group))
+
+    def _mine(self, face: TrackedFace) -> bool:
+        return face.label == self._label and face.method in (None, self.method.name)
+
+    def _helper(self, label: str, name: str) -> Compositor:
+        """What paints one label by one method that is not the run's; counts into the same steps."""
+        name = name or (self.method.name if label == FACE else self._cover.name)
+        if (helper := self._helpers.get((label, name))) is None:
+            known = {Fill.name: Fill(), **self._others, self.method.name: self.method}
+            method = known.get(name)
+            if method is None or (label != FACE and name not in DRAWN_METHODS):
+                raise MethodFault(f"a {label} asks for the method {name}, which is not here")
+            helper = Compositor(method, self._fault, label=label)
+            helper.steps = self.steps
+            self._helpers[label, name] = helper
+        return helper
+
+    def _paint_own(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         if not faces:
             return
         try:
@@ -145,7 +212,7 @@ class Compositor:
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
         rendered = self._render(crops, subjects)
-        masks = at_least_minimum(rendered.masks, len(faces))
+        masks = self._shape.masks(rendered.masks, faces)
         rejected = unchanged(crops, rendered.crops)
         if rejected.any():
             self.steps.count_faces(int(rejected.sum()), "the new face was too like the old one")
@@ -163,7 +230,7 @@ class Compositor:
         if rejected.any():
             # After the others: a cover must not be painted over by its neighbour's soft edge.
             self._fill(picture, [face for face, bad in zip(faces, rejected, strict=True) if bad])
-        if self.method.opaque:
+        if self.method.opaque and self._label == FACE:
             # A neighbour's soft edge may carry what lies around it: another face, as it was. Nor
             # should a neighbour's generous cover hide a face that needs none.
             outer = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
@@ -184,15 +251,16 @@ class Compositor:
         return rendered
 
     def _fill(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
-        transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
-        crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
-        subjects = [
-            subject_of(face, picture.seconds, transform, face.landmarks)
-            for face, transform in zip(faces, transforms, strict=True)
-        ]
-        rendered = self._cover.render(crops, subjects)
-        masks = at_least_minimum(None, len(faces))
-        picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
+        for label, group in groupby(sorted(faces, key=_label), key=_label):
+            alike = list(group)
+            transforms, masks = TARGETS[label].shape.cover(alike)
+            crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
+            subjects = [
+                subject_of(face, picture.seconds, transform, face.landmarks)
+                for face, transform in zip(alike, transforms, strict=True)
+            ]
+            rendered = self._cover.render(crops, subjects)
+            picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
 
     def _covered(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:
         return self._step(
@@ -232,12 +300,13 @@ class Compositor:
         return self._pass(picture, faces, rung)
 
 
-def grown(transform: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """A (2, 3) transform whose mask is larger in the picture by ``factor``, about its centre."""
-    centre = np.array(MASK_CENTRE)
-    result = transform / factor
-    result[:, 2] += centre * (1.0 - 1.0 / factor)
-    return result
+def _label(face: TrackedFace) -> str:
+    return face.label
+
+
+def _kind(face: TrackedFace) -> tuple[str, str]:
+    """Faces before what was drawn by hand, since that lies on top."""
+    return face.label, face.method or ""
 
 
 def crowded(own: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
