@@ -6,11 +6,13 @@ import re
 
 import click
 
+_UNITS = {"s": 1.0, "ms": 0.001}
+_SPAN = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)")
 _CLOCK = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?|\.\d+)")
 
 
 class Time(click.ParamType[float]):
-    """Seconds (``12.5``), minutes and seconds (``2:05``) or ``h:mm:ss``."""
+    """Seconds (``12.5``, ``12.5s``, ``250ms``), minutes and seconds (``2:05``) or ``h:mm:ss``."""
 
     name = "time"
 
@@ -20,6 +22,8 @@ class Time(click.ParamType[float]):
         """Seconds as a number."""
         if isinstance(value, int | float):
             return float(value)
+        if (spelt := _SPAN.fullmatch(str(value).strip())) is not None:
+            return float(spelt[1]) * _UNITS[spelt[2]]
         match = _CLOCK.fullmatch(str(value).strip())
         if match is None:
             self.fail(f"'{value}' is no time; write seconds (12.5) or h:mm:ss", param, ctx)

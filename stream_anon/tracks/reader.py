@@ -199,7 +199,7 @@ class TracksFile:
             try:
                 state.take(parse_line(raw), (offset, hash(raw)), digest.hexdigest)
             except ValidationError as error:
-                raise TracksError(f"{self.path}: line {number}: {_first(error)}") from error
+                raise TracksError(f"{self.path}: line {number}: {first_complaint(error)}") from error
             except (ValueError, TracksError) as error:
                 raise TracksError(f"{self.path}: line {number}: {error}") from error
             digest.update(raw)
@@ -305,7 +305,7 @@ class _State:
         self.edits.append(line)
 
 
-def _first(error: ValidationError) -> str:
+def first_complaint(error: ValidationError) -> str:
     """The first of pydantic's complaints, without the value: it may be somebody's place."""
     one = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in one["loc"])
