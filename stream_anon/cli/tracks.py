@@ -92,9 +92,10 @@ def list_(path: Path, as_json: bool) -> None:
             if one.kept:
                 part = "" if one.kept == one.frames else f" in {one.kept} frames"
                 becomes = f"VISIBLE{part}: {'; '.join(one.reasons)}"
+            times = f"{one.first:.3f}s", f"{one.last:.3f}s"
+            sizes = f"{one.smallest:.0f}-{one.largest:.0f}"
             rows.append(
-                (one.track, one.label, one.stream, f"{one.first:.3f}s", f"{one.last:.3f}s")
-                + (str(one.frames), f"{one.smallest:.0f}-{one.largest:.0f}", becomes)
+                (one.track, one.label, one.stream, *times, str(one.frames), sizes, becomes)
             )
         _table(rows)
 

@@ -199,7 +199,8 @@ class TracksFile:
             try:
                 state.take(parse_line(raw), (offset, hash(raw)), digest.hexdigest)
             except ValidationError as error:
-                raise TracksError(f"{self.path}: line {number}: {first_complaint(error)}") from error
+                words = first_complaint(error)
+                raise TracksError(f"{self.path}: line {number}: {words}") from error
             except (ValueError, TracksError) as error:
                 raise TracksError(f"{self.path}: line {number}: {error}") from error
             digest.update(raw)

@@ -55,7 +55,8 @@ def same_twice(monkeypatch):
     options = _mux.settings
 
     def steady(codec, *asked):
-        return {**options(codec, *asked), **({"x264-params": "mbtree=0"} if codec == "h264" else {})}
+        plain = {"x264-params": "mbtree=0"} if codec == "h264" else {}
+        return {**options(codec, *asked), **plain}
 
     monkeypatch.setattr(_mux, "settings", steady)
 

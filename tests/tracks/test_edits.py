@@ -148,11 +148,13 @@ def known():
 times = st.floats(0, 2)
 numbers = st.sampled_from(["1", "2", "3", "4", "5"])
 ANY = st.one_of(
-    st.builds(lambda t, a, b: {**drawn(t), "start": min(a, b), "end": max(a, b)}, numbers, times, times),
+    st.builds(lambda t, a, b: {**drawn(t), "start": min(a, b), "end": max(a, b)}, numbers, times,
+              times),
     st.builds(lambda t: {"verb": "keep", "track": t, "reason": "why"}, numbers),
     st.builds(lambda t, m: {"verb": "method", "track": t, "method": m}, numbers,
               st.sampled_from(["fill", "blur"])),
-    st.builds(lambda t, a, i: {"verb": "split", "track": t, "at": a, "into": i}, numbers, times, numbers),
+    st.builds(lambda t, a, i: {"verb": "split", "track": t, "at": a, "into": i}, numbers, times,
+              numbers),
     st.builds(lambda a, b: {"verb": "merge", "tracks": (a,), "into": b}, numbers, numbers)
     .filter(lambda change: change["into"] not in change["tracks"]),
     st.builds(zone, numbers, st.sampled_from(["always", "never"])),

@@ -30,10 +30,11 @@ def header(streams: int = 1, **changes: Any) -> Header:
     )
 
 
-def face(track: int = 1, x: float = 30.0, y: float = 30.0, side: float = 40.0, **rest: Any) -> Region:
-    return Region(
-        str(track), "face", (x, y, x + side, y + side), POINTS, 0.9, "detected", **rest
-    )
+def face(
+    track: int = 1, x: float = 30.0, y: float = 30.0, side: float = 40.0, **rest: Any
+) -> Region:
+    box = (x, y, x + side, y + side)
+    return Region(str(track), "face", box, POINTS, 0.9, "detected", **rest)
 
 
 def regions(index: int, *items: Region, stream: str = "0", **rest: Any) -> Regions:
