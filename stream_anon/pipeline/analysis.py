@@ -40,7 +40,9 @@ class Analyzer(Protocol):
 
     Attributes:
         name: of the detector, for the report.
-        looked_at: frames that a detector saw so far.
+        looked_at: frames that a detector saw whole so far.
+        looked_at_parts: likewise in part.
+        notes: what the report should say.
         methods: names of methods that single regions ask for.
         origin: the Tracks file that is read, for the report; or None.
     """
@@ -51,6 +53,14 @@ class Analyzer(Protocol):
 
     @property
     def looked_at(self) -> int:
+        """See above."""
+
+    @property
+    def looked_at_parts(self) -> int:
+        """See above."""
+
+    @property
+    def notes(self) -> list[str]:
         """See above."""
 
     @property
@@ -101,8 +111,18 @@ class DetectAndTrack:
 
     @property
     def looked_at(self) -> int:
-        """Frames that the detector saw."""
+        """Frames that the detector saw whole."""
         return sum(lane.looked_at for lane in self._lanes.values())
+
+    @property
+    def looked_at_parts(self) -> int:
+        """Frames of which the detector saw parts."""
+        return sum(lane.looked_at_parts for lane in self._lanes.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """What the lanes had to put up with."""
+        return [note for lane in self._lanes.values() for note in lane.notes]
 
     def push(self, frame: Picture) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
@@ -128,6 +148,7 @@ class DetectAndTrack:
                 self._numbers,
                 self._config.detector.threshold,
                 turns,
+                self._config.detector.smallest_face,
             )
             lane = Lane(self._detector, tracker, self._config, turns)
             self._lanes[frame.stream] = lane
@@ -145,7 +166,7 @@ class ReadTracks:
         TracksError: it is another one.
     """
 
-    looked_at = 0
+    looked_at = looked_at_parts = 0
 
     def __init__(self, tracks: TracksFile, fingerprint: Fingerprint) -> None:
         if tracks.header.input.sha256 != fingerprint.sha256:
@@ -161,6 +182,11 @@ class ReadTracks:
     def name(self) -> str:
         """The detector that made the file."""
         return self._tracks.header.detector
+
+    @property
+    def notes(self) -> list[str]:
+        """What it has to say is said by the file."""
+        return []
 
     @property
     def methods(self) -> tuple[str, ...]:

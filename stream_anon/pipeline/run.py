@@ -267,6 +267,8 @@ class Pipeline:
             for (track, reason), span in self._kept.items()
         ]
         outcome.pictures.looked_at = self._analyzer.looked_at
+        outcome.pictures.looked_at_parts = self._analyzer.looked_at_parts
+        outcome.notes += self._analyzer.notes
         outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
         outcome.pictures.faces_stepped_down = steps.faces
         outcome.pictures.reasons = dict(steps.reasons)
