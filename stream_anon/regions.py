@@ -32,6 +32,9 @@ MOST_ITEMS = 4096
 MOST_POINTS = 256
 """Corners of a polygon, at most."""
 
+LEAST_SIDE = 0.5
+"""Sides of a box in pixels, at least."""
+
 FARTHEST = 65536.0
 """No coordinate is further than this from the frame's origin: four times the largest frame that
 common codecs hold, and small enough that arithmetic on it stays exact to a thousandth."""
@@ -144,7 +147,7 @@ def check_box(box: Box) -> None:
     if len(box) != 4:
         raise ValueError(f"a box has four numbers, not {len(box)}")
     _near(((box[0], box[1]), (box[2], box[3])))
-    if not (box[2] - box[0] >= 1e-3 and box[3] - box[1] >= 1e-3):
+    if not (box[2] - box[0] >= LEAST_SIDE and box[3] - box[1] >= LEAST_SIDE):
         raise ValueError(f"a box needs an area, x0 < x1 and y0 < y1, is {box}")
 
 

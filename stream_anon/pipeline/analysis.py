@@ -126,15 +126,39 @@ class DetectAndTrack:
 
     def push(self, frame: Picture) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
-        yield from map(_plain, self._lane(frame).push(frame))
+        yield from map(self._plain, self._lane(frame).push(frame))
 
     def flush(self) -> Iterator[Analyzed]:
         """See ``Analyzer.flush``."""
         for lane in self._lanes.values():
-            yield from map(_plain, lane.flush())
+            yield from map(self._plain, lane.flush())
 
     def close(self) -> None:
         """Nothing is held beyond the run."""
+
+    def _plain(self, judged: Judged) -> Analyzed:
+        """What a lane decided, as plain data.
+
+        Raises:
+            TrackerFault: it is no place, and the policy is to stop.
+        """
+        key = key_of(judged.picture)
+        unknown = None if judged.doubt is None else str(judged.doubt) or "its analysis failed"
+        items = []
+        for face in judged.faces:
+            try:
+                items.append(_region(face))
+            except (ValueError, TypeError) as error:
+                wrong = f"the tracker answered with what is no place: {error}"
+                if self._config.fault.policy == "stop":
+                    raise TrackerFault(wrong) from error
+                unknown = unknown or wrong
+        ended = tuple(map(str, judged.ended))
+        try:
+            regions = Regions(key, tuple(items), ended, unknown)
+        except ValueError as error:
+            raise TrackerFault(f"the tracker answered with nonsense: {error}") from error
+        return Analyzed(judged.picture, regions)
 
     def _lane(self, frame: Picture) -> Lane:
         lane = self._lanes.get(frame.stream)
@@ -273,22 +297,6 @@ def quarter_turns(info: MediaInfo, stream: int) -> int:
     """Quarter turns, counter-clockwise, that make a stream's frames upright."""
     video = info.streams[stream].video
     return round(video.rotation / 90) % 4 if video is not None else 0
-
-
-def _plain(judged: Judged) -> Analyzed:
-    """What a lane decided, as plain data.
-
-    Raises:
-        TrackerFault: it is no place.
-    """
-    key = key_of(judged.picture)
-    doubt = None if judged.doubt is None else str(judged.doubt) or type(judged.doubt).__name__
-    try:
-        items = tuple(map(_region, judged.faces))
-        regions = Regions(key, items, tuple(map(str, judged.ended)), doubt)
-    except ValueError as error:
-        raise TrackerFault(f"the tracker answered with what is no place: {error}") from error
-    return Analyzed(judged.picture, regions)
 
 
 def _region(face: TrackedFace) -> Region:

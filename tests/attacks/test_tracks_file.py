@@ -1,4 +1,4 @@
-"""Attempts 19 to 22: a Tracks file that lies, under both fault policies.
+"""Attempts 26 to 29: a Tracks file that lies, under both fault policies.
 
 Damage and forgeries that are found when the file is read stand in ``tests/tracks/test_file.py``;
 here each of them goes through the command line, and every file that is left is looked at.
@@ -64,7 +64,7 @@ def test_the_way_it_should_be(scene):
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", [*LIES, *(f"damage: {name}" for name in DAMAGE)])
-def test_19_a_file_that_lies_or_is_damaged_is_refused_before_anything_is_written(
+def test_26_a_file_that_lies_or_is_damaged_is_refused_before_anything_is_written(
     scene, capfd, name, policy
 ):
     path = scene / "t.jsonl"
@@ -92,7 +92,7 @@ def spoil(header, rest):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_20_a_file_of_another_video_is_refused(scene, capfd, policy):
+def test_27_a_file_of_another_video_is_refused(scene, capfd, policy):
     write_clip(scene / "scene.mp4", FRAMES - 1)
     assert render(scene, policy) == 1
     assert "another file" in capfd.readouterr().err
@@ -100,7 +100,7 @@ def test_20_a_file_of_another_video_is_refused(scene, capfd, policy):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_21_a_frame_that_is_not_in_the_file_is_covered_whole_or_ends_the_run(scene, policy):
+def test_28_a_frame_that_is_not_in_the_file_is_covered_whole_or_ends_the_run(scene, policy):
     forge(scene / "t.jsonl", lambda lines: lines.pop(-2) and None)
     code = render(scene, policy, "--report", str(scene / "report.json"))
     if policy == "stop":
@@ -114,7 +114,7 @@ def test_21_a_frame_that_is_not_in_the_file_is_covered_whole_or_ends_the_run(sce
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_21_a_frame_marked_unknown_is_not_shown_by_an_edit(scene, policy):
+def test_28_a_frame_marked_unknown_is_not_shown_by_an_edit(scene, policy):
     """Neither by a track that is kept visible, nor by a zone that is never painted."""
     path = scene / "t.jsonl"
     forge(path, lambda lines: lines[10].update(unknown="the detector failed"))
@@ -127,7 +127,7 @@ def test_21_a_frame_marked_unknown_is_not_shown_by_an_edit(scene, policy):
     assert (scene / "out.mp4").exists() == (policy == "step-down")
 
 
-def test_22_a_file_that_is_swapped_during_the_run_changes_nothing(scene):
+def test_29_a_file_that_is_swapped_during_the_run_changes_nothing(scene):
     """The file that was checked is the one that is read: it is opened once."""
     path = scene / "t.jsonl"
     with TracksFile(path) as file:
@@ -144,7 +144,7 @@ def test_22_a_file_that_is_swapped_during_the_run_changes_nothing(scene):
 
 
 
-def test_22_the_report_and_the_log_hold_no_place(scene, capfd):
+def test_29_the_report_and_the_log_hold_no_place(scene, capfd):
     assert render(scene, "stop", "--report", str(scene / "report.json"), "-y") == 0
     with TracksFile(scene / "t.jsonl") as file:
         numbers = {repr(value) for item in file.raw("0", 20).items for value in item.box}
