@@ -75,7 +75,4 @@ class Group(click.Group):
 )
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def cli() -> None:
-    """The same video, with its faces covered.
-
-    Whatever fails, a picture leaves covered or not at all.
-    """
+    """The same video, its faces covered: a picture leaves covered or not at all."""

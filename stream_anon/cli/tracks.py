@@ -29,13 +29,10 @@ AUTHOR = "STREAM_ANON_AUTHOR"
 
 @click.group(context_settings=_SETTINGS)
 def tracks() -> None:
-    """Look into a Tracks file, and edit it.
+    """Look into a Tracks file, and edit it: it is personal data, keep it apart.
 
-    Edits are appended with author and time, never made in place; each can be
-    undone. Boxes and polygons are in pixels of the stored frame, before rotation,
-    as `show` prints them. Times: 1.2s, 250ms, 1:02.5.
-
-    A Tracks file tells where people were: keep it apart from results and reports.
+    Edits are appended with author and time, never made in place. Boxes are in
+    pixels of the stored frame, as `show` prints them. Times: 1.2s, 250ms, 1:02.5.
     """
 
 
@@ -70,7 +67,7 @@ def _json(function: Decorated) -> Decorated:
 @_argument
 @_json
 def list_(path: Path, as_json: bool) -> None:
-    """List the tracks of FILE, edits included: times, sizes, what becomes of them."""
+    """List the tracks: times, sizes, what becomes of them."""
     from dataclasses import asdict
 
     from stream_anon.tracks.reader import TracksFile
@@ -109,7 +106,7 @@ def list_(path: Path, as_json: bool) -> None:
 def show(
     path: Path, at: float | None, frame: int | None, stream: str | None, as_json: bool
 ) -> None:
-    """Show what one frame of FILE holds, edits included."""
+    """Show what one frame holds, edits included."""
     from dataclasses import asdict
 
     from stream_anon.tracks.reader import TracksFile
@@ -162,7 +159,7 @@ def add(
     stream: str | None,
     author: str | None,
 ) -> None:
-    """Add a region drawn by hand to FILE: a rectangle, over a span of time."""
+    """Draw a region by hand: a rectangle, over a span of time."""
     from stream_anon.tracks.edits import next_track
     from stream_anon.tracks.reader import TracksFile
 
@@ -210,7 +207,7 @@ def keep(
     end: float | None,
     author: str | None,
 ) -> None:
-    """Leave tracks of FILE visible. It takes a reason, which goes into the report."""
+    """Leave tracks visible, for a reason that the report tells."""
     changes = [
         {"verb": "keep", "track": number, "reason": reason, "start": start, "end": end}
         for number in numbers
@@ -224,7 +221,7 @@ def keep(
 @click.option("--to", "name", required=True, metavar="METHOD", help="As of `redact --method`.")
 @_author
 def method(path: Path, numbers: tuple[str, ...], name: str, author: str | None) -> None:
-    """Paint tracks of FILE by another method than the run's."""
+    """Paint tracks by another method than the run's."""
     from stream_anon.methods import METHODS
 
     if name not in METHODS:
@@ -239,7 +236,7 @@ def method(path: Path, numbers: tuple[str, ...], name: str, author: str | None) 
 @click.argument("numbers", metavar="TRACK...", nargs=-1, required=True)
 @_author
 def merge(path: Path, into: str, numbers: tuple[str, ...], author: str | None) -> None:
-    """Say that tracks of FILE are the same as track INTO, and take its number."""
+    """Say that tracks are the same as track INTO."""
     from stream_anon.tracks.reader import TracksFile
     from stream_anon.tracks.summary import together
 
@@ -257,7 +254,7 @@ def merge(path: Path, into: str, numbers: tuple[str, ...], author: str | None) -
 @click.option("--at", type=Time(), required=True, metavar="TIME", help="Where the second begins.")
 @_author
 def split(path: Path, number: str, at: float, author: str | None) -> None:
-    """Make two tracks of one of FILE: from a time on it has a new number."""
+    """Give a track a new number from a time on."""
     from stream_anon.tracks.edits import next_track
     from stream_anon.tracks.reader import TracksFile
 
@@ -290,7 +287,7 @@ def zone(
     stream: str | None,
     author: str | None,
 ) -> None:
-    """Add a zone to FILE: a polygon that is always, or never, painted."""
+    """Draw a polygon that is always, or never, painted."""
     from stream_anon.tracks.edits import next_track
     from stream_anon.tracks.reader import TracksFile
 
@@ -323,7 +320,7 @@ def zone(
 @click.argument("number", metavar="EDIT", type=click.IntRange(min=1))
 @_author
 def undo(path: Path, number: int, author: str | None) -> None:
-    """Undo an edit of FILE by its number (see `log`); an undo can be undone."""
+    """Undo an edit by its number; an undo can be undone."""
     _append(path, author, [{"verb": "undo", "edit": number}], f"edit {number} does not count")
 
 
@@ -331,7 +328,7 @@ def undo(path: Path, number: int, author: str | None) -> None:
 @_argument
 @_json
 def log(path: Path, as_json: bool) -> None:
-    """List the edits of FILE: who, when, what, and which of them count."""
+    """List the edits: who, when, what, which of them count."""
     from stream_anon.tracks.reader import TracksFile
 
     with TracksFile(path) as file:
