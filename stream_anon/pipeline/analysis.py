@@ -239,17 +239,11 @@ class ReadTracks:
         line = self._tracks.stream(key.stream)
         wrong = None
         if regions is None or line is None:
-            wrong = f"frame {key.index} of stream {key.stream} has no line in {self._tracks.path}"
+            wrong = "the Tracks file has no line for it"
         elif regions.key != key:
-            wrong = (
-                f"frame {key.index} of stream {key.stream} is at {key.pts}, "
-                f"in {self._tracks.path} at {regions.key.pts}"
-            )
+            wrong = "the Tracks file has another time for it"
         elif (line.width, line.height) != (frame.width, frame.height):
-            wrong = (
-                f"stream {key.stream} is {frame.width}x{frame.height}, "
-                f"in {self._tracks.path} {line.width}x{line.height}"
-            )
+            wrong = "the Tracks file has another size for it"
         if wrong is not None or regions is None:
             regions = Regions(key, (), (), wrong)
         yield Analyzed(frame, regions)

@@ -139,7 +139,12 @@ class Compositor:
         """
         if regions.key != key_of(picture):
             raise GateError(f"{regions.key} came with {key_of(picture)}")
-        doubt: Fault | None = None if regions.unknown is None else AnalysisFault(regions.unknown)
+        doubt: Fault | None = None
+        if regions.unknown is not None:
+            doubt = AnalysisFault(regions.unknown)
+            if self._fault.policy == "stop":
+                where = f"frame {regions.key.index} of stream {regions.key.stream}"
+                raise AnalysisFault(f"{where}: {regions.unknown}")
         faces: Sequence[TrackedFace] = ()
         try:
             faces = place(regions, turns)

@@ -136,6 +136,8 @@ def make_plan(
     """
     request, info, notes = make_request(input, output, config, overwrite)
     if tracks is not None:
+        if request.output.resolve() == Path(tracks).resolve():
+            raise UsageError(f"{request.output}: is the Tracks file, which is only read")
         request = replace(request, tracks=Path(tracks), config=_same_part(Path(tracks), config))
         config = request.config
     media = plan_streams(info, request.output, config.video)

@@ -88,6 +88,10 @@ class TracksFile:
         """Let go of the file; safe to call twice."""
         self._file.close()
 
+    def __del__(self) -> None:
+        if (file := getattr(self, "_file", None)) is not None:
+            file.close()
+
     def __enter__(self) -> Self:
         return self
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import os
 import secrets
@@ -63,9 +64,9 @@ class TracksWriter:
         self._frames = {line.stream: 0 for line in header.streams}
         self._regions = 0
         self._tracks: set[str] = set()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self._file: BinaryIO = os.fdopen(os.open(self._part, flags, OWNER_ONLY), "wb")
+            self._clear_stale()
+            self._file = self._open()
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
         self._write(header.to_json())
@@ -124,6 +125,23 @@ class TracksWriter:
             self._file.close()
         with contextlib.suppress(OSError):
             self._part.unlink(missing_ok=True)
+
+    def _open(self) -> BinaryIO:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        while True:
+            file = os.fdopen(os.open(self._part, flags, OWNER_ONLY), "wb")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Another run may have taken it for stale before it was locked.
+            if os.fstat(file.fileno()).st_nlink:
+                return file
+            file.close()
+
+    def _clear_stale(self) -> None:
+        """Remove what runs that were killed left behind: parts that no process holds."""
+        for part in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
+            with contextlib.suppress(OSError), part.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink(missing_ok=True)
 
     def _check_target(self) -> None:
         if self.path.is_dir():

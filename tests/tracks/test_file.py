@@ -359,6 +359,18 @@ def test_there_is_no_file_before_it_is_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
 
 
+def test_what_a_killed_run_left_is_cleared_and_what_another_writes_is_not(tmp_path):
+    stale = tmp_path / ".t.jsonl.0123456789ab.part"
+    stale.write_bytes(b"where somebody was")
+    other = TracksWriter(tmp_path / "t.jsonl", header())
+    assert not stale.exists()
+    second = TracksWriter(tmp_path / "t.jsonl", header())
+    other.write(regions(0, face()))
+    other.finish()
+    second.abort()
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
 def test_two_streams_may_come_in_any_order(tmp_path):
     frames = [regions(0, stream="1"), regions(1, face(1), stream="1"), regions(0, face(2))]
     path = write(tmp_path / "t.jsonl", frames, streams=2)
