@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 
 import av
 import cv2
@@ -303,7 +304,9 @@ def test_24_what_fails_in_one_stream_steps_down_there_alone(tmp_path, bad):
     report = build(clip, config, Doubling(bad)).run()
     for stream in (0, 1):
         assert shown(tmp_path / "out.mp4", stream) == ([], FRAMES)
-    assert report.pictures.stepped_down == {"pixelated": FRAMES - FROM}
+    # Doubt may reach back to the last good look, in that stream.
+    assert set(report.pictures.stepped_down) == {"pixelated"}
+    assert FRAMES - FROM <= report.pictures.stepped_down["pixelated"] <= FRAMES
 
 
 class Loses(Lane):
@@ -337,9 +340,9 @@ def test_the_detector_and_the_tracker_are_told_how_the_picture_lies(
             return []
 
     class Listens(Tracker):
-        def __init__(self, *given):
-            told.append(given[-1])
-            super().__init__(*given)
+        def __init__(self, *given, **named):
+            told.append(signature(Tracker).bind(*given, **named).arguments["turns"])
+            super().__init__(*given, **named)
 
     monkeypatch.setattr(analysis, "Tracker", Listens)
     build(clip, quick(), Asks(), Pixelate()).run()
