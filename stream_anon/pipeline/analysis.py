@@ -187,7 +187,7 @@ class ReadTracks:
         fingerprint: of the input, which must be the one that was analysed.
 
     Raises:
-        TracksError: it is another one.
+        TracksError: it is another one, or edits contradict each other.
     """
 
     looked_at = looked_at_parts = 0
@@ -199,6 +199,7 @@ class ReadTracks:
                 f"its SHA-256 is {fingerprint.sha256[:12]}..., "
                 f"that of what was analysed {tracks.header.input.sha256[:12]}..."
             )
+        tracks.prepare()
         self._tracks = tracks
         self._fingerprint = fingerprint
 

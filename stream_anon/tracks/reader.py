@@ -161,6 +161,16 @@ class TracksFile:
                 if regions is not None:
                     yield stream.line.seconds(regions.key.pts), regions
 
+    def prepare(self) -> None:
+        """Resolve the edits of every frame once, so that what is wrong with them shows before the
+        first frame is painted, and no frame waits for it.
+
+        Raises:
+            TracksError: the edits of a frame contradict each other.
+        """
+        if self.active:
+            self._ends()
+
     def methods(self) -> tuple[str, ...]:
         """Names of the methods that edits ask for."""
         named = (getattr(edit.change, "method", None) for edit in self.active)
