@@ -11,7 +11,7 @@ from stream_anon.cli.boundary import fail_usage
 from stream_anon.cli.redact import may_replace, redact, set_up_log, settings
 from stream_anon.cli.rows import Command, Option, option
 
-_NOT_HERE = ("output", "skip", "summary", "threshold", "start", "end")
+_NOT_HERE = ("output", "skip", "summary", "threshold", "latency", "start", "end")
 """Options of ``redact`` that say what is in the video, or belong to several inputs."""
 
 

@@ -28,14 +28,14 @@ from stream_anon.errors import (
     GateError,
     MethodFault,
     PictureFault,
-    TrackerFault,
 )
 from stream_anon.faces.face import TrackedFace
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES, apply, mask_radius
+from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.masks import core_mask
 from stream_anon.pipeline.analysis import key_of
+from stream_anon.pipeline.checks import cause_of, check_rendered, misplaced
 from stream_anon.pipeline.frames import Frames, subject_of
 from stream_anon.pipeline.likeness import OldFaces
 from stream_anon.pipeline.targets import COVER_GROWTH, TARGETS, grown, place
@@ -52,13 +52,6 @@ PIXELATED_BLOCKS = 4
 """Blocks along the longer side of a picture that is pixelated whole, and so at most across any face
 that it could hold: upright, lying, of a portrait or larger than the picture. At 12 blocks across a
 recogniser still names a quarter of the people."""
-
-FARTHEST = 1.0
-"""Gap between a face's box and the picture, in the box's longer sides, from which the box makes no
-sense: a tracker drops a face that has left the picture."""
-
-LEAST_SIDE = 0.5
-"""Side of a face's box in pixels below which it makes no sense."""
 
 _SEAL = claim_seal()
 
@@ -178,8 +171,9 @@ class Compositor:
         except Exception as error:  # noqa: BLE001 - raised as a fault, or left by the next step
             fault = error
             if not isinstance(fault, Fault):
+                why = cause_of(error)
                 fault = PictureFault(
-                    f"the picture at {picture.seconds:.3f} s could not be painted: {_cause(error)}"
+                    f"the picture at {picture.seconds:.3f} s could not be painted: {why}"
                 )
                 fault.__cause__ = error
             self._stop_or_log(fault)
@@ -203,7 +197,7 @@ class Compositor:
                 failed = error
         if failed is not None:
             name = self.method.name
-            raise MethodFault(f"method {name} kept a track: {_cause(failed)}") from failed
+            raise MethodFault(f"method {name} kept a track: {cause_of(failed)}") from failed
 
     def _pass(self, picture: Picture, faces: Sequence[TrackedFace], rung: Rung) -> Cleared:
         if self._draw_boxes:
@@ -211,7 +205,7 @@ class Compositor:
                 try:
                     picture.outline(face.box)
                 except Exception as error:  # noqa: BLE001 - a line that is missing shows nobody
-                    log.warning("a box could not be outlined: %s", _cause(error))
+                    log.warning("a box could not be outlined: %s", cause_of(error))
         return Cleared(picture, tuple(face.track for face in faces), rung, _SEAL)
 
     def _stop_or_log(self, fault: Fault) -> None:
@@ -250,7 +244,7 @@ class Compositor:
         try:
             transforms, subjects = self._frames.of(picture, faces, covered_before)
         except Exception as error:
-            raise MethodFault(f"the faces' frames failed: {_cause(error)}") from error
+            raise MethodFault(f"the faces' frames failed: {cause_of(error)}") from error
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
         # Before the method has them: nothing it does to its crops can change what is compared.
@@ -291,7 +285,7 @@ class Compositor:
         except Fault:
             raise
         except Exception as error:
-            raise MethodFault(f"method {self.method.name} failed: {_cause(error)}") from error
+            raise MethodFault(f"method {self.method.name} failed: {cause_of(error)}") from error
         check_rendered(rendered, len(subjects), self.method.name)
         return rendered
 
@@ -318,7 +312,7 @@ class Compositor:
             try:
                 self._fill(picture, [face])
             except Exception as error:  # noqa: BLE001 - the whole picture is pixelated next
-                log.warning("a face could not be covered: %s", _cause(error))
+                log.warning("a face could not be covered: %s", cause_of(error))
         return self._step(
             picture,
             faces,
@@ -333,7 +327,7 @@ class Compositor:
             picture.blacken()
         except Exception as error:
             raise PictureFault(
-                f"the picture at {picture.seconds:.3f} s could not be blackened: {_cause(error)}"
+                f"the picture at {picture.seconds:.3f} s could not be blackened: {cause_of(error)}"
             ) from error
         self.steps.count(Rung.BLACK, reason)
         return self._pass(picture, (), Rung.BLACK)
@@ -350,47 +344,10 @@ class Compositor:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - a step of the ladder that fails is left by the next
-            log.warning("step %s failed: %s", rung.name.lower(), _cause(error))
+            log.warning("step %s failed: %s", rung.name.lower(), cause_of(error))
             return below(picture, faces, reason)
         self.steps.count(rung, reason)
         return self._pass(picture, faces, rung)
-
-
-def misplaced(picture: Picture, faces: Sequence[TrackedFace]) -> TrackerFault | None:
-    """What makes no sense about where faces are said to be, or None.
-
-    A place that is not finite, has no area, lies far outside the picture, or whose transform puts
-    the mask elsewhere would be painted nowhere, and nobody would notice.
-    """
-    size = np.array([picture.width, picture.height], np.float64)
-    for face in faces:
-        try:
-            wrong = _wrong_place(face, size)
-        except Exception as error:  # noqa: BLE001 - of the wrong type or shape, say
-            wrong = f"cannot be read ({_cause(error)})"
-        if wrong is not None:
-            return TrackerFault(f"the place of a face at {picture.seconds:.3f} s {wrong}")
-    return None
-
-
-def _wrong_place(face: TrackedFace, size: NDArray[np.float64]) -> str | None:
-    box, transform, landmarks = face.box, face.transform, face.landmarks
-    if box.shape != (4,) or transform.shape != (2, 3):
-        return f"has shapes {box.shape} and {transform.shape}"
-    finite = np.isfinite(box).all() and np.isfinite(transform).all()
-    if not finite or not (landmarks is None or np.isfinite(landmarks).all()):
-        return "is not finite"
-    low, high = box[:2], box[2:]
-    side = float((high - low).max())
-    if not ((high - low) >= LEAST_SIDE).all():
-        return "has no area"
-    if max(float((low - size).max()), float((-high).max())) > FARTHEST * side:
-        return "lies far outside the picture"
-    middle = mask_radius(apply(transform, 0.5 * (low + high)[None]))[0]
-    flat = abs(float(np.linalg.det(transform[:, :2]))) < 1e-9
-    if flat or not middle <= 1.0:
-        return "does not lie under its mask"
-    return None
 
 
 def _label(face: TrackedFace) -> str:
@@ -416,32 +373,3 @@ def crowded(own: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np
     gap = np.linalg.norm(here[:, None] - there[None], axis=2) - radius[:, None] - far[None]
     np.fill_diagonal(gap, np.inf)
     return np.asarray((gap < 0).any(axis=1))
-
-
-def check_rendered(rendered: object, count: int, name: str) -> None:
-    """Hold a method's answer against its contract.
-
-    Raises:
-        MethodFault: a shape, type or number does not fit.
-    """
-    if not isinstance(rendered, Rendered):
-        raise MethodFault(f"method {name} answered with {type(rendered).__name__}")
-    crops, masks, declined = rendered.crops, rendered.masks, rendered.declined
-    square = crops.ndim == 4 and crops.shape[0] == count and crops.shape[1] == crops.shape[2]
-    if not square or crops.shape[3] != 3 or crops.dtype != np.uint8 or crops.shape[1] == 0:
-        raise MethodFault(f"method {name} answered with crops {crops.shape} {crops.dtype}")
-    if masks is not None and (
-        masks.ndim != 3
-        or masks.shape[0] != count
-        or masks.shape[1] != masks.shape[2]
-        or masks.shape[1] == 0
-        or masks.dtype != np.uint8
-    ):
-        raise MethodFault(f"method {name} answered with masks {masks.shape} {masks.dtype}")
-    if declined is not None and (declined.shape != (count,) or declined.dtype != np.bool_):
-        raise MethodFault(f"method {name} answered with declined {declined.shape} {declined.dtype}")
-
-
-def _cause(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
