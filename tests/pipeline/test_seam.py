@@ -89,8 +89,10 @@ def paint(clip, output, config, *, tracks=None, wrong=None):
 def samples(path):
     """Stream, time and samples of every frame of every video stream."""
     with av.open(str(path)) as container:
-        for stream in range(len(container.streams.video)):
-            container.seek(0)
+        streams = len(container.streams.video)
+    for stream in range(streams):
+        # Opened anew for each: an elementary stream cannot be wound back.
+        with av.open(str(path)) as container:
             for frame in container.decode(video=stream):
                 yield stream, frame.pts, frame.to_ndarray()
 
