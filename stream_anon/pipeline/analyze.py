@@ -80,6 +80,8 @@ def analyze_file(
         raise InputError(f"{source}: there is no such file")
     if source.is_dir():
         raise InputError(f"{source}: is a folder, not a video")
+    if not source.is_file():
+        raise InputError(f"{source}: is no regular file")
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the input; inputs are never written to")
     if not target.parent.is_dir():
