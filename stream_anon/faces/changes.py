@@ -37,13 +37,13 @@ LEAST_MOVING = 0.0005
 BEYOND = 32
 """Samples around what moves among which the flow is computed."""
 
-SMALL = (1.0, 3, 8)
+SMALL = (1.4, 3, 12)
 """New content is a patch of at least this side: smallest faces, least and most samples."""
 
-SUDDEN = (1.75, 5, 14)
+SUDDEN = (2.5, 5, 18)
 """New content of this side that is there at once is looked at in this very frame."""
 
-PATIENCE = 3
+PATIENCE = 4
 """Frames that smaller or growing news may wait: what moves uncovers a little all the time."""
 
 DENSE = 0.6
@@ -130,7 +130,10 @@ class ChangeMap:
         """Cells (rows, columns) at which the detector must look in this frame."""
         frames = self._frame - self._looked_frame
         seconds = self._seconds - self._looked_seconds + 1e-6
-        due = self._urgent | _cells((self._age > PATIENCE).view(np.uint8), self.shape)
+        due = self._urgent.copy()
+        if (self._age > PATIENCE).any():
+            # The younger go with the older: one look for all in a few frames, not one for each.
+            due |= _cells((self._age > PATIENCE // 2).view(np.uint8), self.shape)
         overdue = self._moved & ((frames >= periods.frames) | (seconds >= periods.seconds))
         if overdue.any():
             # What would be due soon goes with it: one large look costs less than two.
