@@ -91,8 +91,8 @@ def manifest(
         for stream in plan.media.streams
     ]
     # What a Tracks file was made with is said there.
-    names = [detector] if analysis is None else []
-    names += [name for method in methods for name in (*networks(method), *method.networks())]
+    used = [detector] if analysis is None else []
+    used += [name for method in methods for name in (*networks(method), *method.networks())]
     return Report(
         tool=ToolPart(libraries=_versions()),
         input=file_part(plan.request.input, named=names == "both"),
@@ -101,7 +101,7 @@ def manifest(
         device=plan.device.name,
         method=methods[0].name,
         detector=detector,
-        models=[_model(name) for name in dict.fromkeys(names)],
+        models=[_model(name) for name in dict.fromkeys(used)],
         streams=streams,
         dropped=list(plan.media.dropped),
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
