@@ -206,12 +206,15 @@ class ChangeMap:
         small = (max(16, (x1 - x0) // 2), max(16, (y1 - y0) // 2))
         here = cv2.resize(now[part], small, interpolation=cv2.INTER_AREA)
         there = cv2.resize(before[part], small, interpolation=cv2.INTER_AREA)
-        flow = cv2.resize(self._flow.calc(here, there, None), (x1 - x0, y1 - y0))
+        across, down = cv2.split(self._flow.calc(here, there, None))
+        ratio = (x1 - x0) / small[0], (y1 - y0) / small[1]
         # Faster than faces can be followed is no explanation: what came there is looked at.
-        fast = np.abs(flow).max(axis=2) * ((x1 - x0) / small[0]) > FASTEST_SAMPLES
-        where[part][fast] = 0
-        x = self._grid[0][part] + flow[..., 0] * ((x1 - x0) / small[0])
-        y = self._grid[1][part] + flow[..., 1] * ((y1 - y0) / small[1])
+        speed = cv2.max(cv2.absdiff(across, 0.0), cv2.absdiff(down, 0.0))
+        slow = (np.asarray(speed) <= FASTEST_SAMPLES / max(ratio)).view(np.uint8)
+        size = (x1 - x0, y1 - y0)
+        cv2.min(where[part], cv2.resize(slow, size, interpolation=cv2.INTER_NEAREST), where[part])
+        x = cv2.scaleAdd(cv2.resize(across, size), ratio[0], self._grid[0][part])
+        y = cv2.scaleAdd(cv2.resize(down, size), ratio[1], self._grid[1][part])
         border = cv2.BORDER_CONSTANT
         moved = cv2.remap(self._seen, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
         cv2.copyTo(np.asarray(moved, np.uint8), where[part], self._seen[part])
@@ -240,7 +243,7 @@ def _side(smallest: float, bounds: tuple[float, int, int]) -> int:
 def _dense(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Samples of a 0/1 mask around which a square patch is mostly set."""
     share = cv2.blur(mask * np.uint8(255), (side, side), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.compare(share, 255.0 * DENSE, cv2.CMP_GT) & 1, np.uint8)
+    return (np.asarray(share) > 255.0 * DENSE).view(np.uint8)
 
 
 def _cells(samples: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:
@@ -250,6 +253,6 @@ def _cells(samples: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:
     if (rows * CELL, columns * CELL) != (height, width):
         samples = np.pad(samples, ((0, rows * CELL - height), (0, columns * CELL - width)))
     # One sample of 255 in a cell leaves a mean of 4: much faster than a maximum over two axes.
-    full = cv2.compare(samples, 0, cv2.CMP_GT)
+    full = (samples != 0).view(np.uint8) * np.uint8(255)
     means = cv2.resize(full, (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(means > 0)
