@@ -209,8 +209,8 @@ class ChangeMap:
         across, down = cv2.split(self._flow.calc(here, there, None))
         ratio = (x1 - x0) / small[0], (y1 - y0) / small[1]
         # Faster than faces can be followed is no explanation: what came there is looked at.
-        speed = cv2.max(cv2.absdiff(across, 0.0), cv2.absdiff(down, 0.0))
-        slow = (np.asarray(speed) <= FASTEST_SAMPLES / max(ratio)).view(np.uint8)
+        speed = np.maximum(np.abs(across), np.abs(down))
+        slow = (speed <= FASTEST_SAMPLES / max(ratio)).view(np.uint8)
         size = (x1 - x0, y1 - y0)
         cv2.min(where[part], cv2.resize(slow, size, interpolation=cv2.INTER_NEAREST), where[part])
         x = cv2.scaleAdd(cv2.resize(across, size), ratio[0], self._grid[0][part])
@@ -230,8 +230,7 @@ class ChangeMap:
             return
         # News that grows out of older news is as old; what is large and young came at once.
         self._age = (np.minimum(cv2.dilate(self._age, _SQUARE5), 254) + 1).astype(np.uint8) * news
-        young = cv2.bitwise_and(news, (self._age <= 1).view(np.uint8))
-        at_once = _dense(young, self._sudden)
+        at_once = _dense(news & (self._age <= 1).view(np.uint8), self._sudden)
         self._urgent |= _cells(at_once, self.shape)
 
 
