@@ -3,7 +3,7 @@
 The network is MediaPipe's ``face_landmark.tflite`` (Kartynnik et al. 2019, arXiv 1907.06724;
 Apache-2.0), fetched by the registry and run by OpenVINO. It is shown a square of about one and a
 half face boxes, eyes level. What is derived from its points stands in
-``stream_anon.faces.mesh_measures``.
+``stream_anon.networks.mesh_measures``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import ModelError
-from stream_anon.faces.topology import POINTS
+from stream_anon.networks.topology import POINTS
 from stream_anon.networks import registry
 from stream_anon.networks.engine import BatchEngine
 

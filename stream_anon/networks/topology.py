@@ -69,7 +69,7 @@ class Topology:
 @lru_cache(maxsize=1)
 def topology() -> Topology:
     """The mesh's triangles, read once."""
-    file = resources.files("stream_anon.faces").joinpath("mesh_topology.npz")
+    file = resources.files("stream_anon.networks").joinpath("mesh_topology.npz")
     with file.open("rb") as stream, np.load(stream) as stored:
         triangles, kinds = stored["triangles"], stored["kinds"]
     triangles.setflags(write=False)

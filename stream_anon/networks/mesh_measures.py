@@ -13,7 +13,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.faces.topology import (
+from stream_anon.networks.topology import (
     INNER_LIPS,
     LEFT_EYE,
     MOUTH_CORNERS,
@@ -55,7 +55,7 @@ def mean_mesh() -> Array:
 
     Made by ``stream-anon train`` (stage ``morphable``) from its training faces.
     """
-    file = resources.files("stream_anon.faces").joinpath("mesh_mean.npy")
+    file = resources.files("stream_anon.networks").joinpath("mesh_mean.npy")
     with file.open("rb") as stream:
         mean = np.load(stream).astype(np.float64)
     mean.setflags(write=False)

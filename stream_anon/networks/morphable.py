@@ -1,0 +1,199 @@
+"""The morphable face at run time: a code to a texture and a shape, light put on, NumPy only.
+
+Built by ``stream_anon.training.morphable`` (which says how); one file of weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.errors import ModelError
+from stream_anon.networks import WEIGHTS
+from stream_anon.networks.topology import MOUTH, POINTS, topology
+from stream_anon.networks.uv import Raster, rasterise
+
+Floats = NDArray[np.float32]
+
+NAME = "morphable"
+
+TEXTURE = 192
+"""Side of a texture in texels."""
+
+LEVELS = 12.0
+"""Added to levels before their logarithm, here and in training."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MORPHABLE:  # noqa: N801 - a table of arrays
+    """The model's arrays, float32; k texels, rows of detail are (k*3,) in logarithms.
+
+    Attributes:
+        mean: (468, 3) mean mesh, face-frame units.
+        expression: (16, 1404) orthonormal. expression_deviation: (16,).
+        identity: (40, 1404) orthonormal, orthogonal to expression. identity_deviation: (40,).
+        places: (468, 2) of each vertex in the texture.
+        tone_mean: (3,) mean log level of skin.
+        regress: (4, k*3) mean detail, and how it changes with tone.
+        texture: (60, k*3). texture_deviation: (60,).
+        mouth: (6, j*3) over the texels between the lips. mouth_deviation: (6,).
+        code_mean: (128,). code_to: (129, 100). code_rest: (128, 100): to texture, then identity.
+    """
+
+    mean: Floats
+    expression: Floats
+    expression_deviation: Floats
+    identity: Floats
+    identity_deviation: Floats
+    places: Floats
+    tone_mean: Floats
+    regress: Floats
+    texture: Floats
+    texture_deviation: Floats
+    mouth: Floats
+    mouth_deviation: Floats
+    code_mean: Floats
+    code_to: Floats
+    code_rest: Floats
+
+
+_BYTES = ("texture", "mouth", "regress")
+"""Arrays that are stored in 8 bits, with a scale for each row."""
+
+
+def save(path: Path, model: MORPHABLE) -> None:
+    """Write the model: wide arrays in 8 bits, others in half precision."""
+    stored: dict[str, NDArray[np.generic]] = {}
+    for field in fields(model):
+        array = getattr(model, field.name)
+        if field.name in _BYTES:
+            scale = np.abs(array).max(axis=1) / 127.0
+            stored[field.name] = np.rint(array / scale[:, None]).astype(np.int8)
+            stored[f"{field.name}_scale"] = scale.astype(np.float32)
+        else:
+            stored[field.name] = array.astype(np.float32)
+    np.savez_compressed(path, **stored)  # type: ignore[arg-type]
+
+
+@cache
+def load(path: Path | None = None) -> Morphable:
+    """The model that ships, or that of ``path``.
+
+    Raises:
+        ModelError: it is missing.
+    """
+    file = WEIGHTS / f"{NAME}.npz" if path is None else path
+    if not file.exists():
+        raise ModelError(f"the morphable face is missing: {file}")
+    with np.load(file) as stored:
+        arrays = {}
+        for field in fields(MORPHABLE):
+            array = stored[field.name].astype(np.float32)
+            if field.name in _BYTES:
+                array *= stored[f"{field.name}_scale"][:, None]
+            arrays[field.name] = array
+    return Morphable(MORPHABLE(**arrays))
+
+
+def normals_of(meshes: Floats) -> Floats:
+    """Unit normals at the vertices, away from the head: (n, 468, 3)."""
+    triangles = topology().triangles[topology().kinds == 0]
+    a, b, c = (meshes[:, triangles[:, k]] for k in range(3))
+    faces = np.cross(b - a, c - a)
+    total = np.zeros_like(meshes)
+    for k in range(3):
+        for n in range(len(meshes)):
+            np.add.at(total[n], triangles[:, k], faces[n])
+    # Wound to a positive area with y down, a triangle's normal points away from the camera.
+    length = np.linalg.norm(total, axis=2, keepdims=True)
+    return np.asarray(-total / np.maximum(length, 1e-9), np.float32)
+
+
+def low_order(normals: Floats) -> Floats:
+    """Spherical harmonics to the second order of unit normals (k, 3), without scale: (k, 9)."""
+    x, y, z = np.asarray(normals, np.float32).T
+    one = np.ones_like(x)
+    # The first is the tone where the others are about 0: z is taken from a frontal face's mean.
+    return np.stack(
+        [one, x, y, z + 0.8, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 2.0], axis=1
+    ).astype(np.float32)
+
+
+class Morphable:
+    """The model, ready to draw.
+
+    Args:
+        model: its arrays.
+    """
+
+    def __init__(self, model: MORPHABLE) -> None:
+        self.model = model
+        self.raster: Raster = rasterise(model.places, topology().triangles, TEXTURE)
+        self.normals = normals_of(model.mean[None])[0]
+        self.vertex_basis = low_order(self.normals)
+        self.basis = low_order(self.raster.at(self.normals))
+        self.between = topology().kinds[self.raster.triangle] == MOUTH
+
+    def coefficients(self, code: Floats) -> tuple[Floats, Floats]:
+        """A unit code (128,) to coefficients of texture (60,) and identity (40,), of unit size."""
+        m = self.model
+        x = np.asarray(code, np.float32) - m.code_mean
+        found = x @ m.code_to[:-1] + m.code_to[-1] + x @ m.code_rest
+        count = len(m.texture_deviation)
+        return found[:count], found[count:]
+
+    def detail(self, texture: Floats, tone: Floats, mouth: Floats | None = None) -> Floats:
+        """Log detail (k, 3) of coefficients (60,), fit for a skin of log level ``tone`` (3,)."""
+        m = self.model
+        told = np.concatenate([[1.0], np.asarray(tone) - m.tone_mean]).astype(np.float32)
+        rows = (told @ m.regress).reshape(-1, 3)
+        rows += ((texture * m.texture_deviation) @ m.texture).reshape(-1, 3)
+        if mouth is not None:
+            rows[self.between] += ((mouth * m.mouth_deviation) @ m.mouth).reshape(-1, 3)
+        return rows
+
+    def picture(self, rows: Floats) -> Floats:
+        """Rows (k, c) as a texture (192, 192, c); outside the mesh the nearest texel."""
+        side = self.raster.inside.shape[0]
+        out = np.zeros((side, side, rows.shape[1]), np.float32)
+        out[self.raster.inside] = rows
+        return np.asarray(out.reshape(-1, rows.shape[1])[_nearest(self.raster)].reshape(out.shape))
+
+    def shape(self, identity: Floats) -> Floats:
+        """Offsets (468, 3) of coefficients of identity (40,)."""
+        m = self.model
+        return ((identity * m.identity_deviation) @ m.identity).reshape(POINTS, 3)
+
+    def expression(self, aligned: Floats) -> Floats:
+        """Coefficients (16,), in units of their deviation, of a mesh aligned to the mean."""
+        m = self.model
+        away = (aligned - m.mean).reshape(-1)
+        return np.asarray((m.expression @ away) / m.expression_deviation, np.float32)
+
+    def moved(self, expression: Floats) -> Floats:
+        """Offsets (468, 3) of coefficients of expression (16,)."""
+        m = self.model
+        return ((expression * m.expression_deviation) @ m.expression).reshape(POINTS, 3)
+
+
+_kept: dict[int, NDArray[np.int64]] = {}
+
+
+def _nearest(raster: Raster) -> NDArray[np.int64]:
+    """For each texel the number of the nearest that the mesh covers: (s*s,)."""
+    key = id(raster)
+    if key not in _kept:
+        outside = (~raster.inside).astype(np.uint8)
+        _, labels = cv2.distanceTransformWithLabels(
+            outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        covered = np.flatnonzero(raster.inside.ravel())
+        lookup = np.zeros(int(labels.max()) + 1, np.int64)
+        lookup[labels.ravel()[covered]] = covered
+        _kept[key] = lookup[labels.ravel()]
+    return _kept[key]
