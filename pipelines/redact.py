@@ -29,6 +29,5 @@ def build(plan: Plan) -> Pipeline:
         tolerant=config.fault.policy == "step-down",
     )
     sink = FileSink(plan.request.output, plan.media, source.info, config.video)
-    return Pipeline(
-        plan, source, detector, Compositor(method, config.fault, config.draw_boxes), sink
-    )
+    compositor = Compositor(method, config.fault, config.draw_boxes, config.models_dir)
+    return Pipeline(plan, source, detector, compositor, sink)

@@ -83,6 +83,9 @@ class MethodConfig(Section):
     """`identity`, `dp-image`: delta of the `gaussian` mechanism."""
     smallest: Annotated[float, Field(ge=8, le=512)] = 24.0
     """`identity`, `dp-image`: faces smaller than this many pixels get the solid cover."""
+    mesh: bool = False
+    """`identity`: the face's inside is a texture of the track's own, moved by a dense mesh of the
+    video's face: mouth, eyes and head's direction are followed more closely."""
     pseudonyms: bool = False
     """`identity`: a person who comes back within the run gets the same new face. Links tracks;
     no epsilon is claimed."""

@@ -49,7 +49,7 @@ CRF = 10
 """Of the output, where the encoder knows it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
     """A face along a clip.
 

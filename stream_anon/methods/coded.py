@@ -18,6 +18,7 @@ from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.blend import add_grain, crispen, keep_hues, match_light, missing_grain
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum, minimum_mask
+from stream_anon.methods.morph import Morph
 from stream_anon.methods.pseudonyms import WARNING, Pseudonyms
 from stream_anon.methods.steady import Steady
 from stream_anon.networks.face_frame import REACH
@@ -84,6 +85,7 @@ class CodedMethod(Method):
         smallest: faces smaller than this many pixels are declined.
         random: where the randomness comes from; None makes one from the operating system.
         pseudonyms: a person who comes back gets the same face again; see ``Pseudonyms``.
+        meshed: the inside of a face is a texture that the video's mesh moves; see ``Morph``.
     """
 
     crop_size = FACE_FRAME
@@ -96,7 +98,10 @@ class CodedMethod(Method):
         smallest: float,
         random: SecureRandom | None = None,
         pseudonyms: bool = False,
+        meshed: bool = False,
     ) -> None:
+        self.meshed = meshed
+        self._morph = Morph() if meshed else None
         self._random = random if random is not None else SecureRandom()
         self._releases = Releases(chosen, rng=self._random.spawn("releases"))
         self._people = Pseudonyms() if pseudonyms else None
@@ -133,11 +138,10 @@ class CodedMethod(Method):
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
         declined = self._fitness.declined(list(subjects))
-        result = np.zeros_like(crops)
         masks = at_least_minimum(None, len(crops), FACE_FRAME).copy()
         fit = [i for i, out in enumerate(declined) if not out]
         if not fit:
-            return Rendered(result, masks, declined)
+            return Rendered(np.zeros_like(crops), masks, declined)
         chosen = [subjects[i] for i in fit]
         masks[fit] = np.maximum(masks[fit], self.mask)
         faces, sound = self._faces(crops[fit], masks[fit], chosen)
@@ -145,6 +149,10 @@ class CodedMethod(Method):
         tile = self._grain[self._drawn % GRAIN_TILES]
         self._drawn += 1
         levels = np.array([self._levels.get(s.track, 0.0) for s in chosen], np.float32)
+        side = faces.shape[1]
+        if side != len(tile):
+            tile = np.tile(tile, (side // len(tile),) * 2)
+        result = np.zeros((len(crops), side, side, 3), np.uint8)
         result[fit] = add_grain(faces, levels, tile)
         return Rendered(result, masks, declined)
 
@@ -171,7 +179,13 @@ class CodedMethod(Method):
             lacking = missing_grain(drawn, crops[due])
             for subject, level in zip(waiting, lacking, strict=True):
                 self._levels[subject.track] = float(level)
-        return self._steady(drawn, sound[due], due, subjects), sound
+            if self._morph is not None:
+                self._morph.read(drawn, codes[due], waiting)
+        shown = self._steady(drawn, sound[due], due, subjects)
+        if self._morph is not None:
+            largest = max(REACH * s.size / FACE_BOX for s in subjects)
+            shown = self._morph(shown, subjects, largest)
+        return shown, sound
 
     def forget(self, track: int) -> None:
         """See ``Method.forget``."""
@@ -179,6 +193,8 @@ class CodedMethod(Method):
         self._fitness.forget(track)
         self._steady.forget(track)
         self._levels.pop(track, None)
+        if self._morph is not None:
+            self._morph.forget(track)
         if self._people is not None:
             self._people.left(track)
 
@@ -195,6 +211,8 @@ class CodedMethod(Method):
         if self._people is not None:
             self._people.clear()
         self._steady.clear()
+        if self._morph is not None:
+            self._morph.clear()
         self._releases.close()
         self._random.close()
 

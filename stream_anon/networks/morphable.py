@@ -100,27 +100,19 @@ def load(path: Path | None = None) -> Morphable:
     return Morphable(MORPHABLE(**arrays))
 
 
-def normals_of(meshes: Floats) -> Floats:
-    """Unit normals at the vertices, away from the head: (n, 468, 3)."""
-    triangles = topology().triangles[topology().kinds == 0]
-    a, b, c = (meshes[:, triangles[:, k]] for k in range(3))
-    faces = np.cross(b - a, c - a)
-    total = np.zeros_like(meshes)
-    for k in range(3):
-        for n in range(len(meshes)):
-            np.add.at(total[n], triangles[:, k], faces[n])
-    # Wound to a positive area with y down, a triangle's normal points away from the camera.
-    length = np.linalg.norm(total, axis=2, keepdims=True)
-    return np.asarray(-total / np.maximum(length, 1e-9), np.float32)
+def low_order(points: Floats) -> Floats:
+    """Polynomials of places (k, 3) on the mean face, up to the third order: (k, 9).
 
-
-def low_order(normals: Floats) -> Floats:
-    """Spherical harmonics to the second order of unit normals (k, 3), without scale: (k, 9)."""
-    x, y, z = np.asarray(normals, np.float32).T
+    Light that falls on a face, as far as it is smooth. In the normals (Basri & Jacobs 2003) a
+    fit takes the sides of the nose, which few points tell of, for lamps.
+    """
+    x, y = np.asarray(points, np.float32).T[:2] / np.float32(40.0)
     one = np.ones_like(x)
-    # The first is the tone where the others are about 0: z is taken from a frontal face's mean.
+    third = np.float32(1.0 / 3.0)
+    # All but the first are about 0 on the mean, so that the first is the tone.
     return np.stack(
-        [one, x, y, z + 0.8, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 2.0], axis=1
+        [one, x, y, x * x - third, x * y, y * y - third, x * x * y, x * y * y, y**3 - y],
+        axis=1,
     ).astype(np.float32)
 
 
@@ -134,9 +126,8 @@ class Morphable:
     def __init__(self, model: MORPHABLE) -> None:
         self.model = model
         self.raster: Raster = rasterise(model.places, topology().triangles, TEXTURE)
-        self.normals = normals_of(model.mean[None])[0]
-        self.vertex_basis = low_order(self.normals)
-        self.basis = low_order(self.raster.at(self.normals))
+        self.vertex_basis = low_order(model.mean)
+        self.basis = low_order(self.raster.at(model.mean))
         self.between = topology().kinds[self.raster.triangle] == MOUTH
 
     def coefficients(self, code: Floats) -> tuple[Floats, Floats]:

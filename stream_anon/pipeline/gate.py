@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.masks import at_least_minimum, core_mask, minimum_interior
+from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
+from stream_anon.methods.soft_cover import SoftCover
 from stream_anon.pipeline.frames import Frames, subject_of
 from stream_anon.video.cleared import Cleared, Rung, claim_seal
 from stream_anon.video.picture import Picture
@@ -82,15 +85,23 @@ class Compositor:
         method: what happens to a face.
         fault: whether a fault ends the run or steps down.
         draw_boxes: outline what was painted, to see what was tracked.
+        models_dir: where networks are looked for first.
     """
 
-    def __init__(self, method: Method, fault: FaultConfig, draw_boxes: bool = False) -> None:
+    def __init__(
+        self,
+        method: Method,
+        fault: FaultConfig,
+        draw_boxes: bool = False,
+        models_dir: Path | None = None,
+    ) -> None:
         self.method = method
         self.steps = Steps()
         self._fault = fault
         self._draw_boxes = draw_boxes
         self._cover = Fill(slope=True)
-        self._frames = Frames(method)
+        self._soft = SoftCover()
+        self._frames = Frames(method, models_dir)
         self._covered_before: frozenset[int] = frozenset()
 
     def clear(
@@ -146,27 +157,30 @@ class Compositor:
         crops = picture.crops(transforms, size, FACE_FRAME)
         rendered = self._render(crops, subjects)
         masks = at_least_minimum(rendered.masks, len(faces))
-        rejected = unchanged(crops, rendered.crops)
-        if rejected.any():
-            self.steps.count_faces(int(rejected.sum()), "the new face was too like the old one")
+        failed = unchanged(crops, rendered.crops)
+        if failed.any():
+            self.steps.count_faces(int(failed.sum()), "the new face was too like the old one")
+        declined = np.zeros(len(faces), np.bool_)
         if rendered.declined is not None:
-            declined = rendered.declined & ~rejected
+            declined = rendered.declined & ~failed
             if declined.any():
                 self.steps.count_faces(int(declined.sum()), f"not fit for {self.method.name}")
-            rejected = rejected | declined
+        rejected = failed | declined
         self._covered_before = frozenset(
             face.track for face, bad in zip(faces, rejected, strict=True) if bad
         )
         good = np.flatnonzero(~rejected)
         if len(good):
             picture.paste(rendered.crops[good], masks[good], transforms[good], FACE_FRAME)
-        if rejected.any():
-            # After the others: a cover must not be painted over by its neighbour's soft edge.
-            self._fill(picture, [face for face, bad in zip(faces, rejected, strict=True) if bad])
+        # After the others: a cover must not be painted over by its neighbour's soft edge.
+        if declined.any():
+            self._soften(picture, [face for face, bad in zip(faces, declined, strict=True) if bad])
+        if failed.any():
+            self._fill(picture, [face for face, bad in zip(faces, failed, strict=True) if bad])
         if self.method.opaque:
             # A neighbour's soft edge may carry what lies around it: another face, as it was. Nor
             # should a neighbour's generous cover hide a face that needs none.
-            outer = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
+            outer = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
             painted = np.where(rejected[:, None, None], outer, transforms)
             inner = good[crowded(transforms, painted)[good]]
             if len(inner):
@@ -182,6 +196,19 @@ class Compositor:
             raise MethodFault(f"method {self.method.name} failed: {_cause(error)}") from error
         check_rendered(rendered, len(subjects), self.method.name)
         return rendered
+
+    def _soften(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
+        """Cover what the method declined, softly; a fault on the way is a fault of the method."""
+        transforms = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
+        crops = picture.crops(transforms, self._soft.crop_size, FACE_FRAME)
+        subjects = [
+            subject_of(face, picture.seconds, transform, face.landmarks)
+            for face, transform in zip(faces, transforms, strict=True)
+        ]
+        rendered = self._soft.render(crops, subjects)
+        if rendered.masks is None:
+            raise MethodFault("the soft cover answered with no masks")
+        picture.paste(rendered.crops, rendered.masks, transforms, FACE_FRAME)
 
     def _fill(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])

@@ -6,8 +6,8 @@ network finds in place of scans. All of it is linear algebra:
 - meshes are brought together by similarities in space (generalised Procrustes);
 - *expression* is what varies between pictures of one person (sets whose file names tell people
   apart), *identity* what varies between people orthogonally to that;
-- *texture* is a face unrolled by its mesh, in logarithms, divided by its light: by a function of
-  low order in the normals, a channel at a time. What is left says nothing of lamp or exposure,
+- *texture* is a face unrolled by its mesh, in logarithms, divided by its light: by a polynomial of
+  low order in the place on the face, a channel at a time. What is left says nothing of lamp or exposure,
   and little of tone; the rest of tone is regressed out and put back as the place asks for it;
 - a *code* of the recogniser's space decides texture and identity by ridge regression. What the
   regression cannot foretell is filled up by a fixed projection of the same code, so that draws of
@@ -30,7 +30,6 @@ from stream_anon.networks.morphable import (
     TEXTURE,
     Morphable,
     low_order,
-    normals_of,
     save,
 )
 from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, MOUTH, RIGHT_EYE, topology
@@ -238,11 +237,9 @@ def build(
     opened = shapes.aligned[wide].astype(np.float64).mean(axis=0)
     places = unrolled_places(shapes.mean, opened)
     raster = rasterise(places, topology().triangles, TEXTURE)
-    normals = normals_of(shapes.mean[None].astype(np.float32))[0]
-    basis = low_order(raster.at(normals))
+    basis = low_order(raster.at(shapes.mean))
     chosen, rows, light = _textures(pack, meshes, good, shapes, raster, basis, eyes)
     mouth = topology().kinds[raster.triangle] == MOUTH
-    np.random.default_rng(0)
     tone = light[:, 0] - light[:, 0].mean(axis=0)
     told = np.concatenate([np.ones((len(rows), 1), np.float32), tone], axis=1)
     log.info("%d textures of %d texels", len(rows), rows.shape[1])

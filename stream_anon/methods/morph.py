@@ -1,0 +1,296 @@
+"""A face drawn once as a texture and moved by the video's mesh in every frame.
+
+The code of a track decides texture and shape (``networks.morphable``); the video decides place,
+head direction and expression, the last through sixteen numbers; light and tone are those of the
+generator's own drawing, which has seen nothing of the face but a plane of colours. So nothing
+reaches the picture here that was not told already, but expression and a finer head direction.
+
+What is painted ends softly before the mesh does. Around it, outline, hair and neck are the
+generator's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.geometry import FACE_FRAME
+from stream_anon.methods.base import Pixels, Subject
+from stream_anon.networks import mesh_measures as measures
+from stream_anon.networks.morphable import LEVELS, TEXTURE, Morphable, load
+from stream_anon.networks.topology import OVAL, topology
+
+Floats = NDArray[np.float32]
+Codes = NDArray[np.float32]
+
+GRID = 96
+"""Side at which places in a frame are told their texel."""
+
+SPREAD = 0.8
+"""Share of people's spread in texture that drawn ones have: the far ends are caricatures."""
+
+SHAPE = 0.8
+"""Likewise of their spread in shape."""
+
+MOST_EXPRESSION = 3.5
+"""Deviations beyond which an expression is taken for a mistake of the mesh."""
+
+FEATHER = 0.11
+"""Width of the painting's soft edge, as a share of the texture's side."""
+
+CALM = 0.35
+"""Share of a new reading of the light that is taken while there is an old one."""
+
+SIDES = (128, 256)
+"""Sides of the faces that are handed on; the larger one for close-ups."""
+
+ENLARGED = 1.35
+"""Frame pixels for one face-frame unit from which the larger one is used."""
+
+WIDEST = 58.0
+"""Turn in degrees beyond which half of the texture is out of sight: nothing is painted."""
+
+LEVEL = 45.0
+"""Turn from which the painting fades."""
+
+
+@dataclass(slots=True, eq=False)
+class _Person:
+    """What a track was given: decided once, by its code.
+
+    Attributes:
+        texture: (60,) coefficients.
+        offset: (468, 3) of its shape.
+        light: (9, 3) as read off the generator's drawings.
+        paint: (192, 192, 4) uint8, with its soft edge as the fourth channel.
+    """
+
+    texture: Floats
+    offset: Floats
+    light: Floats | None = None
+    paint: Pixels | None = field(default=None)
+
+
+class Morph:
+    """Paints meshes over drawings; remembers what each track was given.
+
+    Args:
+        model: None takes the one that ships.
+
+    Raises:
+        ModelError: it is missing.
+    """
+
+    def __init__(self, model: Morphable | None = None) -> None:
+        self.model = load() if model is None else model
+        self._people: dict[int, _Person] = {}
+        self._vertices = _skin_vertices(self.model)
+        basis = self.model.vertex_basis[self._vertices]
+        # A ridge: what a turned head hides must not run away.
+        square = basis.T @ basis + 0.02 * len(basis) * np.diag([0.0] + [1.0] * 8)
+        self._solve = np.linalg.solve(square, basis.T).astype(np.float32)
+        self._edge = soft_edge(self.model)
+
+    def forget(self, track: int) -> None:
+        """The track has ended."""
+        self._people.pop(track, None)
+
+    def clear(self) -> None:
+        """The run has ended."""
+        self._people.clear()
+
+    def read(self, drawn: Pixels, codes: Codes, subjects: Sequence[Subject]) -> None:
+        """Read light and tone off new drawings, and paint the textures that hang on them.
+
+        Args:
+            drawn: (n, s, s, 3) uint8, the generator's, fitted to its surroundings.
+            codes: (n, 128) unit codes.
+            subjects: n of them; those without a mesh are passed over.
+        """
+        for face, code, subject in zip(drawn, codes, subjects, strict=True):
+            if subject.mesh is None:
+                continue
+            person = self._people.get(subject.track)
+            if person is None:
+                texture, identity = self.model.coefficients(code)
+                offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
+                person = _Person(np.clip(texture, -2.5, 2.5) * SPREAD, offset)
+                self._people[subject.track] = person
+            light = self._light(face, subject.mesh)
+            if person.light is not None:
+                light = person.light + CALM * (light - person.light)
+            person.light = light
+            person.paint = self._paint(person.texture, light)
+
+    def __call__(self, faces: Pixels, subjects: Sequence[Subject], scale: float) -> Pixels:
+        """Paint.
+
+        Args:
+            faces: (n, s, s, 3) uint8, the generator's drawings.
+            subjects: n of them.
+            scale: frame pixels for one face-frame unit, of the largest of them.
+
+        Returns:
+            (n, t, t, 3) uint8; t is 256 for close-ups.
+        """
+        side = SIDES[scale > ENLARGED]
+        out = np.empty((len(faces), side, side, 3), np.uint8)
+        for face, subject, into in zip(faces, subjects, out, strict=True):
+            if side != len(face):
+                face = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+            into[:] = face
+            person = self._people.get(subject.track)
+            if subject.mesh is None or person is None or person.paint is None:
+                continue
+            moved, amount = self.moved(subject.mesh, person.offset)
+            if amount > 0.0:
+                paint_over(into, person.paint, self.model, moved, amount)
+        return out
+
+    def moved(self, mesh: Floats, offset: Floats) -> tuple[Floats, float]:
+        """The new face's mesh where the old one was, and how far it can be painted, 0 to 1.
+
+        Args:
+            mesh: (468, 3) of the video's face, face-frame units.
+            offset: (468, 3) of the new face's shape.
+        """
+        model = self.model
+        rotations, scales, shifts = measures.rigid(mesh[None], model.model.mean)
+        turn = measures.direction_of(rotations[0]).turn
+        amount = float(np.clip((WIDEST - turn) / (WIDEST - LEVEL), 0.0, 1.0))
+        if not amount or not scales[0] > 1e-6:
+            return mesh, 0.0
+        aligned = ((mesh - shifts[0]) @ rotations[0] / scales[0]).astype(np.float32)
+        expression = model.expression(aligned).clip(-MOST_EXPRESSION, MOST_EXPRESSION)
+        new = model.model.mean + offset + model.moved(expression)
+        placed = scales[0] * new @ rotations[0].T + shifts[0]
+        return placed.astype(np.float32), amount
+
+    def _light(self, face: Pixels, mesh: Floats) -> Floats:
+        side = len(face)
+        soft = cv2.GaussianBlur(face, (0, 0), 2.0 * side / FACE_FRAME)
+        places = (mesh[self._vertices, :2] + 0.5) * (side / FACE_FRAME) - 0.5
+        x, y = np.ascontiguousarray(places.T, np.float32)
+        border = cv2.BORDER_REPLICATE
+        seen = cv2.remap(soft, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=border)
+        return self._solve @ np.log(seen.reshape(-1, 3).astype(np.float32) + np.float32(LEVELS))
+
+    def _paint(self, texture: Floats, light: Floats) -> Pixels:
+        model = self.model
+        rows = model.detail(texture, light[0])
+        rows += model.basis @ light
+        colours = np.exp(rows) - np.float32(LEVELS)
+        out = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
+        out[..., :3] = model.picture(np.clip(colours, 0.0, 255.0))
+        out[..., 3] = self._edge
+        return out
+
+
+def _skin_vertices(model: Morphable) -> NDArray[np.int64]:
+    """Vertices of bare skin, by which light is read: no eye, brow, lip or nostril, no rim."""
+    mean = model.model.mean
+    five = measures.five(mean[None])[0]
+    x, y = mean[:, 0], mean[:, 1]
+    eyes = np.zeros(len(mean), np.bool_)
+    for ex, ey in five[:2]:
+        eyes |= (np.abs(x - ex) < 13.0) & (y > ey - 13.0) & (y < ey + 5.0)
+    mouth = (np.abs(x) < 17.0) & (np.abs(y - five[3:, 1].mean()) < 8.0)
+    nose = np.hypot(x - five[2, 0], y - five[2, 1] - 4.0) < 6.0
+    rim = np.zeros(len(mean), np.bool_)
+    rim[list(OVAL)] = True
+    return np.flatnonzero(~(eyes | mouth | nose | rim))
+
+
+def soft_edge(model: Morphable) -> Pixels:
+    """How far each texel is painted: (192, 192) uint8, 0 at the mesh's rim and outside."""
+    inside = np.zeros((TEXTURE + 2, TEXTURE + 2), np.uint8)
+    inside[1:-1, 1:-1] = model.raster.inside
+    # Holes that no triangle fills are inside the face.
+    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(inside, contours, -1, 1, cv2.FILLED)
+    away = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    way = np.clip((away - 2.0) / (FEATHER * TEXTURE), 0.0, 1.0)
+    return np.asarray(np.rint(255.0 * way * way * (3.0 - 2.0 * way)), np.uint8)
+
+
+def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amount: float) -> None:
+    """Paint a texture over a face, in place.
+
+    Args:
+        face: (s, s, 3) uint8 over the face frame.
+        paint: (192, 192, 4) uint8.
+        model: whose raster the texture has.
+        mesh: (468, 3) face-frame units.
+        amount: 0 to 1.
+    """
+    side = len(face)
+    texels = where(model, mesh)
+    if texels is None:
+        return
+    way = cv2.resize(texels, (side, side), interpolation=cv2.INTER_LINEAR)
+    border = cv2.BORDER_CONSTANT
+    shown = cv2.remap(
+        paint, np.ascontiguousarray(way[..., 0]), np.ascontiguousarray(way[..., 1]),
+        cv2.INTER_LINEAR, borderMode=border, borderValue=(0, 0, 0, 0),
+    )  # fmt: skip
+    share = shown[..., 3].astype(np.float32) * np.float32(amount / 255.0)
+    share = cv2.min(share, cv2.max(way[..., 2], 0.0))
+    cv2.blendLinear(np.ascontiguousarray(shown[..., :3]), face.copy(), share, 1.0 - share, dst=face)
+
+
+@lru_cache(maxsize=2)
+def _texels(model: Morphable) -> tuple[Floats, Floats]:
+    """Texel coordinates (k, 2) of the raster's rows; how many texels each triangle has."""
+    y, x = np.nonzero(model.raster.inside)
+    counts = np.bincount(model.raster.triangle, minlength=len(topology().triangles))
+    return np.stack([x, y], axis=1).astype(np.float32), np.maximum(counts, 1).astype(np.float32)
+
+
+def where(model: Morphable, mesh: Floats) -> Floats | None:
+    """Which texel each place of the frame shows.
+
+    Every texel is thrown to its place with the weight of the area it takes there; a place's texel
+    is the weighted mean of those that fall near it. So a closed mouth, whose inside takes no
+    area, shows lips; and what faces away takes none either.
+
+    Returns:
+        (96, 96, 3) float32: x and y in texels, and coverage from 0 to 1; None if nothing falls
+        into the frame.
+    """
+    triangles = topology().triangles
+    corners = mesh[triangles, :2]
+    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    areas = 0.5 * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+    step = GRID / FACE_FRAME
+    texels, counts = _texels(model)
+    weight = (np.maximum(areas, 0.0) * step * step / counts)[model.raster.triangle]
+    places = (model.raster.at(mesh[:, :2]) + np.float32(0.5)) * np.float32(step) - np.float32(0.5)
+    near = np.rint(places)
+    cell = near.astype(np.int64)
+    good = (weight > 0) & (cell >= 0).all(axis=1) & (cell < GRID).all(axis=1)
+    if not good.any():
+        return None
+    cell, weight, off = cell[good], weight[good], (places - near)[good]
+    index = cell[:, 1] * GRID + cell[:, 0]
+    columns = (weight, *(weight * c for c in (*texels[good].T, *off.T)))
+    sums = np.stack([np.bincount(index, c, GRID * GRID) for c in columns], axis=1)
+    planes = cv2.GaussianBlur(
+        sums.astype(np.float32).reshape(GRID, GRID, 5), (5, 5), 0.75, borderType=cv2.BORDER_CONSTANT
+    )
+    mass = planes[..., 0]
+    found = planes[..., 1:] / np.maximum(mass, 1e-6)[..., None]
+    # Texels are means over what lies near, not at the place itself: one step back along the map.
+    x, y = found[..., 0], found[..., 1]
+    out = np.empty((GRID, GRID, 3), np.float32)
+    for k, plane in enumerate((x, y)):
+        across = 0.5 * (np.roll(plane, -1, 1) - np.roll(plane, 1, 1))
+        down = 0.5 * (np.roll(plane, -1, 0) - np.roll(plane, 1, 0))
+        change = across * found[..., 2] + down * found[..., 3]
+        out[..., k] = plane - np.clip(change, -2.0, 2.0)
+    out[..., 2] = np.clip(mass * 2.0 - 0.6, 0.0, 1.0)
+    return out
