@@ -15,7 +15,14 @@ from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import FACE_BOX, FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.blend import add_grain, crispen, keep_hues, match_light, missing_grain
+from stream_anon.methods.blend import (
+    add_grain,
+    calm_strokes,
+    crispen,
+    keep_hues,
+    match_light,
+    missing_grain,
+)
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum, minimum_mask
 from stream_anon.methods.morph import Morph
@@ -174,7 +181,8 @@ class CodedMethod(Method):
             sound[due] = is_face(drawn)
             waiting = [s for s, now in zip(subjects, due, strict=True) if now]
             scales = [REACH * s.size / FACE_BOX for s in waiting]
-            drawn = crispen(keep_hues(drawn, crops[due]), scales)
+            drawn = calm_strokes(keep_hues(drawn, crops[due]), crops[due])
+            drawn = crispen(drawn, scales)
             drawn = match_light(drawn, crops[due], masks[due])
             lacking = missing_grain(drawn, crops[due])
             for subject, level in zip(waiting, lacking, strict=True):

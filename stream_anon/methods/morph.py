@@ -12,7 +12,7 @@ generator's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.networks import mesh_measures as measures
-from stream_anon.networks.morphable import LEVELS, TEXTURE, Morphable, load
-from stream_anon.networks.topology import OVAL, topology
+from stream_anon.methods.morph_paint import IRISES, Paint, Painter
+from stream_anon.networks.morphable import LEVELS, Morphable, load, skin_vertices
+from stream_anon.networks.topology import topology
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.float32]
@@ -40,8 +41,9 @@ SHAPE = 0.8
 MOST_EXPRESSION = 3.5
 """Deviations beyond which an expression is taken for a mistake of the mesh."""
 
-FEATHER = 0.11
-"""Width of the painting's soft edge, as a share of the texture's side."""
+SHUT, WIDE = 0.05, 0.13
+"""Opening of a mouth up to which it is painted closed, and from which it is painted open. Between
+closed lips there is no room for what a map of 96 cells would show there."""
 
 CALM = 0.35
 """Share of a new reading of the light that is taken while there is an old one."""
@@ -64,16 +66,18 @@ class _Person:
     """What a track was given: decided once, by its code.
 
     Attributes:
-        texture: (60,) coefficients.
+        texture: (72,) coefficients.
         offset: (468, 3) of its shape.
+        iris: number of its colour.
         light: (9, 3) as read off the generator's drawings.
-        paint: (192, 192, 4) uint8, with its soft edge as the fourth channel.
+        paint: its textures in that light.
     """
 
     texture: Floats
     offset: Floats
+    iris: int
     light: Floats | None = None
-    paint: Pixels | None = field(default=None)
+    paint: Paint | None = None
 
 
 class Morph:
@@ -89,12 +93,12 @@ class Morph:
     def __init__(self, model: Morphable | None = None) -> None:
         self.model = load() if model is None else model
         self._people: dict[int, _Person] = {}
-        self._vertices = _skin_vertices(self.model)
+        self._vertices = skin_vertices(self.model.model.mean)
         basis = self.model.vertex_basis[self._vertices]
         # A ridge: what a turned head hides must not run away.
-        square = basis.T @ basis + 0.02 * len(basis) * np.diag([0.0] + [1.0] * 8)
+        square = basis.T @ basis + 0.04 * len(basis) * np.diag([0.0] + [1.0] * 8)
         self._solve = np.linalg.solve(square, basis.T).astype(np.float32)
-        self._edge = soft_edge(self.model)
+        self._painter = Painter(self.model)
 
     def forget(self, track: int) -> None:
         """The track has ended."""
@@ -119,13 +123,14 @@ class Morph:
             if person is None:
                 texture, identity = self.model.coefficients(code)
                 offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
-                person = _Person(np.clip(texture, -2.5, 2.5) * SPREAD, offset)
+                iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
+                person = _Person(np.clip(texture, -2.5, 2.5) * SPREAD, offset, iris)
                 self._people[subject.track] = person
             light = self._light(face, subject.mesh)
             if person.light is not None:
                 light = person.light + CALM * (light - person.light)
             person.light = light
-            person.paint = self._paint(person.texture, light)
+            person.paint = self._painter(person.texture, light, person.iris)
 
     def __call__(self, faces: Pixels, subjects: Sequence[Subject], scale: float) -> Pixels:
         """Paint.
@@ -149,7 +154,12 @@ class Morph:
                 continue
             moved, amount = self.moved(subject.mesh, person.offset)
             if amount > 0.0:
-                paint_over(into, person.paint, self.model, moved, amount)
+                opening = float(measures.mouth_opening(subject.mesh[None])[0])
+                share = min(1.0, max(0.0, (opening - SHUT) / (WIDE - SHUT)))
+                paint = person.paint.closed
+                if share > 0.0:
+                    paint = cv2.addWeighted(person.paint.open, share, paint, 1.0 - share, 0.0)
+                paint_over(into, paint, self.model, moved, amount)
         return out
 
     def moved(self, mesh: Floats, offset: Floats) -> tuple[Floats, float]:
@@ -179,43 +189,6 @@ class Morph:
         border = cv2.BORDER_REPLICATE
         seen = cv2.remap(soft, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=border)
         return self._solve @ np.log(seen.reshape(-1, 3).astype(np.float32) + np.float32(LEVELS))
-
-    def _paint(self, texture: Floats, light: Floats) -> Pixels:
-        model = self.model
-        rows = model.detail(texture, light[0])
-        rows += model.basis @ light
-        colours = np.exp(rows) - np.float32(LEVELS)
-        out = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
-        out[..., :3] = model.picture(np.clip(colours, 0.0, 255.0))
-        out[..., 3] = self._edge
-        return out
-
-
-def _skin_vertices(model: Morphable) -> NDArray[np.int64]:
-    """Vertices of bare skin, by which light is read: no eye, brow, lip or nostril, no rim."""
-    mean = model.model.mean
-    five = measures.five(mean[None])[0]
-    x, y = mean[:, 0], mean[:, 1]
-    eyes = np.zeros(len(mean), np.bool_)
-    for ex, ey in five[:2]:
-        eyes |= (np.abs(x - ex) < 13.0) & (y > ey - 13.0) & (y < ey + 5.0)
-    mouth = (np.abs(x) < 17.0) & (np.abs(y - five[3:, 1].mean()) < 8.0)
-    nose = np.hypot(x - five[2, 0], y - five[2, 1] - 4.0) < 6.0
-    rim = np.zeros(len(mean), np.bool_)
-    rim[list(OVAL)] = True
-    return np.flatnonzero(~(eyes | mouth | nose | rim))
-
-
-def soft_edge(model: Morphable) -> Pixels:
-    """How far each texel is painted: (192, 192) uint8, 0 at the mesh's rim and outside."""
-    inside = np.zeros((TEXTURE + 2, TEXTURE + 2), np.uint8)
-    inside[1:-1, 1:-1] = model.raster.inside
-    # Holes that no triangle fills are inside the face.
-    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(inside, contours, -1, 1, cv2.FILLED)
-    away = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    way = np.clip((away - 2.0) / (FEATHER * TEXTURE), 0.0, 1.0)
-    return np.asarray(np.rint(255.0 * way * way * (3.0 - 2.0 * way)), np.uint8)
 
 
 def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amount: float) -> None:

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from stream_anon.errors import ModelError
 from stream_anon.networks import WEIGHTS
-from stream_anon.networks.topology import MOUTH, POINTS, topology
+from stream_anon.networks.mesh_measures import five as five_of
+from stream_anon.networks.topology import (
+    INNER_LIPS,
+    LEFT_EYE,
+    MOUTH,
+    OVAL,
+    POINTS,
+    RIGHT_EYE,
+    topology,
+)
 from stream_anon.networks.uv import Raster, rasterise
 
 Floats = NDArray[np.float32]
@@ -24,6 +33,9 @@ NAME = "morphable"
 
 TEXTURE = 192
 """Side of a texture in texels."""
+
+COARSE = 6
+"""Expressions that move the whole face; finer ones move eyes and mouth, which the video decides."""
 
 LEVELS = 12.0
 """Added to levels before their logarithm, here and in training."""
@@ -35,14 +47,16 @@ class MORPHABLE:  # noqa: N801 - a table of arrays
 
     Attributes:
         mean: (468, 3) mean mesh, face-frame units.
-        expression: (16, 1404) orthonormal. expression_deviation: (16,).
-        identity: (40, 1404) orthonormal, orthogonal to expression. identity_deviation: (40,).
+        expression: (24, 1404) orthonormal. expression_deviation: (24,).
+        identity: (40, 1404) orthonormal, orthogonal to the first expressions.
+            identity_deviation: (40,).
         places: (468, 2) of each vertex in the texture.
         tone_mean: (3,) mean log level of skin.
         regress: (4, k*3) mean detail, and how it changes with tone.
-        texture: (60, k*3). texture_deviation: (60,).
+        texture: (72, k*3). texture_deviation: (72,).
+        grain: (k,) deviation of what the components leave.
         mouth: (6, j*3) over the texels between the lips. mouth_deviation: (6,).
-        code_mean: (128,). code_to: (129, 100). code_rest: (128, 100): to texture, then identity.
+        code_mean: (128,). code_to: (129, 112). code_rest: (128, 112): to texture, then identity.
     """
 
     mean: Floats
@@ -55,6 +69,7 @@ class MORPHABLE:  # noqa: N801 - a table of arrays
     regress: Floats
     texture: Floats
     texture_deviation: Floats
+    grain: Floats
     mouth: Floats
     mouth_deviation: Floats
     code_mean: Floats
@@ -129,9 +144,10 @@ class Morphable:
         self.vertex_basis = low_order(model.mean)
         self.basis = low_order(self.raster.at(model.mean))
         self.between = topology().kinds[self.raster.triangle] == MOUTH
+        self._near = _near_features(model.mean)[:, None]
 
     def coefficients(self, code: Floats) -> tuple[Floats, Floats]:
-        """A unit code (128,) to coefficients of texture (60,) and identity (40,), of unit size."""
+        """A unit code (128,) to coefficients of texture (72,) and identity (40,), of unit size."""
         m = self.model
         x = np.asarray(code, np.float32) - m.code_mean
         found = x @ m.code_to[:-1] + m.code_to[-1] + x @ m.code_rest
@@ -139,7 +155,7 @@ class Morphable:
         return found[:count], found[count:]
 
     def detail(self, texture: Floats, tone: Floats, mouth: Floats | None = None) -> Floats:
-        """Log detail (k, 3) of coefficients (60,), fit for a skin of log level ``tone`` (3,)."""
+        """Log detail (k, 3) of coefficients (72,), fit for a skin of log level ``tone`` (3,)."""
         m = self.model
         told = np.concatenate([[1.0], np.asarray(tone) - m.tone_mean]).astype(np.float32)
         rows = (told @ m.regress).reshape(-1, 3)
@@ -161,15 +177,42 @@ class Morphable:
         return ((identity * m.identity_deviation) @ m.identity).reshape(POINTS, 3)
 
     def expression(self, aligned: Floats) -> Floats:
-        """Coefficients (16,), in units of their deviation, of a mesh aligned to the mean."""
+        """Coefficients (24,), in units of their deviation, of a mesh aligned to the mean."""
         m = self.model
         away = (aligned - m.mean).reshape(-1)
         return np.asarray((m.expression @ away) / m.expression_deviation, np.float32)
 
     def moved(self, expression: Floats) -> Floats:
-        """Offsets (468, 3) of coefficients of expression (16,)."""
+        """Offsets (468, 3) of coefficients of expression (24,).
+
+        The finer ones count about eyes and mouth; elsewhere they say who somebody is.
+        """
         m = self.model
-        return ((expression * m.expression_deviation) @ m.expression).reshape(POINTS, 3)
+        amounts = expression * m.expression_deviation
+        whole = (amounts[:COARSE] @ m.expression[:COARSE]).reshape(POINTS, 3)
+        fine = (amounts[COARSE:] @ m.expression[COARSE:]).reshape(POINTS, 3)
+        return np.asarray(whole + self._near * fine, np.float32)
+
+
+def _near_features(mean: Floats) -> Floats:
+    """How near a vertex (468,) lies to lids and lips, 1 to 0 over a few units."""
+    named = [k for pair in (RIGHT_EYE, LEFT_EYE, INNER_LIPS) for side in pair for k in side]
+    away = np.linalg.norm(mean[:, None, :2] - mean[None, named, :2], axis=2).min(axis=1)
+    return np.asarray(np.exp(-np.square(np.maximum(away - 2.0, 0.0) / 5.0)), np.float32)
+
+
+def skin_vertices(mean: Floats) -> NDArray[np.int64]:
+    """Vertices of bare skin, by which light is read: no eye, brow, lip or nostril, no rim."""
+    five = five_of(mean[None])[0]
+    x, y = mean[:, 0], mean[:, 1]
+    eyes = np.zeros(len(mean), np.bool_)
+    for ex, ey in five[:2]:
+        eyes |= (np.abs(x - ex) < 13.0) & (y > ey - 13.0) & (y < ey + 5.0)
+    mouth = (np.abs(x) < 17.0) & (np.abs(y - five[3:, 1].mean()) < 8.0)
+    nose = np.hypot(x - five[2, 0], y - five[2, 1] - 4.0) < 6.0
+    rim = np.zeros(len(mean), np.bool_)
+    rim[list(OVAL)] = True
+    return np.flatnonzero(~(eyes | mouth | nose | rim))
 
 
 _kept: dict[int, NDArray[np.int64]] = {}

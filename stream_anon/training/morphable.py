@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 
 from stream_anon.networks import mesh_measures as measures
 from stream_anon.networks.morphable import (
+    COARSE,
     MORPHABLE,
     TEXTURE,
     Morphable,
     low_order,
     save,
+    skin_vertices,
 )
 from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, MOUTH, RIGHT_EYE, topology
 from stream_anon.networks.uv import Raster, rasterise, unroll
@@ -47,7 +49,7 @@ PRESENCE = 0.9
 FRONTAL = 22.0
 """Turn in degrees up to which a face lends its texture."""
 
-EXPRESSIONS, IDENTITIES, TEXTURES, MOUTHS = 16, 40, 60, 6
+EXPRESSIONS, IDENTITIES, TEXTURES, MOUTHS = 24, 40, 72, 6
 """How many components are kept of each."""
 
 LEVELS = 12.0
@@ -163,7 +165,11 @@ def people_of(names: NDArray[np.str_], source: NDArray[np.int64]) -> NDArray[np.
 def shape_bases(
     shapes: Shapes, people: NDArray[np.int64]
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Expression and identity: bases (16, 1404) and (40, 1404), deviations (16,) and (40,)."""
+    """Expression and identity: bases (24, 1404) and (40, 1404), deviations (24,) and (40,).
+
+    Identity is orthogonal to the widest expressions (``COARSE``) alone: finer ones are used about
+    eyes and mouth only.
+    """
     straight = shapes.turns < 35.0
     flat = shapes.aligned.reshape(len(people), -1)
     within, between = [], []
@@ -179,7 +185,7 @@ def shape_bases(
     others = flat[(people < 0) & (shapes.turns < 20.0)]
     rows = np.concatenate([np.stack(between), others])
     rows = rows - rows.mean(axis=0)
-    rows -= (rows @ expression.T) @ expression
+    rows -= (rows @ expression[:COARSE].T) @ expression[:COARSE]
     identity, sizes = components(rows.astype(np.float32), IDENTITIES)
     return expression, moves, identity, sizes
 
@@ -272,10 +278,10 @@ def _textures(
     whole = seen > 0.995
     order = candidates[whole & (sharpness > np.quantile(sharpness[whole], SHARP))]
     chosen = np.sort(np.random.default_rng(3).permutation(order)[:MOST])
-    weight = np.ones(len(basis), np.float32)
-    kinds = topology().kinds[raster.triangle]
-    # Brows, eyes and mouth are no skin: the light is read off the rest.
-    weight[kinds > 0] = 0.0
+    # As it will be read at run time: off bare skin.
+    skin = np.zeros((shapes.mean.shape[0], 1), np.float32)
+    skin[skin_vertices(shapes.mean.astype(np.float32))] = 1.0
+    weight = np.square(raster.at(skin)[:, 0])
     rows = np.empty((len(chosen), len(basis) * 3), np.float16)
     light = np.empty((len(chosen), basis.shape[1], 3), np.float32)
     for j, i in enumerate(chosen):
@@ -313,7 +319,9 @@ def _assemble(
     skin[:, inside] = 0.0
     texture, spread = components(skin, TEXTURES)
     amounts = skin @ texture.T
-    del skin
+    left = skin - amounts @ texture
+    grain = np.sqrt(np.square(left).reshape(len(left), -1, 3).mean(axis=(0, 2)))
+    del skin, left
     wide = mouths > OPEN
     teeth = rows[wide].astype(np.float32)[:, inside]
     told_wide = told[wide]
@@ -344,6 +352,7 @@ def _assemble(
         regress=regress,
         texture=texture,
         texture_deviation=spread,
+        grain=grain.astype(np.float32),
         mouth=inner,
         mouth_deviation=inner_spread,
         code_mean=np.asarray(prior[0], np.float32),

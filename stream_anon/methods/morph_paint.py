@@ -1,0 +1,169 @@
+"""Textures to be warped: skin of a code and a light, with eyes, a closed mouth and pores.
+
+Components of many faces' textures say where skin ends and lips begin, but no pupil is ever at the
+same texel twice, so eyes come out veiled: iris, pupil and the lamp's reflection are drawn. What
+the components leave is put back as noise of the same strength, fixed to the skin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.networks.morphable import LEVELS, TEXTURE, Morphable
+from stream_anon.networks.topology import EYES, LEFT_EYE, RIGHT_EYE, topology
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+IRISES = np.array(
+    [(58, 38, 26), (74, 50, 32), (46, 32, 24), (92, 70, 44), (84, 92, 96), (66, 78, 70)],
+    np.float32,
+)
+"""Colours of irises in the light of a skin of 160 levels; brown ones are the common ones."""
+
+IRIS = 0.205
+"""Radius of an iris over the width of its eye."""
+
+PORES = 0.22
+"""Share of what the components leave that is put back."""
+
+FEATHER = 0.11
+"""Width of the painting's soft edge, as a share of the texture's side."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paint:
+    """A texture with its soft edge as fourth channel, for an open and a closed mouth.
+
+    Attributes:
+        open: (192, 192, 4) uint8.
+        closed: likewise; only what lies between the lips differs.
+    """
+
+    open: Pixels
+    closed: Pixels
+
+
+class Painter:
+    """Paints textures.
+
+    Args:
+        model: whose texels they are.
+    """
+
+    def __init__(self, model: Morphable) -> None:
+        self.model = model
+        self.edge = soft_edge(model)
+        self._eyes = [_Eye(model, *pair) for pair in zip((RIGHT_EYE, LEFT_EYE), EYES, strict=True)]
+        self._lips, self._dark = _closed(model)
+        self._pores = _pores(model)
+
+    def __call__(self, texture: Floats, light: Floats, iris: int) -> Paint:
+        """Paint.
+
+        Args:
+            texture: coefficients (72,).
+            light: (9, 3) of log levels.
+            iris: number of its colour.
+        """
+        model = self.model
+        rows = model.detail(texture, light[0])
+        rows += model.basis @ light
+        rows += self._pores[:, None]
+        colours = np.clip(cv2.exp(rows) - np.float32(LEVELS), 0.0, 255.0)
+        skin = np.clip(np.exp(light[0]) - LEVELS, 4.0, 255.0).astype(np.float32)
+        for eye in self._eyes:
+            eye.draw(colours, skin, IRISES[iris % len(IRISES)])
+        shut = colours.copy()
+        shut[model.between] = colours[self._lips] * self._dark[:, None]
+        return Paint(self._whole(colours), self._whole(shut))
+
+    def _whole(self, colours: Floats) -> Pixels:
+        out = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
+        out[..., :3] = self.model.picture(colours)
+        out[..., 3] = self.edge
+        return out
+
+
+class _Eye:
+    """Where an eye's texels lie, and what is drawn over them."""
+
+    def __init__(
+        self, model: Morphable, contours: tuple[tuple[int, ...], tuple[int, ...]], kind: int
+    ) -> None:
+        places = model.model.places
+        rows = np.flatnonzero(topology().kinds[model.raster.triangle] == kind)
+        y, x = (axis[rows] for axis in np.nonzero(model.raster.inside))
+        upper, lower = (places[list(side)] for side in contours)
+        width = float(np.linalg.norm(upper[0] - upper[-1]))
+        top, bottom = float(upper[:, 1].min()), float(lower[:, 1].max())
+        middle = (upper[0] + upper[-1]) / 2.0
+        centre = np.array([middle[0], 0.55 * top + 0.45 * bottom])
+        radius = IRIS * width
+        away = np.hypot(x - centre[0], y - centre[1])
+        self._rows = rows
+        self._iris = np.clip(radius - away + 0.5, 0.0, 1.0).astype(np.float32)[:, None]
+        self._pupil = np.clip(0.42 * radius - away + 0.5, 0.0, 1.0).astype(np.float32)[:, None]
+        ring = np.exp(-np.square((away - 0.95 * radius) / (0.16 * radius)))
+        self._limbus = (1.0 - 0.55 * ring).astype(np.float32)[:, None]
+        spot = np.hypot(x - centre[0] + 0.32 * radius, y - centre[1] + 0.38 * radius)
+        self._spot = np.clip(0.26 * radius - spot + 0.6, 0.0, 1.0).astype(np.float32)[:, None]
+        # Upper lid and corners lie in shadow.
+        down = np.clip((y - top) / max(bottom - top, 1.0), 0.0, 1.0)
+        across = np.clip(1.0 - np.square((x - middle[0]) / (0.62 * width)), 0.0, 1.0)
+        shade = (0.55 + 0.45 * np.sqrt(down)) * (0.6 + 0.4 * across)
+        self._shade = shade.astype(np.float32)[:, None]
+
+    def draw(self, colours: Floats, skin: Floats, iris: Floats) -> None:
+        """Over rows (k, 3) of levels, in place."""
+        level = float(skin @ np.array([0.299, 0.587, 0.114], np.float32))
+        white = (0.35 * skin + 0.65 * level) * np.float32(1.02) * self._shade
+        shown = 0.35 * colours[self._rows] + 0.65 * white
+        coloured = iris * np.float32(level / 160.0) * self._limbus * (0.5 + 0.5 * self._shade)
+        shown += self._iris * (coloured - shown)
+        shown *= 1.0 - 0.8 * self._pupil
+        shown += 0.8 * self._spot * (np.minimum(1.35 * level, 245.0) - shown)
+        colours[self._rows] = np.clip(shown, 0.0, 255.0)
+
+
+def soft_edge(model: Morphable) -> Pixels:
+    """How far each texel is painted: (192, 192) uint8, 0 at the mesh's rim and outside."""
+    inside = np.zeros((TEXTURE + 2, TEXTURE + 2), np.uint8)
+    inside[1:-1, 1:-1] = model.raster.inside
+    # Holes that no triangle fills are inside the face.
+    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(inside, contours, -1, 1, cv2.FILLED)
+    away = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    way = np.clip((away - 2.0) / (FEATHER * TEXTURE), 0.0, 1.0)
+    return np.asarray(np.rint(255.0 * way * way * (3.0 - 2.0 * way)), np.uint8)
+
+
+def _closed(model: Morphable) -> tuple[NDArray[np.int64], Floats]:
+    """For each texel between the lips: the row of the nearest lip, and how dark the line is."""
+    numbers = np.full((TEXTURE, TEXTURE), -1, np.int64)
+    numbers[model.raster.inside] = np.arange(len(model.between))
+    between = np.zeros((TEXTURE, TEXTURE), np.uint8)
+    between[model.raster.inside] = model.between
+    away, labels = cv2.distanceTransformWithLabels(
+        between, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    lips = (between == 0) & model.raster.inside
+    lookup = np.zeros(int(labels.max()) + 1, np.int64)
+    lookup[labels[lips]] = numbers[lips]
+    here = between > 0
+    depth = away[here] / max(float(away.max()), 1.0)
+    return lookup[labels[here]], np.asarray(1.0 - 0.62 * np.sqrt(depth), np.float32)
+
+
+def _pores(model: Morphable) -> Floats:
+    """Fine noise of log levels (k,), the same for everybody, as strong as on real skin."""
+    noise = np.random.default_rng(0).standard_normal((TEXTURE, TEXTURE)).astype(np.float32)
+    noise = cv2.GaussianBlur(noise, (0, 0), 0.6) - cv2.GaussianBlur(noise, (0, 0), 2.0)
+    noise /= noise.std()
+    rows = noise[model.raster.inside] * np.minimum(model.model.grain, 0.12) * np.float32(PORES)
+    rows[topology().kinds[model.raster.triangle] > 0] *= 0.3
+    return rows
