@@ -112,7 +112,9 @@ def seam(clear: Pixels, new: Pixels) -> float:
     changed = (cv2.GaussianBlur(apart, (0, 0), side / 64) > CHANGED).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(3, side // 24) | 1,) * 2)
     changed = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, kernel)
-    edge = cv2.morphologyEx(changed, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    # Blurring moved the edge outwards a little: a band about it is looked at.
+    band = np.ones((max(3, side // 32) | 1,) * 2, np.uint8)
+    edge = cv2.morphologyEx(changed, cv2.MORPH_GRADIENT, band) > 0
     margin = max(2, side // 40)
     edge[:margin] = edge[-margin:] = edge[:, :margin] = edge[:, -margin:] = False
     if edge.sum() < side // 2:

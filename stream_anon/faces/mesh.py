@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import ModelError
-from stream_anon.networks.topology import POINTS
 from stream_anon.networks import registry
 from stream_anon.networks.engine import BatchEngine
+from stream_anon.networks.topology import POINTS
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Pixels, Subject
-from stream_anon.networks import mesh_measures as measures
 from stream_anon.methods.morph_paint import IRISES, Paint, Painter
+from stream_anon.networks import mesh_measures as measures
 from stream_anon.networks.morphable import LEVELS, Morphable, load, skin_vertices
 from stream_anon.networks.topology import topology
 
@@ -32,7 +32,7 @@ Codes = NDArray[np.float32]
 GRID = 96
 """Side at which places in a frame are told their texel."""
 
-SPREAD = 0.8
+SPREAD = 0.75
 """Share of people's spread in texture that drawn ones have: the far ends are caricatures."""
 
 SHAPE = 0.8
@@ -69,7 +69,7 @@ class _Person:
         texture: (72,) coefficients.
         offset: (468, 3) of its shape.
         iris: number of its colour.
-        light: (9, 3) as read off the generator's drawings.
+        light: (6, 3) as read off the generator's drawings.
         paint: its textures in that light.
     """
 
@@ -96,7 +96,7 @@ class Morph:
         self._vertices = skin_vertices(self.model.model.mean)
         basis = self.model.vertex_basis[self._vertices]
         # A ridge: what a turned head hides must not run away.
-        square = basis.T @ basis + 0.04 * len(basis) * np.diag([0.0] + [1.0] * 8)
+        square = basis.T @ basis + 0.04 * len(basis) * np.diag([0.0] + [1.0] * 5)
         self._solve = np.linalg.solve(square, basis.T).astype(np.float32)
         self._painter = Painter(self.model)
 
@@ -124,7 +124,7 @@ class Morph:
                 texture, identity = self.model.coefficients(code)
                 offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
                 iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
-                person = _Person(np.clip(texture, -2.5, 2.5) * SPREAD, offset, iris)
+                person = _Person(np.clip(texture, -1.8, 1.8) * SPREAD, offset, iris)
                 self._people[subject.track] = person
             light = self._light(face, subject.mesh)
             if person.light is not None:

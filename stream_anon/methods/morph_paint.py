@@ -67,7 +67,7 @@ class Painter:
 
         Args:
             texture: coefficients (72,).
-            light: (9, 3) of log levels.
+            light: (6, 3) of log levels.
             iris: number of its colour.
         """
         model = self.model

@@ -1,8 +1,9 @@
 """A cover that few notice, for faces that a method declines: profiles, backs of heads, far ones.
 
 Under the minimum ellipse nothing is left of the picture but its averages over 4 x 4 cells of the
-ellipse's rectangle, smoothly interpolated. Beyond it the cover is what lies there, blurred, and
-runs out softly. The frame's own grain is put on top. What 4 x 4 colours tell is measured in
+ellipse's rectangle, smoothly interpolated; of a face of under ``SMALL`` pixels, whose cells are
+hardly coarser than what a viewer sees, only the plane through them. Beyond it the cover is what
+lies there, blurred, and runs out softly. The frame's own grain is put on top. What 4 x 4 colours tell is measured in
 docs/results/identity.md ("4x4 core in 44x58").
 """
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES, mask_radius
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.masks import EDGE
+from stream_anon.networks.face_frame import plane_matrix
 
 Floats = NDArray[np.float32]
 
@@ -28,11 +30,14 @@ SIDE = 96
 GRID = 4
 """Cells along each side of the ellipse's rectangle."""
 
+SMALL = 48.0
+"""Side of a face's box in pixels below which a plane of colour is left of it."""
+
 GROWTH = 1.4
 """By how much the frame in which it is painted is wider than the face's own, so that the soft
 edge has room."""
 
-OUTERMOST = 1.32
+OUTERMOST = 1.37
 """Radius, in minimum ellipses, at which it has run out."""
 
 GRAIN = 5.0
@@ -63,8 +68,8 @@ class SoftCover(Method):
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``; masks (n, SIDE, SIDE)."""
         out = np.empty_like(crops)
-        for crop, into in zip(crops, out, strict=True):
-            cover = _colours(crop)
+        for crop, subject, into in zip(crops, subjects, out, strict=True):
+            cover = _colours(crop, plane=subject.size < SMALL)
             level = min(GRAIN, _grain_of(crop))
             shift = (self._drawn * 37) % SIDE
             tile = np.roll(self._grain, (shift, 3 * shift), (0, 1)) * np.float32(level)
@@ -75,7 +80,7 @@ class SoftCover(Method):
 
 @lru_cache(maxsize=1)
 def _radius() -> NDArray[np.float64]:
-    """Distance of each pixel (s, s) from the centre, in minimum ellipses of the face's own frame."""
+    """Distance of each pixel (s, s) from the centre, in the face's own minimum ellipses."""
     step = FACE_FRAME / SIDE
     centres = (np.arange(SIDE) + 0.5) * step - 0.5
     x, y = np.meshgrid(centres, centres)
@@ -84,10 +89,10 @@ def _radius() -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def soft_mask() -> Pixels:
-    """(s, s) uint8, read-only: 255 over the minimum mask, 0 from ``OUTERMOST`` on and at the rim."""
+    """(s, s) uint8, read-only: 255 over the minimum mask, 0 from ``OUTERMOST`` on."""
     radius = _radius()
     # A pixel's diagonal and the minimum mask's own edge are covered whole.
-    solid = 1.0 + (EDGE + 0.75 * GROWTH * FACE_FRAME / SIDE) / min(MASK_SEMI_AXES)
+    solid = 1.0 + (EDGE + 1.5 * GROWTH * FACE_FRAME / SIDE) / min(MASK_SEMI_AXES)
     way = np.clip((OUTERMOST - radius) / (OUTERMOST - solid), 0.0, 1.0)
     mask = np.asarray(np.rint(255.0 * way * way * (3.0 - 2.0 * way)), np.uint8)
     mask.setflags(write=False)
@@ -111,14 +116,17 @@ def _cells() -> tuple[NDArray[np.bool_], NDArray[np.int64], Floats, Floats]:
     return hidden, cells, map_x, map_y
 
 
-def _colours(crop: Pixels) -> Floats:
+def _colours(crop: Pixels, *, plane: bool) -> Floats:
     """The cover (s, s, 3): a function of the cells' averages and of what lies outside."""
     hidden, cells, map_x, map_y = _cells()
     flat, kinds = crop.reshape(-1, 3).astype(np.float64), cells.ravel()
     known = kinds >= 0
     counts = np.maximum(np.bincount(kinds[known], minlength=GRID * GRID), 1)
     sums = [np.bincount(kinds[known], flat[known, c], GRID * GRID) for c in range(3)]
-    grid = np.stack([s / counts for s in sums], axis=1).reshape(GRID, GRID, 3).astype(np.float32)
+    means = np.stack([s / counts for s in sums], axis=1)
+    if plane:
+        means = plane_matrix() @ means
+    grid = means.reshape(GRID, GRID, 3).astype(np.float32)
     border = cv2.BORDER_REPLICATE
     inside = cv2.remap(grid, map_x, map_y, cv2.INTER_CUBIC, borderMode=border)
     shown = np.where(hidden[..., None], inside, crop.astype(np.float32))

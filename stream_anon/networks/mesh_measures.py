@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.errors import ModelError
+from stream_anon.networks import WEIGHTS
 from stream_anon.networks.topology import (
     INNER_LIPS,
     LEFT_EYE,
@@ -54,10 +55,14 @@ def mean_mesh() -> Array:
     """The mean frontal mesh (468, 3), looking at the camera, mean 0; read-only.
 
     Made by ``stream-anon train`` (stage ``morphable``) from its training faces.
+
+    Raises:
+        ModelError: it is missing.
     """
-    file = resources.files("stream_anon.networks").joinpath("mesh_mean.npy")
-    with file.open("rb") as stream:
-        mean = np.load(stream).astype(np.float64)
+    file = WEIGHTS / "mesh_mean.npy"
+    if not file.exists():
+        raise ModelError(f"the mean mesh is missing: {file}")
+    mean = np.load(file).astype(np.float64)
     mean.setflags(write=False)
     return mean
 

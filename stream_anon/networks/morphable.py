@@ -42,7 +42,7 @@ LEVELS = 12.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MORPHABLE:  # noqa: N801 - a table of arrays
+class Arrays:
     """The model's arrays, float32; k texels, rows of detail are (k*3,) in logarithms.
 
     Attributes:
@@ -81,7 +81,7 @@ _BYTES = ("texture", "mouth", "regress")
 """Arrays that are stored in 8 bits, with a scale for each row."""
 
 
-def save(path: Path, model: MORPHABLE) -> None:
+def save(path: Path, model: Arrays) -> None:
     """Write the model: wide arrays in 8 bits, others in half precision."""
     stored: dict[str, NDArray[np.generic]] = {}
     for field in fields(model):
@@ -107,16 +107,16 @@ def load(path: Path | None = None) -> Morphable:
         raise ModelError(f"the morphable face is missing: {file}")
     with np.load(file) as stored:
         arrays = {}
-        for field in fields(MORPHABLE):
+        for field in fields(Arrays):
             array = stored[field.name].astype(np.float32)
             if field.name in _BYTES:
                 array *= stored[f"{field.name}_scale"][:, None]
             arrays[field.name] = array
-    return Morphable(MORPHABLE(**arrays))
+    return Morphable(Arrays(**arrays))
 
 
 def low_order(points: Floats) -> Floats:
-    """Polynomials of places (k, 3) on the mean face, up to the third order: (k, 9).
+    """Polynomials of places (k, 3) on the mean face, up to the second order: (k, 6).
 
     Light that falls on a face, as far as it is smooth. In the normals (Basri & Jacobs 2003) a
     fit takes the sides of the nose, which few points tell of, for lamps.
@@ -125,10 +125,7 @@ def low_order(points: Floats) -> Floats:
     one = np.ones_like(x)
     third = np.float32(1.0 / 3.0)
     # All but the first are about 0 on the mean, so that the first is the tone.
-    return np.stack(
-        [one, x, y, x * x - third, x * y, y * y - third, x * x * y, x * y * y, y**3 - y],
-        axis=1,
-    ).astype(np.float32)
+    return np.stack([one, x, y, x * x - third, x * y, y * y - third], axis=1).astype(np.float32)
 
 
 class Morphable:
@@ -138,7 +135,7 @@ class Morphable:
         model: its arrays.
     """
 
-    def __init__(self, model: MORPHABLE) -> None:
+    def __init__(self, model: Arrays) -> None:
         self.model = model
         self.raster: Raster = rasterise(model.places, topology().triangles, TEXTURE)
         self.vertex_basis = low_order(model.mean)

@@ -6,9 +6,10 @@ network finds in place of scans. All of it is linear algebra:
 - meshes are brought together by similarities in space (generalised Procrustes);
 - *expression* is what varies between pictures of one person (sets whose file names tell people
   apart), *identity* what varies between people orthogonally to that;
-- *texture* is a face unrolled by its mesh, in logarithms, divided by its light: by a polynomial of
-  low order in the place on the face, a channel at a time. What is left says nothing of lamp or exposure,
-  and little of tone; the rest of tone is regressed out and put back as the place asks for it;
+- *texture* is a face unrolled by its mesh, in logarithms, divided by its light: by a
+  polynomial of low order in the place on the face, a channel at a time. What is left says nothing
+  of lamp or exposure, and little of tone; the rest of tone is regressed out and put back as the
+  place asks for it;
 - a *code* of the recogniser's space decides texture and identity by ridge regression. What the
   regression cannot foretell is filled up by a fixed projection of the same code, so that draws of
   the prior vary as much as people do.
@@ -27,14 +28,14 @@ from numpy.typing import NDArray
 from stream_anon.networks import mesh_measures as measures
 from stream_anon.networks.morphable import (
     COARSE,
-    MORPHABLE,
     TEXTURE,
+    Arrays,
     Morphable,
     low_order,
     save,
     skin_vertices,
 )
-from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, MOUTH, RIGHT_EYE, topology
+from stream_anon.networks.topology import EYES, INNER_LIPS, LEFT_EYE, MOUTH, RIGHT_EYE, topology
 from stream_anon.networks.uv import Raster, rasterise, unroll
 from stream_anon.training.pack import Pack
 
@@ -66,6 +67,12 @@ LOOKING = 0.18
 
 SHARP = 0.35
 """Share of the faces, the softest, that lend no texture."""
+
+GLASSES = 0.15
+"""Share of the faces, those with most structure about the eyes, that lend none: spectacles."""
+
+SIDES = 14.0
+"""Standard deviation in texels of what is coarse when the two sides are made alike."""
 
 MOST = 6000
 """Faces whose textures are used."""
@@ -142,7 +149,7 @@ def components(rows: Floats, count: int, seed: int = 0) -> tuple[Floats, Floats]
         sample, _ = np.linalg.qr(sample)
         other, _ = np.linalg.qr(rows.T @ sample)
         sample = rows @ other
-    u, s, vt = np.linalg.svd(sample, full_matrices=False)
+    _, s, vt = np.linalg.svd(sample, full_matrices=False)
     basis = (vt @ other.T)[:count]
     return basis.astype(np.float32), (s[:count] / np.sqrt(len(rows))).astype(np.float32)
 
@@ -289,8 +296,41 @@ def _textures(
         levels = np.log(unroll(pack.images[good[i]], points, raster) + np.float32(LEVELS))
         light[j] = low_pass_fit(levels, basis, weight)
         detail = np.clip(levels - basis @ light[j], -CLIP, CLIP)
-        rows[j] = detail.ravel()
-    return chosen, rows, light
+        rows[j] = even_sided(detail, raster).ravel()
+    bare = _bare(rows, raster)
+    log.info("%d of %d wear no glasses", int(bare.sum()), len(bare))
+    return chosen[bare], rows[bare], light[bare]
+
+
+def even_sided(detail: Floats, raster: Raster) -> Floats:
+    """Log detail (k, 3) whose coarse part is the same on both sides of the face.
+
+    What differs is a lamp from the side, or hair, more often than a face.
+    """
+    picture = np.zeros((*raster.inside.shape, 3), np.float32)
+    picture[raster.inside] = detail
+    weight = cv2.GaussianBlur(raster.inside.astype(np.float32), (0, 0), SIDES)
+    coarse = cv2.GaussianBlur(picture, (0, 0), SIDES) / np.maximum(weight, 1e-3)[..., None]
+    picture += 0.5 * (coarse[:, ::-1] - coarse)
+    return picture[raster.inside]
+
+
+def _bare(rows: Floats, raster: Raster) -> NDArray[np.bool_]:
+    """Which textures (n, k*3) show little fine structure beneath and between the eyes."""
+    places = np.stack(np.nonzero(raster.inside)[::-1], axis=1)
+    side = raster.inside.shape[0]
+    x, y = places[:, 0] / side - 0.5, places[:, 1] / side
+    eyes = float(np.median(y[topology().kinds[raster.triangle] == EYES[0]]))
+    under = (np.abs(np.abs(x) - 0.2) < 0.13) & (y > eyes + 0.06) & (y < eyes + 0.16)
+    bridge = (np.abs(x) < 0.07) & (np.abs(y - eyes) < 0.08)
+    where = under | bridge
+    energy = np.empty(len(rows))
+    picture = np.zeros(raster.inside.shape, np.float32)
+    for j, row in enumerate(rows):
+        picture[raster.inside] = row.reshape(-1, 3)[:, 1].astype(np.float32)
+        fine = picture - cv2.GaussianBlur(picture, (0, 0), 5.0)
+        energy[j] = np.abs(fine[raster.inside][where]).mean()
+    return np.asarray(energy < np.quantile(energy, 1.0 - GLASSES))
 
 
 def _assemble(
@@ -341,7 +381,7 @@ def _assemble(
     share = (x @ guess).var(axis=0) / known.var(axis=0)
     log.info("of texture %.2f, of identity %.2f foretold by the code",
              float(share[:TEXTURES].mean()), float(share[TEXTURES:].mean()))
-    model = MORPHABLE(
+    model = Arrays(
         mean=shapes.mean.astype(np.float32),
         expression=expression,
         expression_deviation=moves,

@@ -104,4 +104,4 @@ def build(wheel: Path, mesh: Path, out: Path) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    print(build(*(Path(p) for p in sys.argv[1:4])))  # noqa: T201 - a script
+    print(build(*(Path(p) for p in sys.argv[1:4])))
