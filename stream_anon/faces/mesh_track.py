@@ -25,6 +25,10 @@ Pixels = NDArray[np.uint8]
 SMALLEST = 24.0
 """Side of a face's box in pixels below which no mesh is looked for."""
 
+EVERY = 2
+"""A track that has a mesh is looked at in every so manieth frame; in between its mesh is carried
+along with the face's surface."""
+
 REST = 6
 """A track that showed none is looked at again after so many frames."""
 
@@ -46,6 +50,7 @@ class _State:
     points: Array
     landmarks: Array | None
     seconds: float
+    frame: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,11 +93,43 @@ class MeshTracks:
         self._wait[track] = max(0, waiting - 1)
         return waiting <= 0
 
+    def carried(
+        self,
+        track: int,
+        frame: Array,
+        motion: Floats | None,
+        landmarks: Array | None,
+        seconds: float,
+    ) -> Found | None:
+        """What is known of a face that is not looked at now.
+
+        Args:
+            track: whose.
+            frame: (2, 3), frame pixels to the units that ``motion`` is in.
+            motion: (g, g, 2), how far from each cell its surface lay (`faces.surface`), or None.
+            landmarks: (5, 2) frame pixels of now, or None.
+            seconds: of the frame.
+
+        Returns:
+            None where the track was never looked at.
+        """
+        presence = self._presence.get(track)
+        if presence is None:
+            return None
+        last = self._states.get(track)
+        if last is None or not 0.0 < seconds - last.seconds <= LONGEST:
+            self._wait[track] = 0 if presence >= PRESENT else self._wait.get(track, 0)
+            return Found(None, presence)
+        points = _followed(last, landmarks) if motion is None else carried(last, frame, motion)
+        self._states[track] = _State(points, landmarks, seconds, frame)
+        return Found(points, presence)
+
     def __call__(
         self,
         tracks: Sequence[int],
         crops: Pixels,
         transforms: Array,
+        frames: Array,
         landmarks: Sequence[Array | None],
         seconds: float,
     ) -> list[Found]:
@@ -102,6 +139,7 @@ class MeshTracks:
             tracks: n numbers.
             crops: (n, 192, 192, 3) uint8 RGB over the face frame of ``transforms``.
             transforms: (n, 2, 3), frame pixels to face-frame units.
+            frames: (n, 2, 3), likewise, to the units that motion will be told in.
             landmarks: n of (5, 2) frame pixels, locked to the face's motion, or None.
             seconds: of the frame; they rise.
         """
@@ -119,13 +157,10 @@ class MeshTracks:
                 continue
             seen = placed(meshes[i], transforms[i])
             points = self._steadied(track, seen, landmarks[i], transforms[i], seconds)
-            self._states[track] = _State(points, landmarks[i], seconds)
+            self._states[track] = _State(points, landmarks[i], seconds, frames[i])
+            self._wait[track] = EVERY - 1
             out.append(Found(points, presence))
         return out
-
-    def known(self, track: int) -> float | None:
-        """The presence of a track that is not looked at now; None where it never was."""
-        return self._presence.get(track)
 
     def _steadied(
         self, track: int, seen: Array, landmarks: Array | None, transform: Array, seconds: float
@@ -133,17 +168,37 @@ class MeshTracks:
         last = self._states.get(track)
         if last is None or not 0.0 < seconds - last.seconds <= LONGEST:
             return seen
-        expected = last.points.copy()
-        if landmarks is not None and last.landmarks is not None:
-            try:
-                way = similarity(last.landmarks, landmarks)
-            except ValueError:
-                return seen
-            expected[:, :2] = apply(way, expected[:, :2])
-            expected[:, 2] *= scale_of(way)
+        expected = _followed(last, landmarks)
         apart = np.linalg.norm(seen - expected, axis=1) * scale_of(transform)
         share = CALM + (1.0 - CALM) * np.clip(apart / STIR, 0.0, 1.0)
         return np.asarray(expected + share[:, None] * (seen - expected))
+
+
+def _followed(last: _State, landmarks: Array | None) -> Array:
+    """The mesh of the frame before where the landmarks say that the face is now."""
+    points = last.points.copy()
+    if landmarks is not None and last.landmarks is not None:
+        try:
+            way = similarity(last.landmarks, landmarks)
+        except ValueError:
+            return points
+        points[:, :2] = apply(way, points[:, :2])
+        points[:, 2] *= scale_of(way)
+    return points
+
+
+def carried(last: _State, frame: Array, motion: Floats) -> Array:
+    """The mesh (468, 3) of the frame before, carried along with the surface, in frame pixels."""
+    before = apply(last.frame, last.points[:, :2])
+    cells = len(motion)
+    places = (before + 0.5) * (cells / FACE_FRAME) - 0.5
+    x, y = np.ascontiguousarray(places.T, np.float32)
+    border = cv2.BORDER_REPLICATE
+    moved = cv2.remap(motion, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=border)
+    # Motion says for a place of now where it was; over so short a way the two places agree.
+    now = before - moved.reshape(-1, 2).astype(np.float64)
+    scale = scale_of(last.frame) / max(scale_of(frame), 1e-9)
+    return np.hstack([apply(invert(frame), now), last.points[:, 2:] * scale])
 
 
 def placed(mesh: Floats, transform: Array) -> Array:
@@ -158,9 +213,3 @@ def told(mesh: Array, frame: Array) -> Floats:
     """A mesh in frame pixels as a method is told it: (468, 3) float32 units of ``frame``."""
     points = np.hstack([apply(frame, mesh[:, :2]), mesh[:, 2:] * scale_of(frame)])
     return points.astype(np.float32)
-
-
-def shrunk(crop: Pixels, side: int) -> Pixels:
-    """The luma of a crop at another side: what landmarks and motion are measured in."""
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

@@ -149,21 +149,28 @@ def calm_strokes(faces: Pixels, crops: Pixels) -> Pixels:
     """
     side = faces.shape[1]
     outside = (~minimum_interior(side)).astype(np.float32)
-    share = _strokes(side)[..., None]
-    unit = side / FACE_FRAME
+    share = _strokes(side)
+    small, cell = (COARSE, COARSE), FACE_FRAME / COARSE
+    sigma = STROKE * side / FACE_FRAME
+    known = cv2.GaussianBlur(
+        cv2.resize(outside, small, interpolation=cv2.INTER_AREA), (0, 0), REACH / cell
+    )
     out = np.empty_like(faces)
     for face, crop, into in zip(faces, crops, out, strict=True):
-        soft = cv2.GaussianBlur(face, (0, 0), STROKE * unit).astype(np.float32)
-        detail = face.astype(np.float32) - soft
-        there = cv2.absdiff(crop, cv2.GaussianBlur(crop, (0, 0), STROKE * unit))
-        known = there.astype(np.float32).mean(axis=2) * outside
-        allowed = cv2.GaussianBlur(known, (0, 0), REACH * unit)
-        allowed /= np.maximum(cv2.GaussianBlur(outside, (0, 0), REACH * unit), 1e-3)
-        found = cv2.GaussianBlur(np.abs(detail).mean(axis=2), (0, 0), 3.0 * unit)
-        gain = np.minimum(1.0, (allowed + LEAST_STROKE) / np.maximum(found, 1e-3))[..., None]
-        detail *= 1.0 - share * (1.0 - gain)
-        into[:] = np.clip(np.rint(soft + detail), 0, 255)
+        soft = cv2.GaussianBlur(face, (0, 0), sigma)
+        found = cv2.resize(_grey_apart(face, soft), small, interpolation=cv2.INTER_AREA)
+        there = _grey_apart(crop, cv2.GaussianBlur(crop, (0, 0), sigma)) * outside
+        allowed = cv2.resize(there, small, interpolation=cv2.INTER_AREA)
+        allowed = cv2.GaussianBlur(allowed, (0, 0), REACH / cell) / np.maximum(known, 1e-3)
+        lost = 1.0 - np.minimum(1.0, (allowed + LEAST_STROKE) / np.maximum(found, 1e-3))
+        lost = cv2.resize(lost, (side, side), interpolation=cv2.INTER_LINEAR) * share
+        cv2.blendLinear(soft, face, lost, 1.0 - lost, dst=into)
     return out
+
+
+def _grey_apart(one: Pixels, other: Pixels) -> Floats:
+    """Difference (s, s) of two pictures in levels of luma, float32."""
+    return np.asarray(cv2.cvtColor(cv2.absdiff(one, other), cv2.COLOR_RGB2GRAY), np.float32)
 
 
 @lru_cache(maxsize=2)

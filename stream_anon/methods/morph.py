@@ -25,6 +25,7 @@ from stream_anon.methods.morph_paint import IRISES, Paint, Painter
 from stream_anon.networks import mesh_measures as measures
 from stream_anon.networks.morphable import LEVELS, Morphable, load, skin_vertices
 from stream_anon.networks.topology import topology
+from stream_anon.networks.uv import Raster
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.float32]
@@ -44,6 +45,9 @@ MOST_EXPRESSION = 3.5
 SHUT, WIDE = 0.05, 0.13
 """Opening of a mouth up to which it is painted closed, and from which it is painted open. Between
 closed lips there is no room for what a map of 96 cells would show there."""
+
+UNSEEN = 0.02
+"""Change of a coefficient of the light, in log levels, for which nothing is painted anew."""
 
 CALM = 0.35
 """Share of a new reading of the light that is taken while there is an old one."""
@@ -66,17 +70,19 @@ class _Person:
     """What a track was given: decided once, by its code.
 
     Attributes:
-        texture: (72,) coefficients.
+        detail: (k, 3) of its texture, logarithms.
         offset: (468, 3) of its shape.
         iris: number of its colour.
         light: (6, 3) as read off the generator's drawings.
+        painted: (6, 3), the light in which it was painted.
         paint: its textures in that light.
     """
 
-    texture: Floats
+    detail: Floats
     offset: Floats
     iris: int
     light: Floats | None = None
+    painted: Floats | None = None
     paint: Paint | None = None
 
 
@@ -124,13 +130,20 @@ class Morph:
                 texture, identity = self.model.coefficients(code)
                 offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
                 iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
-                person = _Person(np.clip(texture, -1.8, 1.8) * SPREAD, offset, iris)
+                detail = self.model.texture(np.clip(texture, -1.8, 1.8) * SPREAD)
+                person = _Person(detail, offset, iris)
                 self._people[subject.track] = person
-            light = self._light(face, subject.mesh)
+            # Where the new face will be: where its vertices lie, nothing of the old one's shape.
+            placed, amount = self.moved(subject.mesh, person.offset)
+            if not amount and person.light is not None:
+                continue
+            light = self._light(face, placed)
             if person.light is not None:
                 light = person.light + CALM * (light - person.light)
             person.light = light
-            person.paint = self._painter(person.texture, light, person.iris)
+            if person.painted is None or np.abs(light - person.painted).max() > UNSEEN:
+                person.paint = self._painter(person.detail, light, person.iris)
+                person.painted = light
 
     def __call__(self, faces: Pixels, subjects: Sequence[Subject], scale: float) -> Pixels:
         """Paint.
@@ -158,7 +171,8 @@ class Morph:
                 share = min(1.0, max(0.0, (opening - SHUT) / (WIDE - SHUT)))
                 paint = person.paint.closed
                 if share > 0.0:
-                    paint = cv2.addWeighted(person.paint.open, share, paint, 1.0 - share, 0.0)
+                    mixed = cv2.addWeighted(person.paint.open, share, paint, 1.0 - share, 0.0)
+                    paint = np.asarray(mixed, np.uint8)
                 paint_over(into, paint, self.model, moved, amount)
         return out
 
@@ -188,7 +202,8 @@ class Morph:
         x, y = np.ascontiguousarray(places.T, np.float32)
         border = cv2.BORDER_REPLICATE
         seen = cv2.remap(soft, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=border)
-        return self._solve @ np.log(seen.reshape(-1, 3).astype(np.float32) + np.float32(LEVELS))
+        levels = np.log(seen.reshape(-1, 3).astype(np.float32) + np.float32(LEVELS))
+        return np.asarray(self._solve @ levels, np.float32)
 
 
 def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amount: float) -> None:
@@ -211,17 +226,27 @@ def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amou
         paint, np.ascontiguousarray(way[..., 0]), np.ascontiguousarray(way[..., 1]),
         cv2.INTER_LINEAR, borderMode=border, borderValue=(0, 0, 0, 0),
     )  # fmt: skip
-    share = shown[..., 3].astype(np.float32) * np.float32(amount / 255.0)
-    share = cv2.min(share, cv2.max(way[..., 2], 0.0))
+    share: Floats = shown[..., 3].astype(np.float32) * np.float32(amount / 255.0)
+    share = np.minimum(share, np.maximum(way[..., 2], np.float32(0.0)))
     cv2.blendLinear(np.ascontiguousarray(shown[..., :3]), face.copy(), share, 1.0 - share, dst=face)
 
 
 @lru_cache(maxsize=2)
-def _texels(model: Morphable) -> tuple[Floats, Floats]:
-    """Texel coordinates (k, 2) of the raster's rows; how many texels each triangle has."""
-    y, x = np.nonzero(model.raster.inside)
-    counts = np.bincount(model.raster.triangle, minlength=len(topology().triangles))
-    return np.stack([x, y], axis=1).astype(np.float32), np.maximum(counts, 1).astype(np.float32)
+def _texels(model: Morphable) -> tuple[Raster, Floats, Floats]:
+    """Every other texel of every other row: a quarter of the raster, which is enough for the map.
+
+    Returns:
+        The raster of those; their coordinates (k, 2); how many of them each triangle has.
+    """
+    raster = model.raster
+    y, x = np.nonzero(raster.inside)
+    kept = (x % 2 == 0) & (y % 2 == 0)
+    few = Raster(
+        raster.inside, raster.corners[kept], raster.weights[kept], raster.triangle[kept]
+    )
+    counts = np.bincount(few.triangle, minlength=len(topology().triangles))
+    coordinates = np.stack([x[kept], y[kept]], axis=1).astype(np.float32)
+    return few, coordinates, np.maximum(counts, 1).astype(np.float32)
 
 
 def where(model: Morphable, mesh: Floats) -> Floats | None:
@@ -240,9 +265,9 @@ def where(model: Morphable, mesh: Floats) -> Floats | None:
     u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     areas = 0.5 * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
     step = GRID / FACE_FRAME
-    texels, counts = _texels(model)
-    weight = (np.maximum(areas, 0.0) * step * step / counts)[model.raster.triangle]
-    places = (model.raster.at(mesh[:, :2]) + np.float32(0.5)) * np.float32(step) - np.float32(0.5)
+    raster, texels, counts = _texels(model)
+    weight = (np.maximum(areas, 0.0) * step * step / counts)[raster.triangle]
+    places = (raster.at(mesh[:, :2]) + np.float32(0.5)) * np.float32(step) - np.float32(0.5)
     near = np.rint(places)
     cell = near.astype(np.int64)
     good = (weight > 0) & (cell >= 0).all(axis=1) & (cell < GRID).all(axis=1)

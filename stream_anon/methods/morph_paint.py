@@ -62,16 +62,17 @@ class Painter:
         self._lips, self._dark = _closed(model)
         self._pores = _pores(model)
 
-    def __call__(self, texture: Floats, light: Floats, iris: int) -> Paint:
+    def __call__(self, detail: Floats, light: Floats, iris: int) -> Paint:
         """Paint.
 
         Args:
-            texture: coefficients (72,).
+            detail: (k, 3) of its texture.
             light: (6, 3) of log levels.
             iris: number of its colour.
         """
         model = self.model
-        rows = model.detail(texture, light[0])
+        rows = model.told(light[0])
+        rows += detail
         rows += model.basis @ light
         rows += self._pores[:, None]
         colours = np.clip(cv2.exp(rows) - np.float32(LEVELS), 0.0, 255.0)

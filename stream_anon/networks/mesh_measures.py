@@ -62,7 +62,7 @@ def mean_mesh() -> Array:
     file = WEIGHTS / "mesh_mean.npy"
     if not file.exists():
         raise ModelError(f"the mean mesh is missing: {file}")
-    mean = np.load(file).astype(np.float64)
+    mean: Array = np.load(file).astype(np.float64)
     mean.setflags(write=False)
     return mean
 

@@ -151,15 +151,19 @@ class Morphable:
         count = len(m.texture_deviation)
         return found[:count], found[count:]
 
-    def detail(self, texture: Floats, tone: Floats, mouth: Floats | None = None) -> Floats:
-        """Log detail (k, 3) of coefficients (72,), fit for a skin of log level ``tone`` (3,)."""
+    def texture(self, texture: Floats, mouth: Floats | None = None) -> Floats:
+        """Log detail (k, 3) of coefficients (72,), and (6,) of the mouth's inside."""
         m = self.model
-        told = np.concatenate([[1.0], np.asarray(tone) - m.tone_mean]).astype(np.float32)
-        rows = (told @ m.regress).reshape(-1, 3)
-        rows += ((texture * m.texture_deviation) @ m.texture).reshape(-1, 3)
+        rows = ((texture * m.texture_deviation) @ m.texture).reshape(-1, 3)
         if mouth is not None:
             rows[self.between] += ((mouth * m.mouth_deviation) @ m.mouth).reshape(-1, 3)
-        return rows
+        return np.asarray(rows, np.float32)
+
+    def told(self, tone: Floats) -> Floats:
+        """Mean log detail (k, 3) of faces whose skin has the log level ``tone`` (3,)."""
+        m = self.model
+        told = np.concatenate([[1.0], np.asarray(tone) - m.tone_mean]).astype(np.float32)
+        return np.asarray((told @ m.regress).reshape(-1, 3), np.float32)
 
     def picture(self, rows: Floats) -> Floats:
         """Rows (k, c) as a texture (192, 192, c); outside the mesh the nearest texel."""
@@ -171,7 +175,8 @@ class Morphable:
     def shape(self, identity: Floats) -> Floats:
         """Offsets (468, 3) of coefficients of identity (40,)."""
         m = self.model
-        return ((identity * m.identity_deviation) @ m.identity).reshape(POINTS, 3)
+        rows = (identity * m.identity_deviation) @ m.identity
+        return np.asarray(rows.reshape(POINTS, 3), np.float32)
 
     def expression(self, aligned: Floats) -> Floats:
         """Coefficients (24,), in units of their deviation, of a mesh aligned to the mean."""

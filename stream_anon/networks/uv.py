@@ -35,7 +35,7 @@ class Raster:
     def at(self, points: NDArray[np.floating]) -> Floats:
         """What the texels show of values (468, c) at the vertices: (k, c) float32."""
         values = np.asarray(points, np.float32)[self.corners]
-        return np.einsum("kj,kjc->kc", self.weights, values).astype(np.float32)
+        return np.asarray(np.einsum("kj,kjc->kc", self.weights, values), np.float32)
 
 
 def rasterise(places: NDArray[np.floating], triangles: Ints, side: int) -> Raster:

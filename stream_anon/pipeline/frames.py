@@ -113,7 +113,7 @@ class Frames:
                 motions[i] = self._surface(
                     faces[i].track, luma, transforms[i], wide[i], picture.seconds
                 )
-            meshes = self._mesh(picture, faces, transforms, landmarks)
+            meshes = self._mesh(picture, faces, transforms, wide, landmarks, motions)
             transforms = wide
         else:
             meshes = [None] * len(faces)
@@ -129,7 +129,9 @@ class Frames:
         picture: Picture,
         faces: Sequence[TrackedFace],
         transforms: Array,
+        wide: Array,
         landmarks: Sequence[Array | None],
+        motions: Sequence[Field | None],
     ) -> list[Found | None]:
         """What the mesh network says of each face; None where it was never asked."""
         found: list[Found | None] = [None] * len(faces)
@@ -139,13 +141,17 @@ class Frames:
         for i, face in enumerate(faces):
             if self._meshes.wants(face.track, face.size):
                 chosen.append(i)
-            elif (presence := self._meshes.known(face.track)) is not None:
-                found[i] = Found(None, presence)
+            else:
+                found[i] = self._meshes.carried(
+                    face.track, wide[i], motions[i], landmarks[i], picture.seconds
+                )
         if chosen:
             crops = picture.crops(transforms[chosen], MESH_SIDE, FACE_FRAME)
             tracks = [faces[i].track for i in chosen]
             points = [landmarks[i] for i in chosen]
-            answers = self._meshes(tracks, crops, transforms[chosen], points, picture.seconds)
+            answers = self._meshes(
+                tracks, crops, transforms[chosen], wide[chosen], points, picture.seconds
+            )
             for i, answer in zip(chosen, answers, strict=True):
                 found[i] = answer
         return found

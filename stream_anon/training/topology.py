@@ -85,8 +85,8 @@ def wound(triangles: list[Triangle], points: NDArray[np.float64]) -> NDArray[np.
     if len(turned) != len(triangles):
         raise ValueError("the triangles are not one surface")
     table = np.array([turned[i] for i in range(len(triangles))], np.int16)
-    a, b, c = (points[table[:, k], :2] for k in range(3))
-    (ux, uy), (vx, vy) = (b - a).T, (c - a).T
+    first, second, third = (points[table[:, k], :2] for k in range(3))
+    (ux, uy), (vx, vy) = (second - first).T, (third - first).T
     areas = ux * vy - uy * vx
     return np.ascontiguousarray(table if np.sum(areas) > 0 else table[:, ::-1])
 

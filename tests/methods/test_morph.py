@@ -92,12 +92,15 @@ def test_a_profile_is_left_to_the_drawing(codes):
 
 def test_a_mouth_that_opens_opens(codes):
     morph = Morph()
-    upper, lower = (list(side[1:-1]) for side in INNER_LIPS)
+    mean = measures.mean_mesh()
+    between = np.mean([mean[list(side), 1].mean() for side in INNER_LIPS])
+    jaw = (mean[:, 1] > between) & (np.abs(mean[:, 0]) < 24)
+    jaw[list(INNER_LIPS[0])] = False
+    jaw[list(INNER_LIPS[1][1:-1])] = True
     openings = []
     for gap in (0.0, 4.0, 10.0):
         change = np.zeros((468, 3))
-        change[upper, 1] -= gap / 2
-        change[lower, 1] += gap / 2
+        change[jaw, 1] += gap
         moved, _ = morph.moved(mesh(change=change), np.zeros((468, 3), np.float32))
         openings.append(float(measures.mouth_opening(moved[None])[0]))
     assert openings[0] < openings[1] < openings[2]
@@ -158,7 +161,7 @@ def test_the_method_renders_with_and_without_a_mesh():
 def test_textures_are_whole(codes):
     model = load()
     texture, identity = model.coefficients(codes[0])
-    picture = model.picture(model.detail(texture, model.model.tone_mean))
+    picture = model.picture(model.texture(texture) + model.told(model.model.tone_mean))
     assert picture.shape == (TEXTURE, TEXTURE, 3)
     assert np.isfinite(picture).all()
     assert np.isfinite(model.shape(identity)).all()
