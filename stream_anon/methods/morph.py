@@ -1,7 +1,7 @@
 """A face drawn once as a texture and moved by the video's mesh in every frame.
 
 The code of a track decides texture and shape (``networks.morphable``); the video decides place,
-head direction and expression, the last through sixteen numbers; light and tone are those of the
+head direction and expression, the last through nine numbers; light and tone are those of the
 generator's own drawing, which has seen nothing of the face but a plane of colours. So nothing
 reaches the picture here that was not told already, but expression and a finer head direction.
 
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from stream_anon.geometry import FACE_FRAME
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.morph_paint import IRISES, Paint, Painter
+from stream_anon.methods.openings import Openings
 from stream_anon.networks import mesh_measures as measures
-from stream_anon.networks.morphable import LEVELS, Morphable, load, skin_vertices
+from stream_anon.networks.morphable import COARSE, LEVELS, Morphable, load, skin_vertices
 from stream_anon.networks.topology import topology
 from stream_anon.networks.uv import Raster
 
@@ -36,8 +37,15 @@ GRID = 96
 SPREAD = 0.75
 """Share of people's spread in texture that drawn ones have: the far ends are caricatures."""
 
-SHAPE = 0.8
+SHAPE = 1.0
 """Likewise of their spread in shape."""
+
+KEPT = 0.7
+"""Share of the video's expression, openings apart, that the new face shows: the rest of it is
+how somebody looks at rest."""
+
+REST = 0.5
+"""Deviations of expression by which new faces differ at rest."""
 
 MOST_EXPRESSION = 3.5
 """Deviations beyond which an expression is taken for a mistake of the mesh."""
@@ -105,6 +113,10 @@ class Morph:
         square = basis.T @ basis + 0.04 * len(basis) * np.diag([0.0] + [1.0] * 5)
         self._solve = np.linalg.solve(square, basis.T).astype(np.float32)
         self._painter = Painter(self.model)
+        self._openings = Openings(self.model.model.mean)
+        # A fixed projection: the same code looks the same at rest in every run.
+        rest = np.random.default_rng(7).standard_normal((len(self.model.model.code_mean), COARSE))
+        self._rest = rest.astype(np.float32)
 
     def forget(self, track: int) -> None:
         """The track has ended."""
@@ -129,6 +141,7 @@ class Morph:
             if person is None:
                 texture, identity = self.model.coefficients(code)
                 offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
+                offset = offset + self.model.moved(REST * self._resting(code))
                 iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
                 detail = self.model.texture(np.clip(texture, -1.8, 1.8) * SPREAD)
                 person = _Person(detail, offset, iris)
@@ -191,9 +204,15 @@ class Morph:
             return mesh, 0.0
         aligned = ((mesh - shifts[0]) @ rotations[0] / scales[0]).astype(np.float32)
         expression = model.expression(aligned).clip(-MOST_EXPRESSION, MOST_EXPRESSION)
-        new = model.model.mean + offset + model.moved(expression)
+        new = model.model.mean + offset + np.float32(KEPT) * model.moved(expression)
+        new = self._openings.set(new, self._openings.read(aligned))
         placed = scales[0] * new @ rotations[0].T + shifts[0]
         return placed.astype(np.float32), amount
+
+    def _resting(self, code: Floats) -> Floats:
+        """How the face of a code (128,) looks at rest: coefficients of expression (6,)."""
+        away = np.asarray(code, np.float32) - self.model.model.code_mean
+        return np.asarray(np.clip(away @ self._rest, -2.0, 2.0), np.float32)
 
     def _light(self, face: Pixels, mesh: Floats) -> Floats:
         side = len(face)

@@ -3,8 +3,8 @@
 Under the minimum ellipse nothing is left of the picture but its averages over 4 x 4 cells of the
 ellipse's rectangle, smoothly interpolated; of a face of under ``SMALL`` pixels, whose cells are
 hardly coarser than what a viewer sees, only the plane through them. Beyond it the cover is what
-lies there, blurred, and runs out softly. The frame's own grain is put on top. What 4 x 4 colours tell is measured in
-docs/results/identity.md ("4x4 core in 44x58").
+lies there, blurred, and runs out softly. The frame's own grain is put on top. What 4 x 4 colours
+tell is measured in docs/results/identity.md ("4x4 core in 44x58").
 """
 
 from __future__ import annotations

@@ -17,12 +17,9 @@ from stream_anon.errors import ModelError
 from stream_anon.networks import WEIGHTS
 from stream_anon.networks.mesh_measures import five as five_of
 from stream_anon.networks.topology import (
-    INNER_LIPS,
-    LEFT_EYE,
     MOUTH,
     OVAL,
     POINTS,
-    RIGHT_EYE,
     topology,
 )
 from stream_anon.networks.uv import Raster, rasterise
@@ -35,7 +32,7 @@ TEXTURE = 192
 """Side of a texture in texels."""
 
 COARSE = 6
-"""Expressions that move the whole face; finer ones move eyes and mouth, which the video decides."""
+"""Expressions that are used: finer ones say who somebody is."""
 
 LEVELS = 12.0
 """Added to levels before their logarithm, here and in training."""
@@ -141,7 +138,6 @@ class Morphable:
         self.vertex_basis = low_order(model.mean)
         self.basis = low_order(self.raster.at(model.mean))
         self.between = topology().kinds[self.raster.triangle] == MOUTH
-        self._near = _near_features(model.mean)[:, None]
 
     def coefficients(self, code: Floats) -> tuple[Floats, Floats]:
         """A unit code (128,) to coefficients of texture (72,) and identity (40,), of unit size."""
@@ -179,28 +175,20 @@ class Morphable:
         return np.asarray(rows.reshape(POINTS, 3), np.float32)
 
     def expression(self, aligned: Floats) -> Floats:
-        """Coefficients (24,), in units of their deviation, of a mesh aligned to the mean."""
-        m = self.model
-        away = (aligned - m.mean).reshape(-1)
-        return np.asarray((m.expression @ away) / m.expression_deviation, np.float32)
+        """The widest coefficients (6,), in units of their deviation, of an aligned mesh.
 
-    def moved(self, expression: Floats) -> Floats:
-        """Offsets (468, 3) of coefficients of expression (24,).
-
-        The finer ones count about eyes and mouth; elsewhere they say who somebody is.
+        Finer ones say who somebody is, too.
         """
         m = self.model
-        amounts = expression * m.expression_deviation
-        whole = (amounts[:COARSE] @ m.expression[:COARSE]).reshape(POINTS, 3)
-        fine = (amounts[COARSE:] @ m.expression[COARSE:]).reshape(POINTS, 3)
-        return np.asarray(whole + self._near * fine, np.float32)
+        away = (aligned - m.mean).reshape(-1)
+        found = (m.expression[:COARSE] @ away) / m.expression_deviation[:COARSE]
+        return np.asarray(found, np.float32)
 
-
-def _near_features(mean: Floats) -> Floats:
-    """How near a vertex (468,) lies to lids and lips, 1 to 0 over a few units."""
-    named = [k for pair in (RIGHT_EYE, LEFT_EYE, INNER_LIPS) for side in pair for k in side]
-    away = np.linalg.norm(mean[:, None, :2] - mean[None, named, :2], axis=2).min(axis=1)
-    return np.asarray(np.exp(-np.square(np.maximum(away - 2.0, 0.0) / 5.0)), np.float32)
+    def moved(self, expression: Floats) -> Floats:
+        """Offsets (468, 3) of coefficients of expression (6,)."""
+        m = self.model
+        rows = (expression * m.expression_deviation[:COARSE]) @ m.expression[:COARSE]
+        return np.asarray(rows.reshape(POINTS, 3), np.float32)
 
 
 def skin_vertices(mean: Floats) -> NDArray[np.int64]:

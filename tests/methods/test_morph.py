@@ -15,7 +15,7 @@ from stream_anon.methods.morph import Morph, where
 from stream_anon.networks import mesh_measures as measures
 from stream_anon.networks.identity import prior_codes
 from stream_anon.networks.morphable import TEXTURE, load
-from stream_anon.networks.topology import INNER_LIPS
+from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from tests.networks.test_mesh_measures import rotation
 
 
@@ -104,7 +104,8 @@ def test_a_mouth_that_opens_opens(codes):
         moved, _ = morph.moved(mesh(change=change), np.zeros((468, 3), np.float32))
         openings.append(float(measures.mouth_opening(moved[None])[0]))
     assert openings[0] < openings[1] < openings[2]
-    assert openings[2] - openings[0] > 0.12
+    wanted = measures.mouth_opening((mean + change)[None])[0]
+    assert openings[2] == pytest.approx(wanted, abs=0.03), "as far as the video's"
 
 
 def test_of_the_old_face_only_few_numbers_shape_the_new_one():
@@ -112,7 +113,7 @@ def test_of_the_old_face_only_few_numbers_shape_the_new_one():
     morph = Morph()
     rng = np.random.default_rng(2)
     change = rng.standard_normal((468, 3)) * 0.4
-    basis = [*morph.model.model.expression.astype(np.float64)]
+    basis = [*morph.model.model.expression[:6].astype(np.float64)]
     mean = measures.mean_mesh()
     for k in range(3):
         unit = np.zeros((468, 3))
@@ -121,12 +122,15 @@ def test_of_the_old_face_only_few_numbers_shape_the_new_one():
         basis.append(np.cross(mean, np.eye(3)[k]).ravel())
     basis.append(mean.ravel())
     q, _ = np.linalg.qr(np.stack(basis).T)
+    for contours in (INNER_LIPS, RIGHT_EYE, LEFT_EYE):  # openings are told
+        change[[k for side in contours for k in side]] = 0.0
+    change[list(MOUTH_CORNERS)] = 0.0
     change -= (q @ (q.T @ change.ravel())).reshape(468, 3)
     zero = np.zeros((468, 3), np.float32)
     one, _ = morph.moved(mesh(), zero)
     other, _ = morph.moved(mesh(change=change), zero)
-    assert np.abs(one - other).max() < 0.05
-    assert np.abs(0.8 * change).max() > 0.5
+    assert np.abs(one - other).max() < 0.25
+    assert np.abs(0.8 * change).max() > 0.8
 
 
 def test_close_ups_get_more_pixels(codes):
