@@ -24,7 +24,14 @@ from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.morph_paint import IRISES, Paint, Painter
 from stream_anon.methods.openings import Openings
 from stream_anon.networks import mesh_measures as measures
-from stream_anon.networks.morphable import COARSE, LEVELS, Morphable, load, skin_vertices
+from stream_anon.networks.morphable import (
+    COARSE,
+    LEVELS,
+    Morphable,
+    feature_vertices,
+    load,
+    skin_vertices,
+)
 from stream_anon.networks.topology import topology
 from stream_anon.networks.uv import Raster
 
@@ -54,6 +61,12 @@ SHUT, WIDE = 0.05, 0.13
 """Opening of a mouth up to which it is painted closed, and from which it is painted open. Between
 closed lips there is no room for what a map of 96 cells would show there."""
 
+USUAL = 0.28
+"""Root mean square of the features of a drawing in clear air, in log levels, as they are read."""
+
+CONTRASTS = (0.4, 1.1)
+"""Least and most contrast of a painting: haze and compression take it from faces as well."""
+
 UNSEEN = 0.02
 """Change of a coefficient of the light, in log levels, for which nothing is painted anew."""
 
@@ -81,8 +94,8 @@ class _Person:
         detail: (k, 3) of its texture, logarithms.
         offset: (468, 3) of its shape.
         iris: number of its colour.
-        light: (6, 3) as read off the generator's drawings.
-        painted: (6, 3), the light in which it was painted.
+        light: (7, 3) as read off the generator's drawings: its light, then its contrast.
+        painted: (7, 3), the light in which it was painted.
         paint: its textures in that light.
     """
 
@@ -108,6 +121,7 @@ class Morph:
         self.model = load() if model is None else model
         self._people: dict[int, _Person] = {}
         self._vertices = skin_vertices(self.model.model.mean)
+        self._features = feature_vertices(self.model.model.mean)
         basis = self.model.vertex_basis[self._vertices]
         # A ridge: what a turned head hides must not run away.
         square = basis.T @ basis + 0.04 * len(basis) * np.diag([0.0] + [1.0] * 5)
@@ -155,7 +169,8 @@ class Morph:
                 light = person.light + CALM * (light - person.light)
             person.light = light
             if person.painted is None or np.abs(light - person.painted).max() > UNSEEN:
-                person.paint = self._painter(person.detail, light, person.iris)
+                contrast = float(np.clip(light[-1, 0], *CONTRASTS))
+                person.paint = self._painter(person.detail, light[:-1], person.iris, contrast)
                 person.painted = light
 
     def __call__(self, faces: Pixels, subjects: Sequence[Subject], scale: float) -> Pixels:
@@ -215,14 +230,18 @@ class Morph:
         return np.asarray(np.clip(away @ self._rest, -2.0, 2.0), np.float32)
 
     def _light(self, face: Pixels, mesh: Floats) -> Floats:
+        """Light on a drawing, and how much contrast it has: (7, 3), the last row the contrast."""
         side = len(face)
         soft = cv2.GaussianBlur(face, (0, 0), 2.0 * side / FACE_FRAME)
-        places = (mesh[self._vertices, :2] + 0.5) * (side / FACE_FRAME) - 0.5
+        places = (mesh[:, :2] + 0.5) * (side / FACE_FRAME) - 0.5
         x, y = np.ascontiguousarray(places.T, np.float32)
         border = cv2.BORDER_REPLICATE
         seen = cv2.remap(soft, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=border)
         levels = np.log(seen.reshape(-1, 3).astype(np.float32) + np.float32(LEVELS))
-        return np.asarray(self._solve @ levels, np.float32)
+        light = self._solve @ levels[self._vertices]
+        left = (levels - self.model.vertex_basis @ light)[self._features]
+        contrast = float(np.sqrt(np.square(left).mean())) / USUAL
+        return np.vstack([light, np.full((1, 3), contrast)]).astype(np.float32)
 
 
 def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amount: float) -> None:

@@ -31,6 +31,9 @@ IRIS = 0.205
 PORES = 0.22
 """Share of what the components leave that is put back."""
 
+RIM = 4
+"""Texels of lip about the opening that a closed mouth does not show as they are."""
+
 FEATHER = 0.11
 """Width of the painting's soft edge, as a share of the texture's side."""
 
@@ -41,7 +44,7 @@ class Paint:
 
     Attributes:
         open: (192, 192, 4) uint8.
-        closed: likewise; only what lies between the lips differs.
+        closed: likewise; what lies between the lips and their inner rim differ.
     """
 
     open: Pixels
@@ -59,28 +62,32 @@ class Painter:
         self.model = model
         self.edge = soft_edge(model)
         self._eyes = [_Eye(model, *pair) for pair in zip((RIGHT_EYE, LEFT_EYE), EYES, strict=True)]
-        self._lips, self._dark = _closed(model)
+        self._shut, self._lips, self._dark = _closed(model)
         self._pores = _pores(model)
 
-    def __call__(self, detail: Floats, light: Floats, iris: int) -> Paint:
+    def __call__(
+        self, detail: Floats, light: Floats, iris: int, contrast: float = 1.0
+    ) -> Paint:
         """Paint.
 
         Args:
             detail: (k, 3) of its texture.
             light: (6, 3) of log levels.
             iris: number of its colour.
+            contrast: 1 as in clear air.
         """
         model = self.model
         rows = model.told(light[0])
         rows += detail
-        rows += model.basis @ light
         rows += self._pores[:, None]
+        rows *= np.float32(contrast)
+        rows += model.basis @ light
         colours = np.clip(cv2.exp(rows) - np.float32(LEVELS), 0.0, 255.0)
         skin = np.clip(np.exp(light[0]) - LEVELS, 4.0, 255.0).astype(np.float32)
         for eye in self._eyes:
-            eye.draw(colours, skin, IRISES[iris % len(IRISES)])
+            eye.draw(colours, skin, IRISES[iris % len(IRISES)], min(1.0, contrast))
         shut = colours.copy()
-        shut[model.between] = colours[self._lips] * self._dark[:, None]
+        shut[self._shut] = colours[self._lips] * self._dark[:, None]
         return Paint(self._whole(colours), self._whole(shut))
 
     def _whole(self, colours: Floats) -> Pixels:
@@ -119,7 +126,7 @@ class _Eye:
         shade = (0.55 + 0.45 * np.sqrt(down)) * (0.6 + 0.4 * across)
         self._shade = shade.astype(np.float32)[:, None]
 
-    def draw(self, colours: Floats, skin: Floats, iris: Floats) -> None:
+    def draw(self, colours: Floats, skin: Floats, iris: Floats, contrast: float) -> None:
         """Over rows (k, 3) of levels, in place."""
         level = float(skin @ np.array([0.299, 0.587, 0.114], np.float32))
         white = (0.35 * skin + 0.65 * level) * np.float32(1.02) * self._shade
@@ -128,6 +135,7 @@ class _Eye:
         shown += self._iris * (coloured - shown)
         shown *= 1.0 - 0.8 * self._pupil
         shown += 0.8 * self._spot * (np.minimum(1.35 * level, 245.0) - shown)
+        shown = level + contrast * (shown - level)
         colours[self._rows] = np.clip(shown, 0.0, 255.0)
 
 
@@ -143,21 +151,28 @@ def soft_edge(model: Morphable) -> Pixels:
     return np.asarray(np.rint(255.0 * way * way * (3.0 - 2.0 * way)), np.uint8)
 
 
-def _closed(model: Morphable) -> tuple[NDArray[np.int64], Floats]:
-    """For each texel between the lips: the row of the nearest lip, and how dark the line is."""
+def _closed(model: Morphable) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """What a closed mouth's texels show: their rows, the rows of lip they repeat, how dark.
+
+    The inner rim of the lips is painted over as well: in most textures a tooth shines there.
+    """
     numbers = np.full((TEXTURE, TEXTURE), -1, np.int64)
     numbers[model.raster.inside] = np.arange(len(model.between))
     between = np.zeros((TEXTURE, TEXTURE), np.uint8)
     between[model.raster.inside] = model.between
-    away, labels = cv2.distanceTransformWithLabels(
-        between, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    away = cv2.distanceTransform(between, cv2.DIST_L2, 5)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1))
+    zone = cv2.dilate(between, kernel) * model.raster.inside.astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(
+        zone, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    lips = (between == 0) & model.raster.inside
+    lips = (zone == 0) & model.raster.inside
     lookup = np.zeros(int(labels.max()) + 1, np.int64)
     lookup[labels[lips]] = numbers[lips]
-    here = between > 0
+    here = zone > 0
     depth = away[here] / max(float(away.max()), 1.0)
-    return lookup[labels[here]], np.asarray(1.0 - 0.62 * np.sqrt(depth), np.float32)
+    dark = np.asarray(1.0 - 0.62 * np.sqrt(depth), np.float32)
+    return numbers[here], lookup[labels[here]], dark
 
 
 def _pores(model: Morphable) -> Floats:

@@ -205,6 +205,16 @@ def skin_vertices(mean: Floats) -> NDArray[np.int64]:
     return np.flatnonzero(~(eyes | mouth | nose | rim))
 
 
+def feature_vertices(mean: Floats) -> NDArray[np.int64]:
+    """Vertices of eyes, brows and mouth, by which a drawing's contrast is read."""
+    five = five_of(mean[None])[0]
+    x, y = mean[:, 0], mean[:, 1]
+    features = (np.abs(x) < 15.0) & (np.abs(y - five[3:, 1].mean()) < 6.0)
+    for ex, ey in five[:2]:
+        features |= (np.abs(x - ex) < 12.0) & (y > ey - 11.0) & (y < ey + 4.0)
+    return np.flatnonzero(features)
+
+
 _kept: dict[int, NDArray[np.int64]] = {}
 
 
