@@ -231,8 +231,7 @@ def together(tracks: Sequence[Sequence[tuple[float, float]]]) -> float | None:
         table = np.array([p for p in pairs if np.isfinite(p).all()], np.float64).reshape(-1, 2)
         if len(table) < SHORTEST or table[:, 0].std() < MOVING:
             continue
-        deviation = table.std(axis=0)
-        still = deviation[1] < 1e-9
+        still = float(table[:, 1].std()) < 1e-9
         found.append(0.0 if still else float(np.corrcoef(table.T)[0, 1]))
         weights.append(len(table))
     return float(np.average(found, weights=weights)) if found else None

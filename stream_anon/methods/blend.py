@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -161,8 +162,9 @@ def calm_strokes(faces: Pixels, crops: Pixels) -> Pixels:
         found = cv2.resize(_grey_apart(face, soft), small, interpolation=cv2.INTER_AREA)
         there = _grey_apart(crop, cv2.GaussianBlur(crop, (0, 0), sigma)) * outside
         allowed = cv2.resize(there, small, interpolation=cv2.INTER_AREA)
-        allowed = cv2.GaussianBlur(allowed, (0, 0), REACH / cell) / np.maximum(known, 1e-3)
-        lost = 1.0 - np.minimum(1.0, (allowed + LEAST_STROKE) / np.maximum(found, 1e-3))
+        allowed = cv2.GaussianBlur(allowed, (0, 0), REACH / cell)
+        allowed = allowed / np.maximum(known, 1e-3)
+        lost: Any = 1.0 - np.minimum(1.0, (allowed + LEAST_STROKE) / np.maximum(found, 1e-3))
         lost = cv2.resize(lost, (side, side), interpolation=cv2.INTER_LINEAR) * share
         cv2.blendLinear(soft, face, lost, 1.0 - lost, dst=into)
     return out

@@ -41,25 +41,25 @@ Codes = NDArray[np.float32]
 GRID = 96
 """Side at which places in a frame are told their texel."""
 
-SPREAD = 0.75
+SPREAD = 0.9
 """Share of people's spread in texture that drawn ones have: the far ends are caricatures."""
 
-SHAPE = 1.0
+SHAPE = 1.5
 """Likewise of their spread in shape."""
 
-KEPT = 0.7
+KEPT = 0.45
 """Share of the video's expression, openings apart, that the new face shows: the rest of it is
 how somebody looks at rest."""
 
-REST = 0.5
+REST = 0.7
 """Deviations of expression by which new faces differ at rest."""
 
 MOST_EXPRESSION = 3.5
 """Deviations beyond which an expression is taken for a mistake of the mesh."""
 
-SHUT, WIDE = 0.05, 0.13
-"""Opening of a mouth up to which it is painted closed, and from which it is painted open. Between
-closed lips there is no room for what a map of 96 cells would show there."""
+SHUT = ((0.05, 0.13), (0.1, 0.2), (0.1, 0.2))
+"""Openings of mouth, right and left eye up to which they are painted closed, and from which they
+are painted open. Between closed lips there is no room for what a map of 96 cells would show."""
 
 USUAL = 0.28
 """Root mean square of the features of a drawing in clear air, in log levels, as they are read."""
@@ -73,11 +73,11 @@ UNSEEN = 0.02
 CALM = 0.35
 """Share of a new reading of the light that is taken while there is an old one."""
 
-SIDES = (128, 256)
-"""Sides of the faces that are handed on; the larger one for close-ups."""
+SIDES = (128, 256, 384)
+"""Sides of the faces that are handed on; the larger ones for close-ups."""
 
-ENLARGED = 1.35
-"""Frame pixels for one face-frame unit from which the larger one is used."""
+ENLARGED = (1.35, 2.4)
+"""Frame pixels for one face-frame unit from which the larger ones are used."""
 
 WIDEST = 58.0
 """Turn in degrees beyond which half of the texture is out of sight: nothing is painted."""
@@ -161,7 +161,7 @@ class Morph:
                 person = _Person(detail, offset, iris)
                 self._people[subject.track] = person
             # Where the new face will be: where its vertices lie, nothing of the old one's shape.
-            placed, amount = self.moved(subject.mesh, person.offset)
+            placed, amount, _ = self.moved(subject.mesh, person.offset)
             if not amount and person.light is not None:
                 continue
             light = self._light(face, placed)
@@ -184,7 +184,7 @@ class Morph:
         Returns:
             (n, t, t, 3) uint8; t is 256 for close-ups.
         """
-        side = SIDES[scale > ENLARGED]
+        side = SIDES[sum(scale > limit for limit in ENLARGED)]
         out = np.empty((len(faces), side, side, 3), np.uint8)
         for face, subject, into in zip(faces, subjects, out, strict=True):
             if side != len(face):
@@ -193,19 +193,18 @@ class Morph:
             person = self._people.get(subject.track)
             if subject.mesh is None or person is None or person.paint is None:
                 continue
-            moved, amount = self.moved(subject.mesh, person.offset)
+            moved, amount, openings = self.moved(subject.mesh, person.offset)
             if amount > 0.0:
-                opening = float(measures.mouth_opening(subject.mesh[None])[0])
-                share = min(1.0, max(0.0, (opening - SHUT) / (WIDE - SHUT)))
-                paint = person.paint.closed
-                if share > 0.0:
-                    mixed = cv2.addWeighted(person.paint.open, share, paint, 1.0 - share, 0.0)
-                    paint = np.asarray(mixed, np.uint8)
+                paint = person.paint.at([
+                    min(1.0, max(0.0, (wide - opening) / (wide - shut)))
+                    for opening, (shut, wide) in zip(openings, SHUT, strict=True)
+                ])
                 paint_over(into, paint, self.model, moved, amount)
         return out
 
-    def moved(self, mesh: Floats, offset: Floats) -> tuple[Floats, float]:
-        """The new face's mesh where the old one was, and how far it can be painted, 0 to 1.
+    def moved(self, mesh: Floats, offset: Floats) -> tuple[Floats, float, tuple[float, ...]]:
+        """The new face's mesh where the old one was, how far it can be painted, 0 to 1, and the
+        openings of mouth, right and left eye.
 
         Args:
             mesh: (468, 3) of the video's face, face-frame units.
@@ -216,13 +215,17 @@ class Morph:
         turn = measures.direction_of(rotations[0]).turn
         amount = float(np.clip((WIDEST - turn) / (WIDEST - LEVEL), 0.0, 1.0))
         if not amount or not scales[0] > 1e-6:
-            return mesh, 0.0
+            return mesh, 0.0, (1.0, 1.0, 1.0)
         aligned = ((mesh - shifts[0]) @ rotations[0] / scales[0]).astype(np.float32)
         expression = model.expression(aligned).clip(-MOST_EXPRESSION, MOST_EXPRESSION)
         new = model.model.mean + offset + np.float32(KEPT) * model.moved(expression)
-        new = self._openings.set(new, self._openings.read(aligned))
+        # Another shape may look as if it were turned; the turn is the video's.
+        turned, size, shift = (part[0] for part in measures.rigid(new[None], model.model.mean))
+        new = ((new - shift) @ turned / size).astype(np.float32)
+        openings = self._openings.read(aligned)
+        new = self._openings.set(new, openings)
         placed = scales[0] * new @ rotations[0].T + shifts[0]
-        return placed.astype(np.float32), amount
+        return placed.astype(np.float32), amount, openings
 
     def _resting(self, code: Floats) -> Floats:
         """How the face of a code (128,) looks at rest: coefficients of expression (6,)."""

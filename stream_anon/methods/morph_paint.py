@@ -7,6 +7,7 @@ the components leave is put back as noise of the same strength, fixed to the ski
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.networks.morphable import LEVELS, TEXTURE, Morphable
-from stream_anon.networks.topology import EYES, LEFT_EYE, RIGHT_EYE, topology
+from stream_anon.networks.topology import EYES, LEFT_EYE, MOUTH, RIGHT_EYE, topology
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -25,7 +26,7 @@ IRISES = np.array(
 )
 """Colours of irises in the light of a skin of 160 levels; brown ones are the common ones."""
 
-IRIS = 0.205
+IRIS = 0.235
 """Radius of an iris over the width of its eye."""
 
 PORES = 0.22
@@ -38,17 +39,31 @@ FEATHER = 0.11
 """Width of the painting's soft edge, as a share of the texture's side."""
 
 
+Patch = tuple[slice, slice, Pixels]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Paint:
-    """A texture with its soft edge as fourth channel, for an open and a closed mouth.
+    """A texture with its soft edge as fourth channel, and what closes its mouth and eyes.
 
     Attributes:
         open: (192, 192, 4) uint8.
-        closed: likewise; what lies between the lips and their inner rim differ.
+        closed: rows, columns and texels of the mouth, the right and the left eye, closed.
     """
 
     open: Pixels
-    closed: Pixels
+    closed: tuple[Patch, ...]
+
+    def at(self, shares: Sequence[float]) -> Pixels:
+        """The texture with mouth, right and left eye closed by these shares, 0 to 1."""
+        if not any(shares):
+            return self.open
+        out = self.open.copy()
+        for share, (rows, columns, patch) in zip(shares, self.closed, strict=True):
+            if share > 0.0:
+                part = out[rows, columns]
+                part[:] = cv2.addWeighted(patch, share, part, 1.0 - share, 0.0)
+        return out
 
 
 class Painter:
@@ -62,7 +77,9 @@ class Painter:
         self.model = model
         self.edge = soft_edge(model)
         self._eyes = [_Eye(model, *pair) for pair in zip((RIGHT_EYE, LEFT_EYE), EYES, strict=True)]
-        self._shut, self._lips, self._dark = _closed(model)
+        lips = _Lid(model, (MOUTH,), RIM, 0.62, from_above=False)
+        lids = [_Lid(model, (kind,), 0, 0.55, from_above=True) for kind in EYES]
+        self._closers = (lips, *lids)
         self._pores = _pores(model)
 
     def __call__(
@@ -86,9 +103,17 @@ class Painter:
         skin = np.clip(np.exp(light[0]) - LEVELS, 4.0, 255.0).astype(np.float32)
         for eye in self._eyes:
             eye.draw(colours, skin, IRISES[iris % len(IRISES)], min(1.0, contrast))
+        whole = self._whole(colours)
+        closed = tuple(self._patch(closer, colours) for closer in self._closers)
+        return Paint(whole, closed)
+
+    def _patch(self, closer: _Lid, colours: Floats) -> Patch:
         shut = colours.copy()
-        shut[self._shut] = colours[self._lips] * self._dark[:, None]
-        return Paint(self._whole(colours), self._whole(shut))
+        shut[closer.rows] = colours[closer.source] * closer.dark[:, None]
+        picture = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
+        picture[self.model.raster.inside, :3] = shut
+        picture[..., 3] = self.edge
+        return closer.where[0], closer.where[1], picture[closer.where].copy()
 
     def _whole(self, colours: Floats) -> Pixels:
         out = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
@@ -110,7 +135,7 @@ class _Eye:
         width = float(np.linalg.norm(upper[0] - upper[-1]))
         top, bottom = float(upper[:, 1].min()), float(lower[:, 1].max())
         middle = (upper[0] + upper[-1]) / 2.0
-        centre = np.array([middle[0], 0.55 * top + 0.45 * bottom])
+        centre = np.array([middle[0], 0.58 * top + 0.42 * bottom])
         radius = IRIS * width
         away = np.hypot(x - centre[0], y - centre[1])
         self._rows = rows
@@ -151,28 +176,56 @@ def soft_edge(model: Morphable) -> Pixels:
     return np.asarray(np.rint(255.0 * way * way * (3.0 - 2.0 * way)), np.uint8)
 
 
-def _closed(model: Morphable) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """What a closed mouth's texels show: their rows, the rows of lip they repeat, how dark.
+class _Lid:
+    """What a closed mouth's or eye's texels show: the skin beside them, and a dark line.
 
-    The inner rim of the lips is painted over as well: in most textures a tooth shines there.
+    Args:
+        model: whose texels.
+        kinds: of triangles that are closed.
+        rim: texels about them that are painted over as well: on the inner rim of most textures'
+            lips a tooth shines.
+        depth: how dark the line is, 0 to 1.
+        from_above: an upper lid comes down over all of an eye, and the line is at its lower end;
+            lips meet in the middle.
+
+    Attributes:
+        rows: of texels that change. source: rows they repeat. dark: factors.
+        where: rows and columns of the texture that hold them.
     """
-    numbers = np.full((TEXTURE, TEXTURE), -1, np.int64)
-    numbers[model.raster.inside] = np.arange(len(model.between))
-    between = np.zeros((TEXTURE, TEXTURE), np.uint8)
-    between[model.raster.inside] = model.between
-    away = cv2.distanceTransform(between, cv2.DIST_L2, 5)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1))
-    zone = cv2.dilate(between, kernel) * model.raster.inside.astype(np.uint8)
-    _, labels = cv2.distanceTransformWithLabels(
-        zone, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    lips = (zone == 0) & model.raster.inside
-    lookup = np.zeros(int(labels.max()) + 1, np.int64)
-    lookup[labels[lips]] = numbers[lips]
-    here = zone > 0
-    depth = away[here] / max(float(away.max()), 1.0)
-    dark = np.asarray(1.0 - 0.62 * np.sqrt(depth), np.float32)
-    return numbers[here], lookup[labels[here]], dark
+
+    def __init__(
+        self, model: Morphable, kinds: tuple[int, ...], rim: int, depth: float, *, from_above: bool
+    ) -> None:
+        side, inside = TEXTURE, model.raster.inside
+        numbers = np.full((side, side), -1, np.int64)
+        numbers[inside] = np.arange(int(inside.sum()))
+        hole = np.zeros((side, side), np.uint8)
+        hole[inside] = np.isin(topology().kinds[model.raster.triangle], kinds)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
+        zone = cv2.dilate(hole, kernel) * inside.astype(np.uint8)
+        here = zone > 0
+        _, labels = cv2.distanceTransformWithLabels(
+            zone, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        beside = (zone == 0) & inside
+        lookup = np.zeros(int(labels.max()) + 1, np.int64)
+        lookup[labels[beside]] = numbers[beside]
+        y, x = np.nonzero(here)
+        if from_above:
+            top = np.array([np.flatnonzero(zone[:, c])[0] for c in x])
+            bottom = np.array([np.flatnonzero(zone[:, c])[-1] for c in x])
+            # Skin from as far above the lid's edge as the texel lies below it.
+            above = np.clip(top - 4 - (y - top) // 4, 0, side - 1)
+            self.source = numbers[above, x]
+            way = (y - top) / np.maximum(bottom - top, 1)
+            line = np.exp(-np.square((1.0 - way) / 0.22))
+        else:
+            self.source = lookup[labels[here]]
+            away = cv2.distanceTransform(hole, cv2.DIST_L2, 5)[here]
+            line = np.sqrt(away / max(float(away.max()), 1.0))
+        self.rows = numbers[here]
+        self.dark = np.asarray(1.0 - depth * line, np.float32)
+        self.where = (slice(y.min(), y.max() + 1), slice(x.min(), x.max() + 1))
 
 
 def _pores(model: Morphable) -> Floats:

@@ -210,7 +210,7 @@ def unrolled_places(mean: Array, opened: Array) -> Floats:
     low, high = flat.min(axis=0), flat.max(axis=0)
     margin = 3.0
     scale = (TEXTURE - 1 - 2 * margin) / (high - low)
-    return ((flat - low) * scale + margin).astype(np.float32)
+    return np.asarray((flat - low) * scale + margin, np.float32)
 
 
 def low_pass_fit(rows: Floats, basis: Floats, weight: Floats) -> Floats:
@@ -270,7 +270,7 @@ def _textures(
     raster: Raster,
     basis: Floats,
     eyes: Array,
-) -> tuple[NDArray[np.int64], Floats, Floats]:
+) -> tuple[NDArray[np.int64], NDArray[np.floating], Floats]:
     """Which faces (of ``good``) lend a texture; detail (m, k*3) float16; light (m, b, 3)."""
     candidates = np.flatnonzero((shapes.turns < FRONTAL) & (eyes > LOOKING))
     sharpness = np.empty(len(candidates))
@@ -289,7 +289,7 @@ def _textures(
     skin = np.zeros((shapes.mean.shape[0], 1), np.float32)
     skin[skin_vertices(shapes.mean.astype(np.float32))] = 1.0
     weight = np.square(raster.at(skin)[:, 0])
-    rows = np.empty((len(chosen), len(basis) * 3), np.float16)
+    rows: NDArray[np.floating] = np.empty((len(chosen), len(basis) * 3), np.float16)
     light = np.empty((len(chosen), basis.shape[1], 3), np.float32)
     for j, i in enumerate(chosen):
         points = np.asarray(meshes[good[i]], np.float32)
@@ -315,7 +315,7 @@ def even_sided(detail: Floats, raster: Raster) -> Floats:
     return picture[raster.inside]
 
 
-def _bare(rows: Floats, raster: Raster) -> NDArray[np.bool_]:
+def _bare(rows: NDArray[np.floating], raster: Raster) -> NDArray[np.bool_]:
     """Which textures (n, k*3) show little fine structure beneath and between the eyes."""
     places = np.stack(np.nonzero(raster.inside)[::-1], axis=1)
     side = raster.inside.shape[0]
@@ -334,7 +334,7 @@ def _bare(rows: Floats, raster: Raster) -> NDArray[np.bool_]:
 
 
 def _assemble(
-    rows: Floats,
+    rows: NDArray[np.floating],
     told: Floats,
     light: Floats,
     mouth: NDArray[np.bool_],

@@ -101,7 +101,7 @@ def test_a_mouth_that_opens_opens(codes):
     for gap in (0.0, 4.0, 10.0):
         change = np.zeros((468, 3))
         change[jaw, 1] += gap
-        moved, _ = morph.moved(mesh(change=change), np.zeros((468, 3), np.float32))
+        moved, _, _ = morph.moved(mesh(change=change), np.zeros((468, 3), np.float32))
         openings.append(float(measures.mouth_opening(moved[None])[0]))
     assert openings[0] < openings[1] < openings[2]
     wanted = measures.mouth_opening((mean + change)[None])[0]
@@ -127,8 +127,8 @@ def test_of_the_old_face_only_few_numbers_shape_the_new_one():
     change[list(MOUTH_CORNERS)] = 0.0
     change -= (q @ (q.T @ change.ravel())).reshape(468, 3)
     zero = np.zeros((468, 3), np.float32)
-    one, _ = morph.moved(mesh(), zero)
-    other, _ = morph.moved(mesh(change=change), zero)
+    one, _, _ = morph.moved(mesh(), zero)
+    other, _, _ = morph.moved(mesh(change=change), zero)
     assert np.abs(one - other).max() < 0.25
     assert np.abs(0.8 * change).max() > 0.8
 
@@ -137,7 +137,8 @@ def test_close_ups_get_more_pixels(codes):
     morph = Morph()
     morph.read(drawn(), codes[:1], [subject(mesh())])
     assert morph(drawn(), [subject(mesh())], 1.0).shape == (1, 128, 128, 3)
-    assert morph(drawn(), [subject(mesh())], 3.0).shape == (1, 256, 256, 3)
+    assert morph(drawn(), [subject(mesh())], 2.0).shape == (1, 256, 256, 3)
+    assert morph(drawn(), [subject(mesh())], 3.0).shape == (1, 384, 384, 3)
 
 
 def test_a_track_that_ended_is_forgotten(codes):
@@ -192,3 +193,22 @@ def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landma
     assert not fit(flat, None, None)
     assert fit(flat, 0.9, mesh(40.0))
     assert not fit(points, 0.9, mesh(70.0))
+
+
+def test_closed_eyes_come_out_closed(codes):
+    morph = Morph()
+    code, points = codes[1], mesh()
+    morph.read(drawn(170.0), code[None], [subject(points)])
+    paint = morph._people[1].paint
+    assert paint.at((0.0, 0.0, 0.0)) is paint.open
+    shut = paint.at((0.0, 1.0, 1.0))
+    for rows, columns, _ in paint.closed[1:]:
+        before = paint.open[rows, columns, :3].astype(int)
+        after = shut[rows, columns, :3].astype(int)
+        assert np.abs(before - after).mean() > 5.0
+        # Skin in the middle, where an iris was.
+        y, x = before.shape[0] // 2, before.shape[1] // 2
+        middle = (slice(y - 2, y + 3), slice(x - 2, x + 3))
+        assert after[middle].mean() > before[middle].mean() + 20.0
+    rows, columns, _ = paint.closed[0]
+    assert np.array_equal(shut[rows, columns], paint.open[rows, columns])
