@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,10 +20,11 @@ from stream_anon import geometry
 from stream_anon.api import redact
 from stream_anon.config import Config, override
 from stream_anon.evaluation import looks_marks as marks
-from stream_anon.evaluation.clips import OVERLAP, SHORTEST, end_of, overlap, pictures_of
+from stream_anon.evaluation.clips import OVERLAP, SHORTEST, cut, end_of, overlap, pictures_of
 from stream_anon.evaluation.condition import Condition
 from stream_anon.evaluation.finder import Finder
 from stream_anon.evaluation.looks_marks import Mark
+from stream_anon.evaluation.motion import compensated
 from stream_anon.evaluation.report import Column, Section, Sheet, Table
 from stream_anon.faces.mesh import PRESENT, FaceMesh
 
@@ -72,7 +73,6 @@ class Seen:
         clip: its name.
         tracks: its faces.
         changed: share of changed pixels away from every face, a frame each.
-        flicker: ratios, a track each.
     """
 
     clip: str
@@ -96,9 +96,11 @@ def look(
     truth = _truth(clear)
     seen = Seen(clear.stem, [], [])
     pairs = zip(pictures_of(clear), pictures_of(new), strict=False)
+    last: tuple[Pixels, Pixels] | None = None
     for number, (old, fresh) in enumerate(pairs):
         if number >= most:
             break
+        before, last = last, (old, fresh)
         if number % step:
             continue
         faces = finder.all(old)
@@ -120,6 +122,9 @@ def look(
             found = marks.mark(mesh, number, face.size, *crops)
             if found.present[0] < PRESENT:
                 continue
+            if before is not None:
+                four = [cut(f, transform) for f in (old, before[0], fresh, before[1])]
+                found = replace(found, change=compensated(four[0], four[1], four[2], four[3]))
             best = max(live, key=lambda t: overlap(t.box, face.box), default=None)
             if best is None or overlap(best.box, face.box) < OVERLAP:
                 best = Track(seen.clip, face.box)
@@ -162,7 +167,8 @@ def looks(
         f"a mesh is present on the new face, of those of {SMALLEST:.0f} px turned less than "
         f"{WIDEST:.0f} degrees. Changed: by more than {marks.CHANGED:.0f} levels, outside every "
         "face's box grown twofold. Detail: finest octave inside the face, new over old; close-ups "
-        f"are of {CLOSE:.0f} px. Seam: gradient along the edge of what was changed, new over old.",
+        f"are of {CLOSE:.0f} px. Seam: gradient along the edge of what was changed, new over old. "
+        "Flicker: motion-compensated change since the frame before, new over old, mean of tracks.",
     )
     for condition in conditions:
         table = _table(str(condition))
@@ -197,6 +203,7 @@ def _table(title: str) -> Table:
             Column("detail", "number"),
             Column("detail, close-ups", "number"),
             Column("seam", "number"),
+            Column("flicker", "number"),
         ],
     )
 
@@ -221,7 +228,18 @@ def row(seen: Sequence[Seen]) -> list[float | int | None]:
         float(np.median([m.detail for m in drawn])) if drawn else None,
         float(np.median(close)) if close else None,
         float(np.median(seams)) if seams else None,
+        flicker(tracks),
     ]
+
+
+def flicker(tracks: Sequence[Track]) -> float | None:
+    """Change of the new faces over that of the old, the mean over tracks."""
+    ratios = []
+    for track in tracks:
+        old, new = (sum(m.change[k] for m in track.marks) for k in (0, 1))
+        if old > 0.0 and len(track.marks) >= SHORTEST:
+            ratios.append(new / old)
+    return float(np.mean(ratios)) if ratios else None
 
 
 def together(tracks: Sequence[Sequence[tuple[float, float]]]) -> float | None:

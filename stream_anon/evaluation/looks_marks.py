@@ -40,6 +40,8 @@ class Mark:
         detail: fine detail inside the face, new over clear.
         seam: gradient along the edge of what was changed, new over clear; NaN if nothing was.
         crops: (s, s, 3) clear and new, for the sheet.
+        change: motion-compensated change since the frame before in levels, clear and new; 0 where
+            it is not known.
     """
 
     frame: int
@@ -52,6 +54,7 @@ class Mark:
     detail: float
     seam: float
     crops: tuple[Pixels, Pixels]
+    change: tuple[float, float] = (0.0, 0.0)
 
     @property
     def drawn(self) -> bool:

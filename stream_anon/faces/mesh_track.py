@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from stream_anon.faces.mesh import PRESENT, SIDE, FaceMesh
 from stream_anon.geometry import FACE_FRAME, apply, invert, scale_of, similarity
+from stream_anon.networks.mesh_measures import mean_mesh
+from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -28,6 +31,13 @@ SMALLEST = 24.0
 EVERY = 2
 """A track that has a mesh is looked at in every so manieth frame; in between its mesh is carried
 along with the face's surface."""
+
+CLOSE = 96.0
+"""Side of a face's box in pixels from which it is looked at in every frame: there a mouth that
+lags behind its words is seen."""
+
+NEAR = 7.0
+"""Face-frame units about lips and lids within which a mesh is taken as it is found."""
 
 REST = 6
 """A track that showed none is looked at again after so many frames."""
@@ -78,17 +88,23 @@ class MeshTracks:
         self._states: dict[int, _State] = {}
         self._presence: dict[int, float] = {}
         self._wait: dict[int, int] = {}
+        self._close: set[int] = set()
 
     def forget(self, track: int) -> None:
         """The track has ended."""
         self._states.pop(track, None)
         self._presence.pop(track, None)
         self._wait.pop(track, None)
+        self._close.discard(track)
 
     def wants(self, track: int, size: float) -> bool:
         """Whether a crop of this face should be looked at in this frame."""
         if size < SMALLEST:
             return False
+        if size >= CLOSE:
+            self._close.add(track)
+        else:
+            self._close.discard(track)
         waiting = self._wait.get(track, 0)
         self._wait[track] = max(0, waiting - 1)
         return waiting <= 0
@@ -158,7 +174,7 @@ class MeshTracks:
             seen = placed(meshes[i], transforms[i])
             points = self._steadied(track, seen, landmarks[i], transforms[i], seconds)
             self._states[track] = _State(points, landmarks[i], seconds, frames[i])
-            self._wait[track] = EVERY - 1
+            self._wait[track] = 0 if track in self._close else EVERY - 1
             out.append(Found(points, presence))
         return out
 
@@ -171,7 +187,17 @@ class MeshTracks:
         expected = _followed(last, landmarks)
         apart = np.linalg.norm(seen - expected, axis=1) * scale_of(transform)
         share = CALM + (1.0 - CALM) * np.clip(apart / STIR, 0.0, 1.0)
+        share = np.maximum(share, _quick())
         return np.asarray(expected + share[:, None] * (seen - expected))
+
+
+@lru_cache(maxsize=1)
+def _quick() -> Array:
+    """1 for points (468,) near lips and lids, running out to 0: what moves fast and little."""
+    mean = mean_mesh()
+    named = [k for pair in (RIGHT_EYE, LEFT_EYE, INNER_LIPS) for side in pair for k in side]
+    away = np.linalg.norm(mean[:, None] - mean[None, named], axis=2).min(axis=1)
+    return np.asarray(np.clip(2.0 - away / NEAR, 0.0, 1.0))
 
 
 def _followed(last: _State, landmarks: Array | None) -> Array:

@@ -57,7 +57,7 @@ REST = 0.7
 MOST_EXPRESSION = 3.5
 """Deviations beyond which an expression is taken for a mistake of the mesh."""
 
-SHUT = ((0.05, 0.13), (0.1, 0.2), (0.1, 0.2))
+SHUT = ((0.03, 0.1), (0.1, 0.2), (0.1, 0.2))
 """Openings of mouth, right and left eye up to which they are painted closed, and from which they
 are painted open. Between closed lips there is no room for what a map of 96 cells would show."""
 

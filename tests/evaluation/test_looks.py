@@ -8,7 +8,7 @@ import pytest
 
 from stream_anon.errors import InputError
 from stream_anon.evaluation import looks_marks as marks
-from stream_anon.evaluation.looks import Seen, Track, row, together
+from stream_anon.evaluation.looks import Seen, Track, flicker, row, together
 from stream_anon.evaluation.looks_marks import Mark
 from stream_anon.evaluation.looks_run import clips_of
 from tests.fakes import noise
@@ -101,3 +101,12 @@ def test_a_folder_of_clips(tmp_path):
     assert clips_of(tmp_path / "b.mp4") == [tmp_path / "b.mp4"]
     with pytest.raises(InputError, match="no clip"):
         clips_of(tmp_path / "empty") if (tmp_path / "empty").mkdir() is None else None
+
+
+def test_flicker_is_what_changes_beyond_the_original():
+    calm = Track("a", np.zeros(4), [mark(frame=k, change=(2.0, 2.0)) for k in range(9)])
+    restless = Track("b", np.zeros(4), [mark(frame=k, change=(2.0, 6.0)) for k in range(9)])
+    unknown = Track("c", np.zeros(4), [mark(frame=k) for k in range(9)])
+    assert flicker([calm]) == 1.0
+    assert flicker([calm, restless, unknown]) == pytest.approx(2.0)
+    assert flicker([unknown]) is None
