@@ -33,7 +33,6 @@ from stream_anon.networks.morphable import (
     skin_vertices,
 )
 from stream_anon.networks.topology import topology
-from stream_anon.networks.uv import Raster
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.float32]
@@ -258,39 +257,69 @@ def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amou
         amount: 0 to 1.
     """
     side = len(face)
-    texels = where(model, mesh)
-    if texels is None:
+    found = where(model, mesh)
+    if found is None:
         return
-    way = cv2.resize(texels, (side, side), interpolation=cv2.INTER_LINEAR)
-    border = cv2.BORDER_CONSTANT
+    x, y, cover = (
+        cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in found
+    )
     shown = cv2.remap(
-        paint, np.ascontiguousarray(way[..., 0]), np.ascontiguousarray(way[..., 1]),
-        cv2.INTER_LINEAR, borderMode=border, borderValue=(0, 0, 0, 0),
-    )  # fmt: skip
-    share: Floats = shown[..., 3].astype(np.float32) * np.float32(amount / 255.0)
-    share = np.minimum(share, np.maximum(way[..., 2], np.float32(0.0)))
-    cv2.blendLinear(np.ascontiguousarray(shown[..., :3]), face.copy(), share, 1.0 - share, dst=face)
+        paint, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0)
+    )
+    share = cv2.multiply(
+        cv2.extractChannel(shown, 3), np.ones(1), scale=amount / 255.0, dtype=cv2.CV_32F
+    )
+    share = cv2.min(share, cover)
+    colours = cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB)
+    cv2.blendLinear(colours, face.copy(), share, 1.0 - share, dst=face)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Texels:
+    """Every other texel of every other row: a quarter of them is enough for the map.
+
+    Attributes:
+        corners: three times (k,), vertices of each texel's triangle.
+        weights: three times (k, 1), barycentric.
+        triangle: (k,).
+        places: (2, k), x and y in the texture.
+        counts: (m,) texels of each triangle, at least 1.
+    """
+
+    corners: tuple[NDArray[np.int64], ...]
+    weights: tuple[Floats, ...]
+    triangle: NDArray[np.int32]
+    places: Floats
+    counts: Floats
 
 
 @lru_cache(maxsize=2)
-def _texels(model: Morphable) -> tuple[Raster, Floats, Floats]:
-    """Every other texel of every other row: a quarter of the raster, which is enough for the map.
-
-    Returns:
-        The raster of those; their coordinates (k, 2); how many of them each triangle has.
-    """
+def _texels(model: Morphable) -> _Texels:
     raster = model.raster
     y, x = np.nonzero(raster.inside)
     kept = (x % 2 == 0) & (y % 2 == 0)
-    few = Raster(
-        raster.inside, raster.corners[kept], raster.weights[kept], raster.triangle[kept]
+    corners, weights = raster.corners[kept].astype(np.int64), raster.weights[kept]
+    triangle = raster.triangle[kept]
+    counts = np.bincount(triangle, minlength=len(topology().triangles))
+    return _Texels(
+        tuple(np.ascontiguousarray(corners[:, k]) for k in range(3)),
+        tuple(np.ascontiguousarray(weights[:, k : k + 1]) for k in range(3)),
+        triangle,
+        np.stack([x[kept], y[kept]]).astype(np.float32),
+        np.maximum(counts, 1).astype(np.float32),
     )
-    counts = np.bincount(few.triangle, minlength=len(topology().triangles))
-    coordinates = np.stack([x[kept], y[kept]], axis=1).astype(np.float32)
-    return few, coordinates, np.maximum(counts, 1).astype(np.float32)
 
 
-def where(model: Morphable, mesh: Floats) -> Floats | None:
+@lru_cache(maxsize=1)
+def _corners() -> tuple[NDArray[np.int64], ...]:
+    table = topology().triangles.astype(np.int64)
+    return tuple(np.ascontiguousarray(table[:, k]) for k in range(3))
+
+
+_ACROSS = np.array([[-0.5, 0.0, 0.5]], np.float32)
+
+
+def where(model: Morphable, mesh: Floats) -> tuple[Floats, Floats, Floats] | None:
     """Which texel each place of the frame shows.
 
     Every texel is thrown to its place with the weight of the area it takes there; a place's texel
@@ -298,38 +327,41 @@ def where(model: Morphable, mesh: Floats) -> Floats | None:
     area, shows lips; and what faces away takes none either.
 
     Returns:
-        (96, 96, 3) float32: x and y in texels, and coverage from 0 to 1; None if nothing falls
-        into the frame.
+        Three of (96, 96) float32: x and y in texels, and coverage from 0 to 1; None if nothing
+        falls into the frame.
     """
-    triangles = topology().triangles
-    corners = mesh[triangles, :2]
-    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    areas = 0.5 * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
-    step = GRID / FACE_FRAME
-    raster, texels, counts = _texels(model)
-    weight = (np.maximum(areas, 0.0) * step * step / counts)[raster.triangle]
-    places = (raster.at(mesh[:, :2]) + np.float32(0.5)) * np.float32(step) - np.float32(0.5)
+    texels = _texels(model)
+    step = np.float32(GRID / FACE_FRAME)
+    flat = (mesh[:, :2] + np.float32(0.5)) * step - np.float32(0.5)
+    a, b, c = (flat[k] for k in _corners())
+    u, v = b - a, c - a
+    areas = np.float32(0.5) * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+    weight = (np.maximum(areas, np.float32(0.0)) / texels.counts)[texels.triangle]
+    parts = zip(texels.corners, texels.weights, strict=True)
+    places = np.ascontiguousarray(sum(flat[k] * w for k, w in parts).T)
     near = np.rint(places)
-    cell = near.astype(np.int64)
-    good = (weight > 0) & (cell >= 0).all(axis=1) & (cell < GRID).all(axis=1)
-    if not good.any():
+    inside = ((near >= 0.0) & (near < GRID)).all(axis=0)
+    weight *= inside
+    if not weight.any():
         return None
-    cell, weight, off = cell[good], weight[good], (places - near)[good]
-    index = cell[:, 1] * GRID + cell[:, 0]
-    columns = (weight, *(weight * c for c in (*texels[good].T, *off.T)))
-    sums = np.stack([np.bincount(index, c, GRID * GRID) for c in columns], axis=1)
-    planes = cv2.GaussianBlur(
-        sums.astype(np.float32).reshape(GRID, GRID, 5), (5, 5), 0.75, borderType=cv2.BORDER_CONSTANT
-    )
-    mass = planes[..., 0]
-    found = planes[..., 1:] / np.maximum(mass, 1e-6)[..., None]
+    off = places - near
+    near = np.where(inside, near, 0.0).astype(np.int64)
+    index = near[1] * GRID + near[0]
+    sums = [weight, *(weight * texels.places), *(weight * off)]
+    planes = [
+        cv2.GaussianBlur(
+            np.bincount(index, c, GRID * GRID).astype(np.float32).reshape(GRID, GRID),
+            (5, 5), 0.75, borderType=cv2.BORDER_CONSTANT,
+        )
+        for c in sums
+    ]  # fmt: skip
+    mass = np.asarray(planes[0], np.float32)
+    per = np.float32(1.0) / np.maximum(mass, np.float32(1e-6))
+    x, y, aside, below = (np.asarray(plane, np.float32) * per for plane in planes[1:])
     # Texels are means over what lies near, not at the place itself: one step back along the map.
-    x, y = found[..., 0], found[..., 1]
-    out = np.empty((GRID, GRID, 3), np.float32)
-    for k, plane in enumerate((x, y)):
-        across = 0.5 * (np.roll(plane, -1, 1) - np.roll(plane, 1, 1))
-        down = 0.5 * (np.roll(plane, -1, 0) - np.roll(plane, 1, 0))
-        change = across * found[..., 2] + down * found[..., 3]
-        out[..., k] = plane - np.clip(change, -2.0, 2.0)
-    out[..., 2] = np.clip(mass * 2.0 - 0.6, 0.0, 1.0)
-    return out
+    found = []
+    for plane in (x, y):
+        change = cv2.filter2D(plane, -1, _ACROSS) * aside
+        change += cv2.filter2D(plane, -1, _ACROSS.T) * below
+        found.append(plane - np.clip(change, -2.0, 2.0))
+    return found[0], found[1], np.clip(mass * np.float32(2.0) - np.float32(0.6), 0.0, 1.0)
