@@ -246,12 +246,13 @@ def together(tracks: Sequence[Sequence[tuple[float, float]]]) -> float | None:
     """Mean over tracks, weighted by length, of the correlation of pairs that move at all."""
     found, weights = [], []
     for pairs in tracks:
-        table = np.array([p for p in pairs if np.isfinite(p).all()], np.float64).reshape(-1, 2)
-        if len(table) < SHORTEST or table[:, 0].std() < MOVING:
+        good = [p for p in pairs if np.isfinite(p).all()]
+        old, new = (np.array([p[k] for p in good], np.float64) for k in (0, 1))
+        if len(good) < SHORTEST or float(np.std(old)) < MOVING:
             continue
-        still = float(table[:, 1].std()) < 1e-9
-        found.append(0.0 if still else float(np.corrcoef(table.T)[0, 1]))
-        weights.append(len(table))
+        still = float(np.std(new)) < 1e-9
+        found.append(0.0 if still else float(np.corrcoef(old, new)[0, 1]))
+        weights.append(len(good))
     return float(np.average(found, weights=weights)) if found else None
 
 
