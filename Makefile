@@ -16,7 +16,8 @@ EXTRAS := test$(MORE)
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench size clean
+MUTANTS ?=
+.PHONY: help demo test test-slow mutants lint bench size clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -29,6 +30,9 @@ test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what ne
 
 test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)
+
+mutants: $(VENV)/.$(EXTRAS) ## break the program line by line: does a test notice? (MUTANTS=word)
+	$(BIN)/python -m tests.mutation $(MUTANTS)
 
 lint: $(VENV)/.dev$(MORE) ## ruff and mypy
 	@$(BIN)/python -m ruff check; ruff=$$?; $(BIN)/python -m mypy && exit $$ruff

@@ -1,7 +1,9 @@
 """The configuration: one validated tree, the same for the command line, YAML files and the API.
 
-Unknown keys are refused with the nearest known name. Every option stands, with a comment and
-at its default, in ``configs/redact.yaml``; a test holds the two together.
+Unknown keys are refused with the nearest known name, and so are values of another kind: ``true``
+is no number, ``"1"`` neither. Spans of time are seconds, or words with a unit (``250ms``, ``2m``).
+Every option stands, with a comment and at its default, in ``configs/redact.yaml``; a test holds
+the two together.
 """
 
 from __future__ import annotations
@@ -13,13 +15,45 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 
+from stream_anon import units, yamlfile
 from stream_anon.errors import ConfigError
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Level = Annotated[int, Field(ge=0, le=255)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+def _seconds(value: Any) -> Any:
+    return units.span(value) if isinstance(value, str) else value
+
+
+def _moment(value: Any) -> Any:
+    return units.moment(value) if isinstance(value, str) else value
+
+
+def _path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) else value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Whole = Annotated[int, Strict()]
+Flag = Annotated[bool, Strict()]
+Span = Annotated[float, BeforeValidator(_seconds), Strict(), Field(allow_inf_nan=False)]
+"""Seconds; also read from ``250ms``, ``1.5s``, ``2m``, ``1h``."""
+Moment = Annotated[float, BeforeValidator(_moment), Strict(), Field(allow_inf_nan=False)]
+"""Seconds into a video; also read from ``90s`` and ``h:mm:ss``."""
+Level = Annotated[int, Strict(), Field(ge=0, le=255)]
 
 
 class Section(BaseModel):
@@ -33,38 +67,48 @@ class DetectorConfig(Section):
 
     name: Literal["centerface", "yunet"] = "centerface"
     """Network: `centerface` (default) or `yunet` (from a local file)."""
-    threshold: Share = 0.2
+    threshold: Annotated[Number, Field(ge=0, le=0.5)] = 0.2
     """Score from which a detection starts a track."""
-    keep_threshold: Share = 0.08
-    """Score from which a detection continues a track that exists."""
-    smallest_face: Positive = 20.0
+    keep_threshold: Annotated[Number, Field(ge=0, le=0.5)] = 0.08
+    """Score from which a detection continues a track that exists; not above `threshold`."""
+    smallest_face: Annotated[Number, Field(ge=12, le=60)] = 20.0
     """Side in pixels of the smallest face that must be found; sets the network's input size."""
     precision: Literal["auto", "f32", "bf16"] = "auto"
     """Arithmetic; `auto` takes bf16 where the processor has it."""
-    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    threads: Annotated[Whole, Field(ge=0, le=256)] = 0
     """Threads of the network; 0 lets the pipeline choose."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        # Else a track would be lost by the very look that should continue it.
+        if self.keep_threshold > self.threshold:
+            raise ValueError(
+                f"'keep_threshold' ({self.keep_threshold:g}) must not be above 'threshold' "
+                f"({self.threshold:g})"
+            )
+        return self
 
 
 class TrackerConfig(Section):
-    """How faces are followed; every span is in seconds of the video."""
+    """How faces are followed; every span is time of the video, at most 10s."""
 
-    interval: Positive = 0.28
-    """Where something moves or somebody is followed, the detector looks at least this often; where
-    something is new it looks at once."""
-    idle_interval: Positive = 1.4
-    """Where nothing has changed, the detector looks at least this often."""
-    look_back: Annotated[float, Field(ge=0, le=10)] = 0.6
+    interval: Annotated[Span, Field(gt=0, le=1)] = 0.28
+    """Where something moves or somebody is followed, the detector looks at least this often, at
+    most 1s; where something is new it looks at once."""
+    idle_interval: Annotated[Span, Field(gt=0, le=5)] = 1.4
+    """Where nothing has changed, the detector looks at least this often, at most 5s."""
+    look_back: Annotated[Span, Field(ge=0, le=10)] = 0.6
     """A track is painted this long before its first detection."""
-    hold: Annotated[float, Field(ge=0, le=10)] = 0.6
+    hold: Annotated[Span, Field(ge=0, le=10)] = 0.6
     """A track is painted this long after its last detection."""
-    bridge: Annotated[float, Field(ge=0, le=10)] = 1.4
+    bridge: Annotated[Span, Field(ge=0, le=10)] = 1.4
     """Gaps up to this long within a track are filled."""
-    margin: Annotated[float, Field(ge=0, le=2)] = 0.12
+    margin: Annotated[Number, Field(ge=0, le=2)] = 0.12
     """Boxes are grown by this share of their size."""
-    latency: Annotated[float, Field(ge=0.1, le=10)] | None = None
+    latency: Annotated[Span, Field(ge=0.1, le=10)] | None = None
     """A picture waits at most this long for what comes after it; none waits as long as `bridge` and
-    `look_back` need. A short one (0.25) shows more of faces that the detector finds late."""
-    window_megabytes: Annotated[int, Field(ge=16)] = 320
+    `look_back` need. A short one (250ms) shows more of faces that the detector finds late."""
+    window_megabytes: Annotated[Whole, Field(ge=16, le=1 << 20)] = 320
     """Memory for pictures that wait for the tracker. Short memory shortens `bridge`, never
     `look_back`: where that needs more, more is taken, and the report says so."""
 
@@ -74,29 +118,27 @@ class MethodConfig(Section):
 
     name: str = "identity"
     """`identity`, `dp-image`, `visual-mixer`, `pixelate`, `blur` or `fill`."""
-    cells: Annotated[int, Field(ge=2, le=32)] = 8
+    cells: Annotated[Whole, Field(ge=2, le=32)] = 8
     """`pixelate`: cells across the face frame."""
-    blur: Annotated[float, Field(gt=0, le=1)] = 0.22
+    blur: Annotated[Number, Field(gt=0, le=1)] = 0.22
     """`blur`: standard deviation as a share of the face frame's side."""
-    colour: tuple[Level, Level, Level] | None = None
+    colour: Annotated[tuple[Level, Level, Level] | None, BeforeValidator(_tuple)] = None
     """`fill`: RGB colour; none takes the mean colour of what is covered."""
     mechanism: str | None = None
     """`identity`, `dp-image`: `independent`, `krr`, `laplace`, `l2-laplace`, `gaussian`, `vmf` or
     `privunit`; none takes the method's own (`independent`, `l2-laplace`)."""
-    epsilon: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    epsilon: Annotated[Number, Field(ge=0, le=1e6)] | None = None
     """`identity`, `dp-image`: privacy budget of one track; above about 10 it is a resemblance
     knob, no strong privacy. 0 takes `independent`."""
-    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+    delta: Annotated[Number, Field(gt=0, lt=1)] = 1e-6
     """`identity`, `dp-image`: delta of the `gaussian` mechanism."""
-    smallest: Annotated[float, Field(ge=8, le=512)] = 24.0
+    smallest: Annotated[Number, Field(ge=8, le=512)] = 24.0
     """`identity`, `dp-image`: faces smaller than this many pixels get the solid cover."""
-    mesh: bool = False
+    mesh: bool | None = None
     """`identity`: the face's inside is a texture of the track's own, moved by a dense mesh of the
-    video's face: mouth, eyes and head's direction are followed more closely."""
-    pseudonyms: bool = False
-    """`identity`: a person who comes back within the run gets the same new face. Links tracks;
-    no epsilon is claimed."""
-    vfe: Annotated[float, Field(gt=0, le=500)] | None = None
+    video's face: mouth, eyes and head's direction are followed. none: where its network is at
+    hand or can be fetched; true: or stop; false: never."""
+    vfe: Annotated[Number, Field(gt=0, le=500)] | None = None
     """`visual-mixer`: Visual Feature Entropy that is aimed at; none takes the default."""
 
     @model_validator(mode="after")
@@ -115,18 +157,20 @@ class VideoConfig(Section):
 
     codec: Literal["auto", "h264", "hevc", "av1", "vp9", "gif"] = "auto"
     """`auto` is h264 where the container can hold it."""
-    crf: Annotated[float, Field(ge=0, le=63)] | None = None
+    crf: Annotated[Number, Field(ge=0, le=63)] | None = None
     """Quality, lower is better; none takes the codec's default (18 for h264)."""
     encoder_preset: str | None = None
     """Speed of the encoder; none takes the codec's default (veryfast for h264)."""
     audio: Literal["copy", "drop"] = "copy"
     """Sound tracks: copied bit for bit, or left out."""
-    keep_metadata: bool = False
+    subtitles: Literal["copy", "drop"] = "copy"
+    """Subtitle tracks: copied bit for bit, or left out. What is said in them may name people."""
+    keep_metadata: Flag = False
     """Keep what may tell place, time or device: off drops it and the report names it."""
-    start: Annotated[float, Field(ge=0)] | None = None
-    """Seconds into the input at which to begin."""
-    end: Annotated[float, Field(gt=0)] | None = None
-    """Seconds into the input at which to end."""
+    start: Annotated[Moment, Field(ge=0)] | None = None
+    """Where in the input to begin: seconds, 90s or 0:01:30."""
+    end: Annotated[Moment, Field(gt=0)] | None = None
+    """Where in the input to end, likewise."""
 
     @model_validator(mode="after")
     def _span(self) -> Self:
@@ -141,8 +185,16 @@ class FaultConfig(Section):
     policy: Literal["stop", "step-down"] = "stop"
     """`stop` ends the run with an error and leaves no output; `step-down` covers the pictures
     concerned whole, goes on and counts them."""
-    stall_seconds: Positive = 60.0
+    stall_seconds: Annotated[Span, Field(gt=0, le=86400)] = 60.0
     """A part that gives no answer for this long has failed."""
+
+
+class ReportConfig(Section):
+    """What the report of a run tells beside its figures."""
+
+    file_names: Literal["auto", "output", "both", "none"] = "auto"
+    """Files that are called by their names, without folders. `auto` is the output's, and the
+    input's too where `video.keep_metadata` is on. Size and SHA-256 are always there."""
 
 
 class Config(Section):
@@ -153,16 +205,20 @@ class Config(Section):
     method: MethodConfig = MethodConfig()
     video: VideoConfig = VideoConfig()
     fault: FaultConfig = FaultConfig()
+    report: ReportConfig = ReportConfig()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where pictures are decoded and networks run."""
-    models_dir: Path | None = None
+    models_dir: Annotated[Path | None, BeforeValidator(_path)] = None
     """Folder with network weights; none takes STREAM_ANON_MODELS or the user's cache."""
-    draw_boxes: bool = False
+    draw_boxes: Flag = False
     """Draw boxes and track numbers on the result, to see what was tracked."""
 
 
 OPTIONS = {
     "method": "method.name",
+    "threshold": "detector.threshold",
+    "cells": "method.cells",
+    "colour": "method.colour",
     "mechanism": "method.mechanism",
     "epsilon": "method.epsilon",
     "on_fault": "fault.policy",
@@ -172,6 +228,7 @@ OPTIONS = {
     "start": "video.start",
     "end": "video.end",
     "audio": "video.audio",
+    "subtitles": "video.subtitles",
     "keep_metadata": "video.keep_metadata",
     "device": "device",
     "models_dir": "models_dir",
@@ -190,12 +247,12 @@ def load(path: str | Path) -> Config:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        data = yaml.safe_load(text)
+        data = yamlfile.read(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML ({' '.join(str(error).split())})") from error
-    return parse(data or {}, origin=str(path))
+    except yamlfile.YamlError as error:
+        raise ConfigError(f"{path}: is not YAML ({error})") from error
+    return parse({} if data is None else data, origin=str(path))
 
 
 def parse(data: Any, origin: str = "configuration") -> Config:
@@ -230,6 +287,19 @@ def override(config: Config, **changes: Any) -> Config:
     return parse(data, origin="options")
 
 
+def unusual(config: Config) -> list[str]:
+    """Options of ``detector`` and ``tracker`` that are not at their default: ``name value``."""
+    found = []
+    for section in ("detector", "tracker"):
+        chosen, default = getattr(config, section), getattr(Config(), section)
+        found += [
+            f"{section}.{name} {_plain(getattr(chosen, name))}"
+            for name in type(chosen).model_fields
+            if getattr(chosen, name) != getattr(default, name)
+        ]
+    return found
+
+
 def options_to_config(config: Config, options: Mapping[str, Any]) -> Config:
     """A copy with options changed by their short names (``OPTIONS``); None is skipped.
 
@@ -241,7 +311,12 @@ def options_to_config(config: Config, options: Mapping[str, Any]) -> Config:
             near = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.5)
             hint = f", did you mean '{near[0]}'?" if near else ""
             raise ConfigError(f"unknown option '{name}'{hint}")
-    return override(config, **{OPTIONS[name]: value for name, value in options.items()})
+    changes = {OPTIONS[name]: value for name, value in options.items()}
+    threshold = options.get("threshold")
+    if isinstance(threshold, int | float) and threshold < config.detector.keep_threshold:
+        # Who asks for one wants the other along: it may not lie above.
+        changes["detector.keep_threshold"] = threshold
+    return override(config, **changes)
 
 
 def document(config: Config) -> str:
@@ -266,8 +341,16 @@ def _lines(section: BaseModel, depth: int) -> list[str]:
         words = field.description or ""
         if get_origin(field.annotation) is Literal:
             words += f" One of: {', '.join(get_args(field.annotation))}."
-        lines += [*_comment(words, pad), f"{pad}{name}: {_plain(value)}"]
+        text = units.written(value) if value and _is_time(field) else _plain(value)
+        lines += [*_comment(words, pad), f"{pad}{name}: {text}"]
     return lines
+
+
+def _is_time(field: FieldInfo) -> bool:
+    """Whether a field is a ``Span`` or ``Moment``, or may be none."""
+    inner = [part for choice in get_args(field.annotation) for part in get_args(choice)]
+    readers = (_seconds, _moment)
+    return any(getattr(part, "func", None) in readers for part in (*field.metadata, *inner))
 
 
 def _comment(words: str, pad: str) -> list[str]:
@@ -293,6 +376,17 @@ def _known(location: tuple[Any, ...]) -> list[str]:
     return list(model.model_fields)
 
 
+_KINDS = {"float_type", "int_type", "bool_type", "string_type"}
+"""Errors of pydantic that say what a value should be, and not what it is."""
+
+
+def _short(value: Any) -> str:
+    text = _plain(value) if isinstance(value, bool | int | float | str | None) else ""
+    return repr(value) if isinstance(value, str) and len(value) < 40 else (
+        text if 0 < len(text) < 40 else type(value).__name__
+    )
+
+
 def _explain(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
@@ -304,5 +398,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"unknown option '{name}'{hint}")
         else:
             words = item["msg"].removeprefix("Value error, ")
-            lines.append(f"option '{name}': {words[0].lower()}{words[1:]}")
+            if item["type"] in _KINDS:
+                words += f", is {_short(item['input'])}"
+            where = f"option '{name}'" if name else "options"
+            lines.append(f"{where}: {words[0].lower()}{words[1:]}")
     return "; ".join(lines)

@@ -11,14 +11,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-GROUND = {"errors", "geometry", "config", "recipes", "device", "_version"}
+GROUND = {"errors", "geometry", "config", "recipes", "device", "units", "yamlfile", "_version"}
 """What everything may import."""
 
 MAY_IMPORT = {
     "errors": set(),
     "geometry": set(),
     "_version": set(),
-    "config": {"errors"},
+    "config": {"errors", "units", "yamlfile"},
+    "units": set(),
+    "yamlfile": set(),
     "recipes": {"errors"},
     "device": {"errors"},
     "optim": set(),

@@ -3,7 +3,7 @@
     0    everything that was asked for was wholly done
     1    something failed (and, where there were several inputs, the others were still done)
     2    the request itself was wrong, and nothing was started
-    130  stopped by Ctrl-C or SIGTERM
+    130  stopped by Ctrl-C, SIGTERM or SIGHUP
 
 ``-v`` adds the chain of causes, ``-vv`` the traceback. This module holds the package's only
 handlers of ``Exception``: nothing a user can do shows a traceback by itself.
@@ -34,10 +34,10 @@ class Exit(Exception):
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; nothing is raised."""
-    from stream_anon.cli.main import cli
-
     verbosity = _verbosity(arguments)
     try:
+        from stream_anon.cli.main import cli
+
         code = cli.main(list(arguments), prog_name="stream-anon", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else OK
@@ -52,12 +52,40 @@ def run(arguments: Sequence[str]) -> int:
         say("stopped: no unfinished output was left behind")
         return STOPPED
     except BrokenPipeError:
-        # The reader went away (`| head`). Python would complain once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader went away (`| head`).
+        _mute()
         return FAILED
     except Exception as error:  # noqa: BLE001 - the documented boundary
         explain(error, verbosity)
+        _mute()
         return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def complete_streams() -> None:
+    """Open standard streams that the caller closed (``>&-``).
+
+    Else the next file that is opened, perhaps a video, takes the number of standard output, and
+    what a library prints ends up in it.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _mute() -> None:
+    """What cannot be printed is dropped: Python would complain once more while it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ValueError:
+        return
 
 
 def attempt(action: Callable[[], None]) -> Exception | None:
@@ -100,8 +128,19 @@ def explain(error: BaseException, verbosity: int = 0, prefix: str = "error: ") -
 
 
 def say(words: str) -> None:
-    """Print to stderr."""
-    click.echo(words, err=True)
+    """Print to stderr; where nobody listens there, to nobody."""
+    try:
+        click.echo(words, err=True)
+    except (OSError, ValueError):
+        return
+
+
+def tell(words: str) -> None:
+    """Print to stdout what nobody needs to hear: where that fails, the work is not undone."""
+    try:
+        click.echo(words)
+    except (OSError, ValueError):
+        _mute()
 
 
 def fail_usage(words: str) -> NoReturn:

@@ -76,6 +76,11 @@ def _load(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a manifest: {error}") from error
     if not isinstance(manifest, dict):
         raise InputError(f"{path}: not a manifest: a JSON object is expected")
+    tool = manifest.get("tool")
+    known = isinstance(tool, dict) and tool.get("name") == "stream-anon"
+    if not known or manifest.get("schema_version") != 1 or "privacy" not in manifest:
+        # Of any other file it would be said that nothing was randomised in it.
+        raise InputError(f"{path}: not a manifest: no report of stream-anon, or of another version")
     return manifest
 
 
@@ -94,13 +99,9 @@ def _mechanisms(report: PrivacyReport) -> Table:
             (line["mechanism"], line["dimension"], line["epsilon"], line["delta"]) == own
             for line in report["tracks"]
         )
-        shared = sum(
-            (line["mechanism"], line["dimension"]) == own[:2] and line["same_as"] is not None
-            for line in report["tracks"]
-        )
         table.add_row(
             record["name"],
-            f"{count} + {shared} shared" if shared else str(count),
+            str(count),
             str(record["dimension"]),
             _number(record["epsilon"]),
             _number(record["delta"]),

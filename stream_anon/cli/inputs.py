@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_anon.errors import InputError, UsageError
+from stream_anon.errors import InputError, OutputError, StreamAnonError, UsageError
 
 SUFFIX = "_anonymized"
 
 EXTENSIONS = frozenset(
-    {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".ogv", ".gif"}
-    | {".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".mjpeg", ".mjpg", ".y4m"}
+    {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx"}
+    | {".flv", ".wmv", ".asf", ".ogv", ".ogm", ".gif", ".mxf", ".nut", ".dv", ".rm", ".rmvb"}
+    | {".ts", ".m2ts", ".mts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob"}
+    | {".mjpeg", ".mjpg", ".y4m", ".ivf", ".obu", ".wtv"}
     | {".h264", ".264", ".h265", ".265", ".hevc"}
 )
-"""What is looked for in a folder. A file that is named by itself may end in anything."""
+"""Names that say "video". In a folder, such a file is done, or the run says why not; any other
+file is looked into. A file that is named by itself may end in anything."""
+
+_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part\.[^.]+")
+"""What a run that was killed leaves; see ``video.sink``."""
+
+Probe = Callable[[Path], str]
+"""What the result's name ends in; raises ``StreamAnonError`` where a file holds no video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +39,40 @@ class Job:
     report: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that was asked for, or found, and cannot be done.
+
+    Attributes:
+        source: what.
+        error: why, with the name in it.
+    """
+
+    source: Path
+    error: StreamAnonError
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is to be done, and what cannot be.
+
+    Attributes:
+        jobs: in the order of the command line.
+        refused: in the order in which they were met.
+        earlier: results of an earlier run that lie beside their originals; they are left alone.
+    """
+
+    jobs: tuple[Job, ...]
+    refused: tuple[Refused, ...] = ()
+    earlier: tuple[Path, ...] = ()
+
+
 def jobs(
     inputs: Sequence[Path],
     output: str | Path | None = None,
     report: str | Path | None = None,
-    suffix_of: Callable[[Path], str] = lambda source: source.suffix,
-) -> list[Job]:
+    probe: Probe = lambda source: source.suffix,
+) -> Found:
     """Expand files and folders.
 
     Args:
@@ -40,13 +80,14 @@ def jobs(
         output: a file for a single input file, else a folder (as is what ends in a slash);
             None puts each result beside its input as ``NAME_anonymized.EXT``.
         report: likewise.
-        suffix_of: what the name of a video's result ends in, where the caller did not name it.
+        probe: what the name of a video's result ends in, where the caller did not name it. It
+            also tells a video from another file where the name does not.
 
     Raises:
-        InputError: a file or folder is not there, or a folder holds no video.
+        InputError: of all that was asked for, nothing is there.
         UsageError: the output cannot be what it is, is also an input, or is meant twice.
     """
-    single = len(inputs) == 1 and not inputs[0].is_dir()
+    single = len(inputs) == 1 and not os.path.isdir(inputs[0])
     into = output is not None and (not single or _is_folder(output))
     reports = report is not None and (not single or _is_folder(report))
     output = Path(output) if output is not None else None
@@ -55,20 +96,30 @@ def jobs(
         raise UsageError(f"{output}: several inputs need a folder as output, this is a file name")
     if report is not None and reports and report.is_file():
         raise UsageError(f"{report}: several inputs need a folder for their reports")
-    found: list[Job] = []
-    for source, relative in _sources(inputs, output):
-        if output is None:
-            target = source.with_name(f"{source.stem}{SUFFIX}{suffix_of(source)}")
-        elif into:
-            target = output / relative.with_suffix(suffix_of(source))
-        else:
-            target = output
+    search = _Search(output, probe)
+    for given in inputs:
+        search.add(given)
+    earlier = _earlier(search.found, set(inputs))
+    made: list[Job] = []
+    taken: set[str] = set()
+    for source, relative in search.found.items():
+        if source in earlier:
+            continue
+        target = output
+        if target is None or into:
+            target = _target(source, relative, output, search.suffix(source), taken)
+        taken.add(os.path.realpath(target))
         where = report
         if report is not None and reports:
             where = report / relative.with_name(f"{relative.name}.report.json")
-        found.append(Job(source, target, where))
-    _check(found)
-    return found
+        made.append(Job(source, target, where))
+    _check(made)
+    if not made and search.refused:
+        if len(search.refused) == 1:
+            raise search.refused[0].error
+        lines = "; ".join(str(refused.error) for refused in search.refused)
+        raise InputError(f"nothing can be done: {lines}")
+    return Found(tuple(made), tuple(search.refused), tuple(earlier))
 
 
 def settle(planned: Sequence[Job], existing: Callable[[Path], bool]) -> tuple[list[Job], list[Job]]:
@@ -81,44 +132,146 @@ def settle(planned: Sequence[Job], existing: Callable[[Path], bool]) -> tuple[li
     todo: list[Job] = []
     skipped: list[Job] = []
     for job in planned:
-        wanted = not job.target.exists() or existing(job.target)
+        there = os.path.lexists(job.target)
+        wanted = not there or existing(job.target)
+        if wanted and job.report is not None and os.path.lexists(job.report):
+            wanted = existing(job.report)
+            if not wanted and not there:
+                raise UsageError(f"{job.report}: exists, without its result; -y replaces it")
         (todo if wanted else skipped).append(job)
     return todo, skipped
 
 
-def _sources(inputs: Sequence[Path], output: Path | None) -> list[tuple[Path, Path]]:
-    """Every video with its path relative to the folder it was found in."""
-    found: dict[Path, Path] = {}
-    for given in inputs:
-        if given.is_dir():
-            inside = [(path, path.relative_to(given)) for path in _videos(given, output)]
-            if not inside:
-                raise InputError(f"{given}: there is no video in this folder")
-        elif given.exists():
-            inside = [(given, Path(given.name))]
+class _Search:
+    """Looks for videos, and keeps account of what is none of them though it should be.
+
+    Args:
+        output: folder or file of the results; what lies below it is no input.
+        probe: as of ``jobs``.
+    """
+
+    def __init__(self, output: Path | None, probe: Probe) -> None:
+        self.found: dict[Path, Path] = {}
+        """Each video, with its path relative to the folder that was named."""
+        self.refused: list[Refused] = []
+        self._output = None if output is None else os.path.realpath(output)
+        self._probe = probe
+        self._suffixes: dict[Path, str] = {}
+
+    def add(self, given: Path) -> None:
+        """Take a file or folder of the command line."""
+        try:
+            status = given.stat()
+        except FileNotFoundError:
+            broken = os.path.islink(given)
+            words = "is a link to nothing" if broken else "there is no such file"
+            self._refuse(given, words)
+            return
+        except OSError as error:
+            self._refuse(given, (error.strerror or str(error)).lower())
+            return
+        if stat.S_ISDIR(status.st_mode):
+            before = len(self.found) + len(self.refused)
+            for path in self._files(given):
+                self._consider(path, path.relative_to(given))
+            if len(self.found) + len(self.refused) == before:
+                self._refuse(given, "there is no video in this folder")
+        elif not stat.S_ISREG(status.st_mode):
+            self._refuse(given, "is no regular file")
         else:
-            raise InputError(f"{given}: there is no such file")
-        for path, relative in inside:
-            found.setdefault(path, relative)
-    return list(found.items())
+            self.found.setdefault(given, Path(given.name))
 
+    def suffix(self, source: Path) -> str:
+        """What the name of its result ends in."""
+        if source not in self._suffixes:
+            try:
+                self._suffixes[source] = self._probe(source)
+            except StreamAnonError:
+                # What cannot be read is reported when its turn comes, beside the others.
+                self._suffixes[source] = source.suffix
+        return self._suffixes[source]
 
-def _videos(folder: Path, output: Path | None) -> list[Path]:
-    """Videos under a folder, without results of an earlier run."""
-    own = output.resolve() if output is not None else None
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in EXTENSIONS or not path.is_file():
-            continue
+    def _refuse(self, path: Path, words: str) -> None:
+        self.refused.append(Refused(path, InputError(f"{path}: {words}")))
+
+    def _files(self, folder: Path) -> Iterator[Path]:
+        """Everything below a folder, links followed, each folder once."""
+        visited: set[tuple[int, int]] = set()
+
+        def failed(error: OSError) -> None:
+            self._refuse(Path(error.filename or folder), (error.strerror or str(error)).lower())
+
+        own = self._output if self._output != os.path.realpath(folder) else None
+        for here, folders, files in os.walk(folder, onerror=failed, followlinks=True):
+            status = os.stat(here)
+            if (status.st_dev, status.st_ino) in visited:
+                folders.clear()
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            folders[:] = sorted(
+                name for name in folders if os.path.realpath(os.path.join(here, name)) != own
+            )
+            yield from (Path(here, name) for name in sorted(files))
+
+    def _consider(self, path: Path, relative: Path) -> None:
+        """Take a file of a folder if it is a video, by its name or by what is in it."""
+        if _PART.fullmatch(path.name):
+            return
+        named = path.suffix.lower() in EXTENSIONS
+        try:
+            status = path.stat()
+        except OSError as error:
+            if named:
+                broken = isinstance(error, FileNotFoundError)
+                reason = (error.strerror or str(error)).lower()
+                self._refuse(path, "is a link to nothing" if broken else reason)
+            return
+        if not stat.S_ISREG(status.st_mode):
+            if named:
+                self._refuse(path, "is no regular file")
+            return
+        if named and not path.name.startswith("."):
+            self.found.setdefault(path, relative)
+            return
+        try:
+            self._suffixes[path] = self._probe(path)
+        except StreamAnonError:
+            return
         if path.name.startswith("."):
-            continue
-        if own is not None and own != folder.resolve() and own in path.resolve().parents:
-            continue
-        original = path.with_name(path.stem.removesuffix(SUFFIX) + path.suffix)
-        if path.stem.endswith(SUFFIX) and original.exists():
-            continue
-        found.append(path)
-    return found
+            # Hidden on purpose, perhaps; and shells do not name it either.
+            self._refuse(path, "is hidden; name it by itself to have it done")
+        else:
+            self.found.setdefault(path, relative)
+
+
+def _target(
+    source: Path, relative: Path, output: Path | None, suffix: str, taken: set[str]
+) -> Path:
+    """Where a result goes; ``a.gif`` that becomes a .mp4 does not take the place of ``a.mp4``'s."""
+
+    def named(stem: str) -> Path:
+        if output is None:
+            return source.with_name(f"{stem}{SUFFIX}{suffix}")
+        return output / relative.with_name(f"{stem}{suffix}")
+
+    plain = named(source.stem)
+    changed = suffix.lower() != source.suffix.lower()
+    # Whether the other one is there is asked of the disk too, so that the name does not depend
+    # on the order in which the two are met.
+    other = source.with_suffix(suffix)
+    clash = os.path.realpath(plain) in taken or (changed and other.exists())
+    return named(source.name) if changed and clash else plain
+
+
+def _earlier(found: Iterable[Path], named: Collection[Path]) -> list[Path]:
+    """Results that lie beside the file they were made of, unless they were named themselves."""
+    originals = {(path.parent, name) for path in found for name in (path.stem, path.name)}
+    return [
+        path for path in found
+        if path.stem.endswith(SUFFIX)
+        and (path.parent, path.stem.removesuffix(SUFFIX)) in originals
+        and path not in named
+    ]
 
 
 def _check(found: Sequence[Job]) -> None:
@@ -140,8 +293,10 @@ def _identity(path: Path) -> object:
     """The same for two names of one file, links included."""
     try:
         status = path.stat()
-    except OSError:
-        return path.resolve()
+    except FileNotFoundError:
+        return os.path.realpath(path)
+    except OSError as error:
+        raise OutputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     return status.st_dev, status.st_ino
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from stream_anon._version import __version__
 from stream_anon.config import Config
 from stream_anon.device import choose, gpus
-from stream_anon.networks import engine
+from stream_anon.networks import WEIGHTS, engine
 
 _PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless")
 _OPTIONAL = ("torch", "cupy-cuda13x", "cupy-cuda12x", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
@@ -155,8 +155,20 @@ def _models(models_dir: Path | None) -> tuple[dict[str, Any], list[str]]:
         found[name] = f"{words} ({entry.licence})"
         if state == "wrong":
             problems.append(f"model '{name}': {entry.file} does not match its pinned hash")
+        if state == "missing" and name == Config().detector.name:
+            problems.append(f"model '{name}' is not here: stream-anon models pull {name}")
+    for name in _own():
+        there = all((WEIGHTS / f"{name}{kind}").is_file() for kind in (".onnx", ".safetensors"))
+        found[name] = "there, part of the package" if there else "MISSING from the package"
+        if not there:
+            problems.append(f"network '{name}' is missing from {WEIGHTS}: install the package anew")
     found["searched"] = [str(folder) for folder in registry.folders(models_dir)]
     return found, problems
+
+
+def _own() -> list[str]:
+    """The package's own networks that the default method runs."""
+    return ["identity_generator", "identity_encoder", "landmarks"]
 
 
 def _used() -> dict[str, Any]:

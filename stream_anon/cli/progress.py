@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from stream_anon.cli.times import clock
+
 if TYPE_CHECKING:
     from stream_anon import Progress as Reached
 
@@ -14,12 +16,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bar(name: str, wanted: bool) -> Iterator[Listener | None]:
+def bar(
+    name: str, wanted: bool, left: Callable[[float], float | None] | None = None
+) -> Iterator[Listener | None]:
     """A bar for one input.
 
     Args:
         name: what is being done, shown before the bar.
         wanted: False shows nothing.
+        left: for one of several inputs: from the share of it that is done (0 to 1) to the
+            seconds that all of them still take.
 
     Yields:
         What ``stream_anon.redact`` calls with its progress, or None where there is no terminal.
@@ -47,19 +53,24 @@ def bar(name: str, wanted: bool) -> Iterator[Listener | None]:
         TextColumn("{task.fields[speed]:.0f} fps"),
         TextColumn("{task.fields[faces]} faces"),
         TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[whole]}"),
     )
     began = time.monotonic()
     with Progress(*columns, console=console, transient=True, expand=True) as shown:
-        task = shown.add_task(name, total=None, speed=0.0, faces=0)
+        task = shown.add_task(name, total=None, speed=0.0, faces=0, whole="")
 
         def listen(reached: Reached) -> None:
             elapsed = max(time.monotonic() - began, 1e-6)
+            rest = None
+            if left is not None and reached.total:
+                rest = left(min(1.0, reached.frames / reached.total))
             shown.update(
                 task,
                 completed=reached.frames,
                 total=reached.total,
                 speed=reached.frames / elapsed,
                 faces=reached.faces,
+                whole="" if rest is None else f"all {clock(rest)}",
             )
 
         yield listen

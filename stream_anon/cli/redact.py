@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,11 @@ import click
 
 from stream_anon._version import __version__
 from stream_anon.cli import inputs
+from stream_anon.cli.batch import Batch, Outcome, check_summary, write_summary
 from stream_anon.cli.boundary import (
     FAILED,
+    OK,
+    STOPPED,
     USAGE,
     Exit,
     attempt,
@@ -21,14 +24,17 @@ from stream_anon.cli.boundary import (
     explain,
     fail_usage,
     say,
+    tell,
 )
+from stream_anon.cli.colours import Colour
 from stream_anon.cli.rows import Command, option
-from stream_anon.cli.times import Time
+from stream_anon.cli.times import Time, clock
 from stream_anon.device import choose
-from stream_anon.errors import StreamAnonError, UsageError
+from stream_anon.errors import Cancelled, UsageError
 
 if TYPE_CHECKING:
     from stream_anon.config import Config
+    from stream_anon.pipeline.report import Report
 
 _PATH = click.Path(path_type=Path)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -58,19 +64,25 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
         help="what exists: replace | keep")
 @option("-n", "--skip", group="Result", row="existing", is_flag=True)
-@option("--report", group="Result", metavar="FILE",
-        help="write what was done, as JSON")
-@option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
-@option("--method", group="Faces", metavar="NAME", help="what a face becomes",
-        shell_complete=_methods)
+@option("--report", group="Result", row="evidence", metavar="FILE",
+        help="what was done, as JSON: each, all")
+@option("--summary", group="Result", row="evidence", metavar="FILE", type=_FILE)
+@option("--dry-run", group="Result", row="look", is_flag=True,
+        help="only say what; show what is tracked")
+@option("--draw-boxes", group="Result", row="look", is_flag=True)
+@option("--method", group="Faces", row="method", metavar="NAME",
+        help="what a face becomes; fill's colour", shell_complete=_methods)
+@option("--colour", group="Faces", row="method", metavar="R,G,B", type=Colour())
 @option("--mechanism", group="Faces", row="noise", metavar="NAME",
         help="identity, dp-image: noise, budget")
 @option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
+@option("--threshold", group="Faces", row="strength", metavar="S", type=float,
+        help="least score; cells of pixelate")
+@option("--cells", group="Faces", row="strength", metavar="N", type=int)
+@option("--latency", group="Faces", metavar="SPAN",
+        help="time to decide; short ones miss more")
 @option("--on-fault", group="Faces", metavar="stop|step-down",
         type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
-@option("--latency", group="Faces", row="track", metavar="S", type=float,
-        help="seconds of wait | show tracks")
-@option("--draw-boxes", group="Faces", row="track", is_flag=True)
 @option("--codec", group="Video", metavar="NAME",
         type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
         help="auto, h264, hevc, av1, vp9, gif")
@@ -80,18 +92,19 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("--start", group="Video", row="span", metavar="TIME", type=Time(),
         help="this part only: 12.5 or h:mm:ss")
 @option("--end", group="Video", row="span", metavar="TIME", type=Time())
-@option("--audio", group="Video", metavar="copy|drop", type=click.Choice(["copy", "drop"]),
-        help="sound: bit for bit, or none")
+@option("--audio", group="Video", row="others", metavar="copy|drop",
+        type=click.Choice(["copy", "drop"]))
+@option("--subtitles", group="Video", row="others", metavar="copy|drop",
+        type=click.Choice(["copy", "drop"]), help="as they are, or not")
 @option("--keep-metadata", group="Video", is_flag=True, help="keep place, time and device")
 @option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
         help="options from a preset | a YAML file")
 @option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
 @option("--pipeline", group="Options", metavar="FILE", default="redact",
         help="your own pipeline, a .py file")
-@option("--device", group="Machine", metavar="auto|cpu|cuda",
-        type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: doctor")
-@option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
-        help="folder with network weights")
+@option("--device", group="Machine", row="machine", metavar="auto|cpu|cuda",
+        type=click.Choice(["auto", "cpu", "cuda"]), help="see doctor; networks")
+@option("--models-dir", group="Machine", row="machine", metavar="DIR", type=_FOLDER)
 @option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
 @option("-v", "--verbose", group="Words", row="words", count=True)
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
@@ -101,6 +114,7 @@ def redact(
     overwrite: bool,
     skip: bool,
     report: str | None,
+    summary: Path | None,
     dry_run: bool,
     quiet: bool,
     verbose: int,
@@ -115,29 +129,51 @@ def redact(
         fail_usage("-y and -n exclude each other")
     if quiet and verbose:
         fail_usage("-q and -v exclude each other")
-    planned = inputs.jobs(inputs_, output, report, _suffix)
+    found = inputs.jobs(inputs_, output, report, _suffix)
     config = settings(options)
+    if summary is not None:
+        check_summary(summary, found, overwrite or skip)
     _log(verbose, quiet)
     device = choose(config.device)
     if verbose:
         say(f"device {device.name}: {device.why}")
     if dry_run:
-        _show_plans(planned, config)
+        _show_plans(found, config)
         return
-    todo, skipped = inputs.settle(planned, _asker(overwrite, skip))
-    failures = _do(todo, config, pipeline, quiet, verbose)
-    for job in skipped:
-        if not quiet:
-            say(f"not done: {job.source} ({job.target} exists)")
-    if failures and len(planned) > 1:
-        say(f"{len(failures)} of {len(planned)} inputs failed:")
-        for job, error in failures:
-            say(f"  {job.source}: {_without(job.source, describe(error))}")
-    if failures or skipped:
-        wrong = not skipped and len(failures) == len(planned) and all(
-            isinstance(error, UsageError) for _, error in failures
-        )
-        raise Exit(USAGE if wrong else FAILED)
+    _, kept = inputs.settle(found.jobs, _asker(overwrite, skip))
+    batch = Batch(found, kept)
+    code = STOPPED
+    try:
+        _do(batch, config, pipeline, quiet, verbose)
+        code = _conclude(batch, skip, quiet)
+    finally:
+        if summary is not None:
+            write_summary(summary, batch.to_json(code))
+    if code:
+        raise Exit(code)
+
+
+def _conclude(batch: Batch, skip: bool, quiet: bool) -> int:
+    """Say what was not done, and why; the exit code."""
+    found, failures = batch.found, batch.failures
+    if not quiet:
+        for job in batch.skipped:
+            say(f"{'already there' if skip else 'not done'}: {job.source} ({job.target} exists)")
+        if found.earlier:
+            names = ", ".join(str(path) for path in found.earlier)
+            say(f"left out, results of an earlier run: {names}")
+    if failures and len(batch.outcomes) > 1:
+        say(f"{len(failures)} of {len(batch.outcomes)} inputs failed:")
+        for outcome in failures:
+            words = describe(outcome.error) if outcome.error else "failed"
+            say(f"  {outcome.source}: {_without(outcome.source, words)}")
+    if not failures:
+        # With -n what is there was wanted to stay; who was asked and said no, has it undone.
+        return OK if skip or not batch.skipped else FAILED
+    wrong = len(failures) == len(batch.outcomes) and all(
+        isinstance(outcome.error, UsageError) for outcome in failures
+    )
+    return USAGE if wrong else FAILED
 
 
 def settings(options: dict[str, Any]) -> Config:
@@ -156,39 +192,66 @@ def settings(options: dict[str, Any]) -> Config:
         config = load(recipes.preset(options["preset"]))
     elif options["config_file"]:
         config = load(options["config_file"])
+    for name, method in (("cells", "pixelate"), ("colour", "fill")):
+        chosen = options["method"] or config.method.name
+        # Ignored, it would leave somebody believing that it was done.
+        if options[name] is not None and chosen != method:
+            fail_usage(f"--{name} belongs to the method {method}, not to {chosen}")
     changed = {name: options[name] or None for name in ("draw_boxes", "keep_metadata")}
     values = {name: options[name] for name in OPTIONS if name not in changed}
     return options_to_config(config, {**values, **changed})
 
 
-def _do(
-    todo: Sequence[inputs.Job], config: Config, pipeline: str, quiet: bool, verbose: int
-) -> list[tuple[inputs.Job, Exception]]:
-    """Redact one input after the other; a failure of one is kept and the next is done."""
+def _do(batch: Batch, config: Config, pipeline: str, quiet: bool, verbose: int) -> None:
+    """Redact one input after the other."""
     from stream_anon.cli.signals import stoppable
 
-    failures: list[tuple[inputs.Job, Exception]] = []
+    count = len(batch.todo)
+
+    def told(outcome: Outcome) -> None:
+        if outcome.error is not None:
+            named = str(outcome.source) in describe(outcome.error)
+            prefix = "" if named else f"{outcome.source}: "
+            explain(outcome.error, verbose, prefix=f"error: {prefix}")
+        elif outcome.made is not None and not quiet:
+            tell(f"{outcome.target}: {outcome.made.summary()}")
+
     with stoppable() as stop:
-        for job in todo:
-            error = attempt(lambda job=job: _one(job, config, pipeline, quiet, stop))  # type: ignore[misc]
-            if error is not None:
-                prefix = f"{job.source}: " if str(job.source) not in describe(error) else ""
-                explain(error, verbose, prefix=f"error: {prefix}")
-                failures.append((job, error))
-    return failures
+
+        def one(number: int, job: inputs.Job) -> Report:
+            if stop.is_set():
+                raise Cancelled("stopped before it was whole")
+            name = f"{number} of {count}: {job.source.name}" if count > 1 else job.source.name
+            if count > 1 and not quiet and not sys.stderr.isatty():
+                say(f"{name}{_rest(batch, job)}")
+            left = (lambda share: batch.left(job, share)) if count > 1 else None
+            return _one(job, name, left, config, pipeline, quiet, stop)
+
+        batch.run(one, told)
+
+
+def _rest(batch: Batch, job: inputs.Job) -> str:
+    left = batch.left(job, 0.0)
+    return "" if left is None else f" (all done in about {clock(left)})"
 
 
 def _one(
-    job: inputs.Job, config: Config, pipeline: str, quiet: bool, stop: threading.Event
-) -> None:
+    job: inputs.Job,
+    name: str,
+    left: Callable[[float], float | None] | None,
+    config: Config,
+    pipeline: str,
+    quiet: bool,
+    stop: threading.Event,
+) -> Report:
     import stream_anon
     from stream_anon.cli.progress import bar
 
     for written in (job.target, job.report):
         if written is not None:
             written.parent.mkdir(parents=True, exist_ok=True)
-    with bar(job.source.name, wanted=not quiet) as progress:
-        done = stream_anon.redact(
+    with bar(name, wanted=not quiet, left=left) as progress:
+        return stream_anon.redact(
             job.source,
             job.target,
             config=config,
@@ -199,27 +262,27 @@ def _one(
             cancel=stop,
             pipeline=pipeline,
         )
-    if not quiet:
-        click.echo(f"{job.target}: {done.summary()}")
 
 
 def _suffix(source: Path) -> str:
-    """What the result's name ends in: as the input's, unless that could not hold it."""
+    """What the result's name ends in: as the input's, unless that could not hold it.
+
+    Raises:
+        InputError: it holds no video.
+    """
     from stream_anon.video.formats import default_suffix
     from stream_anon.video.probe import probe
 
-    try:
-        return default_suffix(probe(source))[0]
-    except StreamAnonError:
-        # What cannot be read is reported when its turn comes, beside the others.
-        return source.suffix
+    return default_suffix(probe(source))[0]
 
 
-def _show_plans(planned: Sequence[inputs.Job], config: Config) -> None:
+def _show_plans(found: inputs.Found, config: Config) -> None:
     import stream_anon
 
-    failed = False
-    for job in planned:
+    failed = bool(found.refused)
+    for refused in found.refused:
+        explain(refused.error)
+    for job in found.jobs:
 
         def show(job: inputs.Job = job) -> None:
             click.echo(str(stream_anon.plan(job.source, job.target, config)))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
-_CLOCK = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d*)?|\.\d+)")
+from stream_anon import units
 
 
 class Time(click.ParamType[float]):
-    """Seconds (``12.5``), minutes and seconds (``2:05``) or ``h:mm:ss``."""
+    """Seconds (``12.5``, ``90s``), minutes and seconds (``2:05``) or ``h:mm:ss``."""
 
     name = "time"
 
@@ -20,13 +18,10 @@ class Time(click.ParamType[float]):
         """Seconds as a number."""
         if isinstance(value, int | float):
             return float(value)
-        match = _CLOCK.fullmatch(str(value).strip())
-        if match is None:
-            self.fail(f"'{value}' is no time; write seconds (12.5) or h:mm:ss", param, ctx)
-        hours, minutes, seconds = match.groups()
-        if minutes is not None and float(seconds) >= 60:
-            self.fail(f"'{value}' is no time: 60 seconds or more", param, ctx)
-        return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+        try:
+            return units.moment(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def clock(seconds: float) -> str:

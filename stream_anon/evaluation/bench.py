@@ -7,6 +7,7 @@ uses and throws the bytes away; nothing of it reaches a file.
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -144,18 +145,32 @@ def bench(
 def looped(clip: Path, frames: int) -> Iterator[tuple[Path, int]]:
     """The clip's first video stream put end to end until it has enough pictures.
 
-    Packets are copied, so the decoder's work is that of the clip. The file is gone afterwards.
+    Packets are copied, so the decoder's work is that of the clip. The file has no name of its own
+    on the disk, only a link through this process: it is gone with the process, however that ends.
 
     Raises:
         InputError: the clip cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="stream-anon-bench-") as folder:
         long = Path(folder) / "clip.mkv"
+        handle = _nameless(folder)
         try:
+            long.symlink_to(f"/proc/{os.getpid()}/fd/{handle}")
             loops = _loop(clip, long, frames)
+            yield long, loops
         except av.FFmpegError as error:
             raise InputError(f"{clip}: cannot be looped ({error})") from error
-        yield long, loops
+        finally:
+            os.close(handle)
+
+
+def _nameless(folder: str) -> int:
+    """An open file without a name; the caller closes it."""
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
+    except OSError:
+        # The file system has none: in memory instead.
+        return os.memfd_create("stream-anon-bench")
 
 
 def _loop(clip: Path, long: Path, frames: int) -> int:

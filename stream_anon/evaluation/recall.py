@@ -1,7 +1,8 @@
 """Which faces of a clip with known boxes were left open by a redaction.
 
     python -m stream_anon.evaluation.recall CLIP TRUTH.json [--method pixelate] [--phases 8]
-                                            [--every 8] [--latency 0.25] [--out FILE.md]
+                                            [--every 8] [--latency 0.25]
+                                            [--option detector.threshold=0.4] [--out FILE.md]
 
 A box counts as covered when the picture has changed inside it: the mean absolute change of
 luma within the box's inscribed ellipse, both pictures averaged over 5x5 pixels first, is
@@ -31,9 +32,11 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
-from stream_anon.errors import InputError, StreamAnonError
+from stream_anon.config import Config, override
+from stream_anon.errors import InputError, StreamAnonError, UsageError
 
 Luma = NDArray[np.uint8]
 
@@ -277,6 +280,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("clip", type=Path)
     parser.add_argument("truth", type=Path)
     parser.add_argument("--method", default="pixelate")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the configuration, by its place in the tree; may be repeated",
+    )
     parser.add_argument("--redacted", type=Path, help="measure this file, redact nothing")
     parser.add_argument("--transcode", action="store_true", help="measure a bare transcode")
     parser.add_argument(
@@ -298,6 +308,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if max(options.phases, options.every) > 1 and given:
         parser.error("--phases and --every go with neither --redacted nor --transcode")
     try:
+        named = {"method.name": options.method, "tracker.latency": options.latency}
+        config = override(Config(), **{**named, **_options(options.option)})
         with contextlib.ExitStack() as stack:
             redacted = options.redacted
             if redacted is None:
@@ -306,20 +318,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if options.transcode:
                     transcode(options.clip, redacted)
                 else:
-                    _redact(options.clip, redacted, options.method, options.latency)
+                    _redact(options.clip, redacted, config)
             truth = read_truth(options.truth)
             recall = measure(options.clip, redacted, truth)
             phases = []
             begins = starts(options.clip, options.phases) if options.phases > 1 else []
             for late, start in enumerate(begins[1:], 1):
-                _redact(options.clip, redacted, options.method, options.latency, start)
+                _redact(options.clip, redacted, config, start)
                 later = [box for box in truth if box.frame >= late]
                 phases.append(measure(options.clip, redacted, later, late))
             thinned = []
             for every in range(2, options.every + 1):
                 rare = redacted.with_name(f"every_{every}.mp4")
                 thin(options.clip, rare, every)
-                _redact(rare, redacted, options.method, options.latency)
+                _redact(rare, redacted, config)
                 kept = [
                     dataclasses.replace(box, frame=box.frame // every)
                     for box in truth
@@ -340,14 +352,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(one.covered >= options.least for one in (recall, *phases, *thinned)) else 1
 
 
-def _redact(
-    clip: Path, target: Path, method: str, latency: float | None, start: float | None = None
-) -> None:
+def _options(given: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` as a mapping; values are read as YAML.
+
+    Raises:
+        UsageError: one is not written so.
+    """
+    made: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"'{text}' is not NAME=VALUE")
+        made[name] = yaml.safe_load(value)
+    return made
+
+
+def _redact(clip: Path, target: Path, config: Config, start: float | None = None) -> None:
     import stream_anon
 
-    stream_anon.redact(
-        clip, target, method=method, latency=latency, start=start, overwrite=True
-    )
+    stream_anon.redact(clip, target, config=config, start=start, overwrite=True)
 
 
 def _four(box: Sequence[float]) -> tuple[float, float, float, float]:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.errors import ModelError
 from stream_anon.faces.align import widen_all
 from stream_anon.faces.mesh import PRESENT, FaceMesh
 from stream_anon.faces.mesh_track import told
@@ -71,7 +72,7 @@ def anonymise(
     points = np.broadcast_to(TEMPLATE, (n, 5, 2)) if landmarks is None else landmarks
     out = pictures.copy()
     covered = np.zeros(n, np.bool_)
-    finder = FaceMesh(models_dir) if method.meshed else None
+    finder = _finder(method, models_dir)
     for i in range(n):
         track = first_track if same_track else first_track + i
         # The face box fills about 92 of the frame's 128 units (YuNet's median on LFW).
@@ -111,6 +112,18 @@ def cover(picture: Pixels, subject: Subject) -> Pixels:
     crop = through(picture, matrix)
     painted = fill.render(scaled(crop, fill.crop_size)[None], [subject]).crops[0]
     return blend(picture, painted, at_least_minimum(None, 1, FACE_FRAME)[0], matrix)
+
+
+def _finder(method: Method, models_dir: Path | None) -> FaceMesh | None:
+    """The mesh network, as the pipeline has it."""
+    if not method.meshed:
+        return None
+    try:
+        return FaceMesh(models_dir)
+    except ModelError:
+        if method.needs_mesh:
+            raise
+        return None
 
 
 def soft(picture: Pixels, subject: Subject) -> Pixels:

@@ -125,7 +125,8 @@ class Schedule:
         if self._whole:
             return Attention(None)
         cells = self._changes.due(self._periods)
-        boxes = [track.box for track in tracks if self._expected(track)]
+        late = any(self._expected(track, 1.0) for track in tracks)
+        boxes = [track.box for track in tracks if late and self._expected(track, 0.5)]
         return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
 
     def unseen(self, tracks: Sequence[Followed]) -> Attention | None:
@@ -149,13 +150,15 @@ class Schedule:
                 track.looked = (self._index, self._seconds)
                 track.missed += 1
 
-    def _expected(self, track: Followed) -> bool:
+    def _expected(self, track: Followed, share: float) -> bool:
+        """Whether so much of the period has passed since the detector looked for a track."""
         pictures, since = self._index - track.looked[0], self._seconds - track.looked[1]
-        # Who is lost is looked for at once, and then ever less often.
-        patience = self._periods.frames if track.followed else 1 << min(track.missed, 16)
-        if pictures >= min(patience, self._periods.frames):
+        if not track.followed and pictures >= 1 << min(track.missed, 16):
+            # Who is lost is looked for at once, and then ever less often.
             return True
-        return since + 1e-6 >= self._periods.seconds
+        if pictures >= share * self._periods.frames:
+            return True
+        return since + 1e-6 >= share * self._periods.seconds
 
     def _attention(
         self, cells: NDArray[np.bool_], faces: Sequence[Array], tracks: Sequence[Followed]

@@ -72,6 +72,9 @@ class Method(ABC):
     meshed: bool = False
     """Whether it wants to be told each face's mesh."""
 
+    needs_mesh: bool = False
+    """Whether it is wrong to go on where the mesh network is missing."""
+
     opaque: ClassVar[bool] = False
     """Whether nothing of the picture passes into its new faces inside the minimum mask but what
     its own privacy notes say: then one face's inside may stand over its neighbours' covers."""

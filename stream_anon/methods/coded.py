@@ -26,13 +26,11 @@ from stream_anon.methods.blend import (
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum, minimum_mask
 from stream_anon.methods.morph import Morph
-from stream_anon.methods.pseudonyms import WARNING, Pseudonyms
 from stream_anon.methods.steady import Steady
 from stream_anon.networks.face_frame import REACH
 from stream_anon.privacy import (
     Mechanism,
     Prior,
-    Release,
     Releases,
     SecureRandom,
     UnsafeSeedWarning,
@@ -91,8 +89,8 @@ class CodedMethod(Method):
         chosen: the mechanism by which the code of a track is released.
         smallest: faces smaller than this many pixels are declined.
         random: where the randomness comes from; None makes one from the operating system.
-        pseudonyms: a person who comes back gets the same face again; see ``Pseudonyms``.
-        meshed: the inside of a face is a texture that the video's mesh moves; see ``Morph``.
+        mesh: the inside of a face is a texture that the video's mesh moves (``Morph``): always
+            (True), where there are meshes (None), never (False).
     """
 
     crop_size = FACE_FRAME
@@ -104,18 +102,18 @@ class CodedMethod(Method):
         chosen: Mechanism,
         smallest: float,
         random: SecureRandom | None = None,
-        pseudonyms: bool = False,
-        meshed: bool = False,
+        mesh: bool | None = False,
     ) -> None:
-        self.meshed = meshed
-        self._morph = Morph() if meshed else None
+        self.meshed = mesh is not False
+        self.needs_mesh = mesh is True
+        self._morph = Morph() if self.meshed else None
         self._random = random if random is not None else SecureRandom()
         self._releases = Releases(chosen, rng=self._random.spawn("releases"))
-        self._people = Pseudonyms() if pseudonyms else None
         self._fitness = Fitness(smallest)
         self._steady = Steady()
         self._levels: dict[int, float] = {}
-        grain = self._random.spawn("grain").normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
+        with self._random.spawn("grain") as random:
+            grain = random.normal(GRAIN_TILES * FACE_FRAME * FACE_FRAME)
         self._grain = grain.reshape(GRAIN_TILES, FACE_FRAME, FACE_FRAME).astype(np.float32)
         self._drawn = 0
 
@@ -203,21 +201,13 @@ class CodedMethod(Method):
         self._levels.pop(track, None)
         if self._morph is not None:
             self._morph.forget(track)
-        if self._people is not None:
-            self._people.left(track)
 
     def privacy(self) -> Mapping[str, Any]:
         """See ``Method.privacy``."""
         return self._releases.ledger.to_json()
 
-    def warning(self) -> str | None:
-        """See ``Method.warning``."""
-        return None if self._people is None else WARNING
-
     def close(self) -> None:
         """See ``Method.close``."""
-        if self._people is not None:
-            self._people.clear()
         self._steady.clear()
         if self._morph is not None:
             self._morph.clear()
@@ -229,27 +219,18 @@ class CodedMethod(Method):
     ) -> Codes:
         new = [i for i, s in enumerate(subjects) if self._releases.get(s.track) is None]
         true: dict[int, NDArray[np.float64]] = {}
-        if new and (self._people is not None or self._releases.mechanism.reads_code):
+        if new and self._releases.mechanism.reads_code:
             encoded = np.require(self.encode(crops[new], landmarks[new]), requirements="W")
             if encoded.shape[0] != len(new) or not np.isfinite(encoded).all():
                 raise MethodFault(f"the encoder of {self.name} answered with no codes")
             true = dict(zip(new, encoded, strict=True))
         try:
-            rows = [self._release(s, true.get(i)).code for i, s in enumerate(subjects)]
+            rows = [
+                self._releases.of(s.track, true.get(i), time=s.seconds).code
+                for i, s in enumerate(subjects)
+            ]
         finally:
             for code in true.values():
                 # A clear code has served when its release is drawn.
                 code.fill(0.0)
         return np.stack(rows).astype(np.float32)
-
-    def _release(self, subject: Subject, code: NDArray[np.float64] | None) -> Release:
-        if self._people is None or code is None:
-            return self._releases.of(subject.track, code, time=subject.seconds)
-        known = self._people.find(code)
-        if known is None:
-            given = code if self._releases.mechanism.reads_code else None
-            release = self._releases.of(subject.track, given, time=subject.seconds)
-        else:
-            release = self._releases.share(subject.track, *known, time=subject.seconds)
-        self._people.remember(subject.track, code, release)
-        return release

@@ -43,10 +43,9 @@ class Identity(CodedMethod):
     ) -> None:
         mean, root = (part.astype(np.float64) for part in prior("identity_prior"))
         chosen = mechanism_of(config, "independent", 0.0, GaussianPrior(mean, root))
-        super().__init__(chosen, config.smallest, random, config.pseudonyms, config.mesh)
+        super().__init__(chosen, config.smallest, random, config.mesh)
         self._generator = IdentityGenerator(threads)
-        wanted = chosen.reads_code or config.pseudonyms
-        self._encoder = IdentityEncoder(threads) if wanted else None
+        self._encoder = IdentityEncoder(threads) if chosen.reads_code else None
 
     def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
         """See ``CodedMethod.encode``."""

@@ -7,6 +7,7 @@ tracker's, and is told how the surface of the face moved within its frame.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.errors import ModelError
 from stream_anon.faces import lock
 from stream_anon.faces.align import widen_all
 from stream_anon.faces.face import TrackedFace
@@ -27,6 +29,8 @@ from stream_anon.faces.surface import Field, Surface
 from stream_anon.geometry import FACE_FRAME, apply, invert
 from stream_anon.methods.base import Method, Subject
 from stream_anon.video.picture import Picture
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -59,7 +63,7 @@ class Frames:
         self._lock = LandmarkLock()
         self._surface = Surface(lock.EXTENT)
         self._finder = None if method.reach is None else LandmarkFinder()
-        self._meshes = MeshTracks(FaceMesh(models_dir)) if method.meshed else None
+        self._meshes = _meshes(method, models_dir)
         self._wide: dict[int, float] = {}
         self._wait: dict[int, int] = {}
         self._sure: set[int] = set()
@@ -225,6 +229,22 @@ class Frames:
         for face, factor in zip(faces, factors, strict=True):
             self._wide[face.track] = max(reach, CALMING * float(factor))
         return frames
+
+
+def _meshes(method: Method, models_dir: Path | None) -> MeshTracks | None:
+    """The mesh network where the method wants it; without it faces are drawn less well, not less
+    safely, so that only who asked for it must have it."""
+    if not method.meshed:
+        return None
+    try:
+        return MeshTracks(FaceMesh(models_dir))
+    except ModelError as error:
+        if method.needs_mesh:
+            raise
+        log.warning("%s; faces are drawn without it", error)
+        # The report names the networks that ran.
+        method.meshed = False
+        return None
 
 
 def networks(method: Method) -> tuple[str, ...]:

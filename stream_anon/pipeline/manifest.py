@@ -54,7 +54,11 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
     Raises:
         OSError: the input or output cannot be read back for its hash.
     """
-    config = plan.request.config.model_dump(mode="json", exclude={"models_dir"})
+    given = plan.request.config
+    config = given.model_dump(mode="json", exclude={"models_dir"})
+    names = given.report.file_names
+    if names == "auto":
+        names = "both" if given.video.keep_metadata else "output"
     streams = [
         StreamPart(
             index=stream.index,
@@ -69,8 +73,8 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
     ]
     return Report(
         tool=ToolPart(libraries=_versions()),
-        input=file_part(plan.request.input),
-        output=file_part(plan.request.output),
+        input=file_part(plan.request.input, named=names == "both"),
+        output=file_part(plan.request.output, named=names != "none"),
         config=config,
         device=plan.device.name,
         method=method.name,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,6 +74,30 @@ class Plan:
         return "\n".join(lines)
 
 
+def as_path(given: object) -> Path:
+    """A path of what a caller handed in.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise UsageError(f"a file is named by a path, not by {type(given).__name__}")
+    path = Path(os.fsdecode(given))
+    if "\0" in str(path):
+        raise UsageError("a path cannot hold a NUL character")
+    return path
+
+
+@contextmanager
+def _told(path: Path, kind: type[InputError] | type[OutputError]) -> Iterator[None]:
+    """What the system says of a path, as one of our errors: links in a ring, no permission."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise kind(f"{path}: {' '.join(words.split()).lower()}") from error
+
+
 def make_request(
     input: str | Path, output: str | Path | None, config: Config, overwrite: bool
 ) -> tuple[Request, MediaInfo, tuple[str, ...]]:
@@ -84,11 +111,17 @@ def make_request(
         UsageError: the output is the input, is a folder, or exists and may not be replaced.
         OutputError: there is no folder to write to.
     """
-    source = Path(input)
-    if not source.exists():
-        raise InputError(f"{source}: there is no such file")
-    if source.is_dir():
-        raise InputError(f"{source}: is a folder, not a video")
+    if input is None:
+        raise UsageError("there is no input")
+    source = as_path(input)
+    with _told(source, InputError):
+        if not source.exists():
+            raise InputError(f"{source}: there is no such file")
+        if source.is_dir():
+            raise InputError(f"{source}: is a folder, not a video")
+        if not source.is_file():
+            # A pipe would wait for ever, a device may never end.
+            raise InputError(f"{source}: is no regular file")
     if config.method.name not in METHODS:
         known = ", ".join(METHODS)
         raise ConfigError(f"there is no method '{config.method.name}'; there are {known}")
@@ -99,16 +132,16 @@ def make_request(
         target = source.with_name(f"{source.stem}{SUFFIX}{suffix}")
         notes = (note,) if note else ()
     else:
-        target = Path(output)
-    if target.is_dir():
-        raise UsageError(f"{target}: is a folder, not a file name")
-    if target.exists():
-        if target.samefile(source):
+        target = as_path(output)
+    with _told(target, OutputError):
+        if target.is_dir():
+            raise UsageError(f"{target}: is a folder, not a file name")
+        if target.exists() and target.samefile(source):
             raise UsageError(f"{target}: is the input; inputs are never written to")
-        if not overwrite:
+        if os.path.lexists(target) and not overwrite:
             raise UsageError(f"{target}: exists")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target}: there is no folder {target.parent}")
+        if not target.parent.is_dir():
+            raise OutputError(f"{target}: there is no folder {target.parent}")
     return Request(source, target, config, overwrite), info, notes
 
 

@@ -44,8 +44,9 @@ class ModelPart(_Part):
 class FilePart(_Part):
     """An input or output file."""
 
-    name: str
-    """File name without its folder."""
+    name: str | None
+    """File name without its folder; null where `report.file_names` leaves it out, since a name
+    often says who, where or when. The hash tells which file it is."""
     bytes: int
     sha256: str
 
@@ -162,10 +163,21 @@ class Report(_Part):
             f"{len(self.tracks)} tracks, {rate:.1f} pictures/s"
         )
         if pictures.faces_stepped_down:
-            text += f"; {pictures.faces_stepped_down} times a face took the solid cover"
+            text += f"; {pictures.faces_stepped_down} times a face was covered by a flat patch"
+            if why := self._why_covered():
+                text += f" instead ({why})"
         for step, count in pictures.stepped_down.items():
             text += f"; {count} pictures stepped down to {step}"
         return text
+
+    def _why_covered(self) -> str:
+        """Why faces took the solid cover, most frequent first, in words for a person."""
+        words = {
+            f"not fit for {self.method}": f"too small, turned or unclear for {self.method}",
+            "the new face was too like the old one": "what was made was too like the face",
+        }
+        reasons = sorted(self.pictures.reasons.items(), key=lambda item: -item[1])
+        return ", ".join(f"{words[reason]}: {n}" for reason, n in reasons if reason in words)
 
 
 def schema() -> dict[str, Any]:
@@ -175,15 +187,15 @@ def schema() -> dict[str, Any]:
     return made
 
 
-def file_part(path: Path) -> FilePart:
-    """Name, size and SHA-256 of a file.
+def file_part(path: Path, named: bool = True) -> FilePart:
+    """Size and SHA-256 of a file, and its name if it may be ``named``.
 
     Raises:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FilePart(name=path.name, bytes=path.stat().st_size, sha256=digest)
+    return FilePart(name=path.name if named else None, bytes=path.stat().st_size, sha256=digest)
 
 
 if __name__ == "__main__":

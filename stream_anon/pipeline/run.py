@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from stream_anon.config import unusual
 from stream_anon.errors import GateError
 from stream_anon.faces.detector import Detector
 from stream_anon.faces.tracker import Tracker
@@ -250,6 +251,10 @@ class Pipeline:
         outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
         outcome.pictures.faces_stepped_down = steps.faces
         outcome.pictures.reasons = dict(steps.reasons)
+        if not self._spans and (settings := unusual(self._config)):
+            words = f"no face was found at settings other than the default: {', '.join(settings)}"
+            log.warning("%s", words)
+            outcome.notes.append(words)
         if self._source.lost:
             outcome.notes.append(f"{self._source.lost} packets of the input could not be decoded")
         if self._source.repaired:

@@ -35,18 +35,8 @@ UNSAFE_SEED = (
 )
 
 
-PSEUDONYMS = (
-    "Pseudonyms were used: tracks taken for one person share a code. That decision was made on "
-    "clear codes and can be seen in the video. No guarantee is claimed for this run."
-)
-
-
 class TrackRecord(TypedDict):
-    """One track of the ledger; times in seconds of the video, None where not known.
-
-    ``same_as`` is the earlier track whose code this one shares (pseudonyms), or None; with
-    one there is no epsilon.
-    """
+    """One track of the ledger; times in seconds of the video, None where not known."""
 
     track: int
     mechanism: str
@@ -57,7 +47,6 @@ class TrackRecord(TypedDict):
     delta: float
     first: float | None
     last: float | None
-    same_as: int | None
 
 
 class Composition(TypedDict):
@@ -83,7 +72,6 @@ class _Entry:
     mechanism: int
     first: float | None = None
     last: float | None = None
-    same_as: int | None = None
 
 
 class Ledger:
@@ -102,21 +90,14 @@ class Ledger:
         """Whether a release was made for ``track``."""
         return track in self._entries
 
-    def add(
-        self,
-        track: int,
-        record: MechanismRecord,
-        *,
-        unsafe: bool = False,
-        same_as: int | None = None,
-    ) -> None:
-        """Note the one release of ``track``, or that it shares that of ``same_as``."""
+    def add(self, track: int, record: MechanismRecord, *, unsafe: bool = False) -> None:
+        """Note the one release of ``track``."""
         with self._lock:
             if track in self._entries:
                 raise ValueError(f"track {track} stands in the ledger already")
             if record not in self._mechanisms:
                 self._mechanisms.append(record)
-            self._entries[track] = _Entry(self._mechanisms.index(record), same_as=same_as)
+            self._entries[track] = _Entry(self._mechanisms.index(record))
             self._unsafe |= unsafe
 
     def seen(self, track: int, time: float | None) -> None:
@@ -136,8 +117,6 @@ class Ledger:
         limits = [LIMITS]
         if any(record["kind"] == "none" for record in mechanisms):
             limits.insert(0, NO_GUARANTEE)
-        if any(entry.same_as is not None for _, entry in entries):
-            limits.insert(0, PSEUDONYMS)
         if self._unsafe:
             limits.insert(0, UNSAFE_SEED)
         return PrivacyReport(
@@ -163,11 +142,10 @@ def _line(track: int, entry: _Entry, record: MechanismRecord) -> TrackRecord:
         dimension=record["dimension"],
         sensitivity=record["sensitivity"],
         norm=record["norm"],
-        epsilon=record["epsilon"] if entry.same_as is None else None,
-        delta=record["delta"] if entry.same_as is None else 0.0,
+        epsilon=record["epsilon"],
+        delta=record["delta"],
         first=entry.first,
         last=entry.last,
-        same_as=entry.same_as,
     )
 
 

@@ -108,24 +108,6 @@ class Releases:
             self.ledger.seen(track, time)
             return held
 
-    def share(
-        self, track: int, release: Release, earlier: int, *, time: float | None = None
-    ) -> Release:
-        """Give ``track`` the release of ``earlier``, whom it is taken to be again (pseudonyms).
-
-        No epsilon is claimed for the run from then on: that the two are one person was decided
-        on clear codes, and everybody sees the decision. The ledger says so.
-        """
-        with self._lock:
-            if self.ledger.has(track):
-                raise ReleaseError(f"track {track} has a release already")
-            if not self.ledger.has(earlier):
-                raise ReleaseError(f"track {earlier} has no release to share")
-            self.ledger.add(track, self._record, unsafe=self._rng.unsafe, same_as=earlier)
-            self._held[track] = release
-            self.ledger.seen(track, time)
-            return release
-
     def forget(self, track: int) -> None:
         """The track has ended: drop its code. The ledger keeps its line."""
         with self._lock:

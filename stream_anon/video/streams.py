@@ -165,6 +165,8 @@ def _plan(
     if stream.kind in ("audio", "subtitle"):
         if stream.kind == "audio" and options.audio == "drop":
             return answer("drop", "sound was not wanted")
+        if stream.kind == "subtitle" and options.subtitles == "drop":
+            return answer("drop", "subtitles were not wanted")
         if not container.copies:
             if container.muxer == "gif":
                 return answer("drop", "a gif holds pictures only")

@@ -12,6 +12,7 @@ import pytest
 
 import stream_anon
 from stream_anon.cli import run
+from stream_anon.pipeline.report import FilePart, PicturesPart
 
 
 @dataclass
@@ -19,6 +20,10 @@ class FakeReport:
     """What the command line needs of a report."""
 
     words: str = "3 pictures"
+    pictures: PicturesPart = field(default_factory=lambda: PicturesPart(input=3, output=3))
+    input: FilePart = field(default_factory=lambda: FilePart(name=None, bytes=3, sha256="0" * 64))
+    output: FilePart = field(default_factory=lambda: FilePart(name=None, bytes=4, sha256="1" * 64))
+    tracks: tuple[()] = ()
 
     def summary(self) -> str:
         return self.words

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from stream_anon.config import Config
 from stream_anon.errors import InputError
 from stream_anon.evaluation import recall
 
@@ -61,10 +62,9 @@ def test_a_clip_is_measured_again_begun_later(
     path, truth, pictures = clip
     begun = []
 
-    def redact(
-        clip: Path, target: Path, method: str, latency: float | None, start: float | None = None
-    ) -> None:
+    def redact(clip: Path, target: Path, config: Config, start: float | None = None) -> None:
         begun.append(start)
+        assert (config.method.name, config.detector.threshold) == ("fill", 0.4)
         late = 0 if start is None else round(start * 25 + 0.5)
         painted = [255 - picture for picture in pictures[late:]]
         if late == 2:
@@ -72,7 +72,10 @@ def test_a_clip_is_measured_again_begun_later(
         write(target, painted)
 
     monkeypatch.setattr(recall, "_redact", redact)
-    arguments = [str(path), str(truth), "--least", "0.9"]
+    arguments = [str(path), str(truth), "--least", "0.9", "--method", "fill"]
+    arguments += ["--option", "detector.threshold=0.4"]
+    assert recall.main([*arguments, "--option", "detector.threshold"]) == 1
+    assert recall.main([*arguments, "--option", "detector.threshold=2"]) == 1
     assert recall.main([*arguments, "--phases", "2"]) == 0
     assert begun == [None, pytest.approx(0.02)]
     assert recall.main([*arguments, "--phases", "3"]) == 1
@@ -113,7 +116,7 @@ def test_a_clip_is_measured_again_at_lower_frame_rates(
     path, truth, pictures = clip
     counts = []
 
-    def redact(source: Path, target: Path, method: str, latency: float | None) -> None:
+    def redact(source: Path, target: Path, config: Config) -> None:
         kept = list(recall.lumas(source))
         counts.append(len(kept))
         # Every second picture alone is left as it is.

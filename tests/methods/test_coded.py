@@ -36,8 +36,8 @@ class Drawn(CodedMethod):
 
     name = "drawn"
 
-    def __init__(self, kind="independent", paint=None, pseudonyms=False, **options):
-        super().__init__(mechanism(kind, dimension=3, **options), 24.0, pseudonyms=pseudonyms)
+    def __init__(self, kind="independent", paint=None, **options):
+        super().__init__(mechanism(kind, dimension=3, **options), 24.0)
         self.encoded = 0
         self.codes = []
         self._paint = paint
@@ -129,28 +129,7 @@ class Hues(Drawn):
         return codes / np.linalg.norm(codes, axis=1, keepdims=True)
 
 
-def test_pseudonyms_give_the_same_face_again_and_claim_nothing():
-    method = Hues(pseudonyms=True)
-    for track, hue in ((1, 0), (2, 1)):
-        method.render(person(hue), [subject(track)])
-    method.forget(1)
-    method.render(person(0), [subject(3)])
-    assert (method.codes[2] == method.codes[0]).all()
-    assert not np.allclose(method.codes[1], method.codes[0])
-    ledger = method.privacy()
-    assert "pseudonym" in str(method.warning())
-    assert [line["same_as"] for line in ledger["tracks"]] == [None, None, 1]
-    assert ledger["tracks"][2]["epsilon"] is None
-    assert "No guarantee is claimed" in str(ledger["limits"])
-
-
-def test_two_people_in_one_picture_are_two_whatever_they_look_like():
-    method = Hues(pseudonyms=True)
-    method.render(np.concatenate([person(0), person(0)]), [subject(1), subject(2)])
-    assert not np.allclose(*method.codes[0])
-
-
-def test_without_pseudonyms_nobody_is_recognised():
+def test_nobody_is_recognised():
     method = Hues()
     method.render(person(0), [subject(1)])
     method.forget(1)

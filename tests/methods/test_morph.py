@@ -73,7 +73,8 @@ def test_texels_are_found_where_the_mesh_is(yaw, x, scale):
         px, py = np.rint(place).astype(int)
         if not (2 <= px < 94 and 2 <= py < 94) or texels[2][py, px] < 0.9:
             continue
-        towards.append(np.hypot(*(np.array([t[py, px] for t in texels[:2]]) - model.model.places[vertex])))
+        found = np.array([plane[py, px] for plane in texels[:2]])
+        towards.append(np.hypot(*(found - model.model.places[vertex])))
     assert len(towards) > 25
     # A cell of the map is about two texels wide on a frontal face, four on a turned one.
     assert np.median(towards) < 3.0

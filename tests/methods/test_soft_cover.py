@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, apply, invert
@@ -27,6 +27,7 @@ def render(picture: np.ndarray) -> np.ndarray:
     return SoftCover(np.zeros((SIDE, SIDE), np.float32)).render(picture[None], [SUBJECT]).crops[0]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_of_the_inside_only_averages_have_any_influence(seed: int):
     picture = crop(seed)

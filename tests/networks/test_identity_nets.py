@@ -254,6 +254,7 @@ def test_what_is_exported_draws_what_torch_draws(tmp_path, monkeypatch):
     assert (tmp_path / "net8.safetensors").stat().st_size < 4.2e6
 
 
+@pytest.mark.train
 def test_pictures_go_in_and_come_out_as_bytes(tmp_path, monkeypatch):
     """The graph's own conversion is what NumPy would do around it."""
     subprocess.run([sys.executable, "-c", EXPORT, str(tmp_path)], check=True, timeout=100)

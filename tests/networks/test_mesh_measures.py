@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_anon.networks import mesh_measures as measures
@@ -21,6 +21,7 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
     return about_y @ about_x @ about_z
 
 
+@settings(deadline=None)
 @given(ANGLE, st.floats(-40.0, 40.0), ANGLE, st.floats(0.2, 8.0))
 def test_a_head_that_was_turned_is_read_as_turned(yaw, pitch, roll, scale):
     turn = rotation(yaw, pitch, roll)

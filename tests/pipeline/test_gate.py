@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_anon.config import FaultConfig
-from stream_anon.errors import DetectorFault, Fault, MethodFault, PictureFault, TrackerFault
+from stream_anon.config import FaultConfig, MethodConfig
+from stream_anon.errors import (
+    DetectorFault,
+    Fault,
+    MethodFault,
+    ModelError,
+    PictureFault,
+    TrackerFault,
+)
 from stream_anon.faces.face import Face
 from stream_anon.geometry import apply, mask_radius
-from stream_anon.methods import Blur, Fill, Pixelate, Rendered
+from stream_anon.methods import Blur, Fill, Pixelate, Rendered, make_method
 from stream_anon.methods.base import Method
 from stream_anon.methods.masks import core_mask, minimum_interior
-from stream_anon.pipeline.frames import subject_of
+from stream_anon.networks import registry
+from stream_anon.pipeline.frames import networks, subject_of
 from stream_anon.pipeline.gate import Compositor, grown
 from stream_anon.video.cleared import Rung
 from stream_anon.video.yuv_picture import YuvPicture
@@ -562,3 +570,24 @@ def test_the_core_lies_inside_the_ellipse():
     assert core[~interior].max() == 0
     assert core[32, 32] == 255
     assert (core[interior] == 255).mean() > 0.7
+
+
+def test_without_the_mesh_network_faces_are_drawn_all_the_same(tmp_path, monkeypatch, caplog):
+    """Only who asked for meshes must have them; the report names no network that did not run."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("STREAM_ANON_MODELS", raising=False)
+
+    def no_index(*_: object) -> bytes:
+        raise ModelError("no index to ask")
+
+    monkeypatch.setattr(registry._fetch, "fetch", no_index)
+    method = make_method(MethodConfig(name="identity"))
+    assert "face_mesh" in networks(method)
+    compositor = Compositor(method, STOP)
+    assert "drawn without it" in caplog.text
+    assert "face_mesh" not in networks(method)
+    picture = MemoryPicture(noise())
+    assert compositor.clear(picture, [tracked()]).rung is Rung.METHOD
+    with pytest.raises(ModelError):
+        Compositor(make_method(MethodConfig(name="identity", mesh=True)), STOP)
+    method.close()

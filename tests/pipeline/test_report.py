@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
 from jsonschema.validators import Draft202012Validator
 
 import stream_anon
+from stream_anon.config import Config, override
+from stream_anon.networks import registry
 from stream_anon.pipeline.report import schema
 from tests.attacks.scene import write_clip
 
@@ -37,6 +41,51 @@ def test_a_report_keeps_the_schema(report):
 def test_the_schema_refuses_what_is_no_report(report, spoil):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**report, **spoil}, schema())
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("anna") / "Anna Meier at home.mp4", 4)
+
+
+def made(clip, tmp_path, **changes):
+    config = override(Config(), **{"method.name": "fill", **changes})
+    path = tmp_path / "report.json"
+    stream_anon.redact(clip, tmp_path / "out.mp4", config=config, report=path)
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, (None, "out.mp4")),
+        ({"video.keep_metadata": True}, ("Anna Meier at home.mp4", "out.mp4")),
+        ({"report.file_names": "both"}, ("Anna Meier at home.mp4", "out.mp4")),
+        ({"video.keep_metadata": True, "report.file_names": "output"}, (None, "out.mp4")),
+        ({"report.file_names": "none"}, (None, None)),
+    ],
+)
+def test_names_are_dropped_as_other_metadata_is(clip, tmp_path, changes, names):
+    report = made(clip, tmp_path, **changes)
+    assert (report["input"]["name"], report["output"]["name"]) == names
+    for name, part in ((clip.name, "input"), ("out.mp4", "output")):
+        assert (name in json.dumps(report)) == (report[part]["name"] is not None)
+        path = clip if part == "input" else tmp_path / "out.mp4"
+        assert report[part]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert report[part]["bytes"] == path.stat().st_size
+    jsonschema.validate(report, schema())
+
+
+def test_folders_of_this_machine_are_not_in_it(clip, tmp_path, monkeypatch):
+    folder = tmp_path / "weights of the firm"
+    folder.mkdir()
+    found = registry.path("centerface")
+    (folder / found.name).write_bytes(found.read_bytes())
+    text = json.dumps(made(clip, tmp_path, models_dir=str(folder)))
+    assert "weights of the firm" not in text
+    assert "models_dir" not in text
+    for path in (tmp_path, clip.parent, Path.home()):
+        assert str(path) not in text
 
 
 def test_what_it_tells(report):

@@ -19,13 +19,15 @@ from stream_anon.privacy import (
 )
 from tests.privacy.tools import random_code
 
+REPORT = {"schema_version": 1, "tool": {"name": "stream-anon", "version": "0"}}
+
 
 def manifest(tmp_path, mechanism, tracks=3):
     releases = Releases(mechanism)
     for track in range(tracks):
         releases.of(track, random_code(mechanism.dimension), time=float(track))
     path = tmp_path / "out.mp4.json"
-    path.write_text(json.dumps({"schema_version": 1, "privacy": releases.ledger.to_json()}))
+    path.write_text(json.dumps({**REPORT, "privacy": releases.ledger.to_json()}))
     return path
 
 
@@ -72,26 +74,25 @@ def test_no_guarantee_shows_no_epsilon(tmp_path):
     assert "Several tracks" not in words
 
 
-def test_shared_codes_are_counted_apart(tmp_path):
-    releases = Releases(VonMisesFisher(64, 4.0))
-    first = releases.of(1, random_code(64))
-    releases.share(2, first, 1)
-    path = tmp_path / "m.json"
-    path.write_text(json.dumps({"privacy": releases.ledger.to_json()}))
-    words = run(path)[1]
-    assert "vmf 1 + 1 shared 64 8" in words
-    assert "Pseudonyms were used" in words
-
-
 def test_a_run_that_randomised_nothing(tmp_path):
     path = tmp_path / "m.json"
-    path.write_text('{"privacy": {}}')
+    path.write_text(json.dumps({**REPORT, "privacy": {}}))
     result, words = run(path)
     assert result.exit_code == 0
     assert "Nothing was randomised" in words
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", "\xff"])
+OTHERS = [
+    "{}",
+    '{"privacy": {}}',
+    '{"privacy": {}, "schema_version": 1, "tool": {"name": "other"}}',
+    '{"privacy": {}, "schema_version": 1, "tool": "stream-anon"}',
+    '{"privacy": {}, "schema_version": 2, "tool": {"name": "stream-anon"}}',
+    '{"schema_version": 1, "tool": {"name": "stream-anon"}}',
+]
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "\xff", *OTHERS])
 def test_what_is_no_manifest_is_an_input_error(tmp_path, text):
     path = tmp_path / "m.json"
     path.write_bytes(text.encode("latin-1"))

@@ -113,11 +113,9 @@ def test_the_ledger_holds_every_track_and_its_times():
     report = releases.ledger.to_json()
     assert report["tracks"] == [
         {"track": 3, "mechanism": "vmf", "dimension": 32, "sensitivity": 2.0, "norm": "l2",
-         "epsilon": 8.0, "delta": 0.0, "first": 0.5, "last": 2.0,
-         "same_as": None},
+         "epsilon": 8.0, "delta": 0.0, "first": 0.5, "last": 2.0},
         {"track": 4, "mechanism": "vmf", "dimension": 32, "sensitivity": 2.0, "norm": "l2",
-         "epsilon": 8.0, "delta": 0.0, "first": None, "last": None,
-         "same_as": None},
+         "epsilon": 8.0, "delta": 0.0, "first": None, "last": None},
     ]  # fmt: skip
     [mechanism] = report["mechanisms"]
     assert mechanism["parameters"] == {"kappa": 4.0}
@@ -155,23 +153,6 @@ def test_an_unsafe_seed_is_said_first():
     safe = Releases(PrivUnit(16, 4.0))
     safe.of(1, random_code(16))
     assert not safe.ledger.to_json()["unsafe_seed"]
-
-
-def test_pseudonyms_share_a_code_and_void_the_claim():
-    releases = Releases(PrivUnit(16, 4.0))
-    first = releases.of(1, random_code(16))
-    releases.forget(1)
-    assert releases.share(5, first, 1, time=3.0) is first
-    assert releases.of(5, None, time=4.0) is first
-    report = releases.ledger.to_json()
-    assert report["limits"][0].startswith("Pseudonyms were used")
-    second = report["tracks"][1]
-    assert (second["same_as"], second["epsilon"], second["delta"]) == (1, None, 0.0)
-    assert (second["first"], second["last"]) == (3.0, 4.0)
-    with pytest.raises(ReleaseError, match="already"):
-        releases.share(5, first, 1)
-    with pytest.raises(ReleaseError, match="no release to share"):
-        releases.share(6, first, 99)
 
 
 def test_a_mechanism_without_guarantee_is_said():

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.torture import kinds_clock, kinds_cuts, kinds_scenes  # noqa: F401 - they enter kinds
+from tests.torture import (  # noqa: F401 - they enter their kinds
+    kinds_clock,
+    kinds_crowds,
+    kinds_cuts,
+    kinds_more,
+    kinds_scenes,
+    kinds_screens,
+)
 from tests.torture.film import Clip, shoot
 from tests.torture.studio import KINDS, Studio
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import cv2
 import numpy as np
 
 from tests.torture.film import Take
@@ -91,8 +92,6 @@ def pan(
         far = int(smear * steps[number])
         if far > 1:
             kernel = np.full((1, far), 1 / far, np.float32)
-            import cv2
-
             frame = Frame(cv2.filter2D(frame.pixels, -1, kernel), frame.faces)
         yield Frame(s.grain(frame.pixels), frame.faces)
 
@@ -204,8 +203,6 @@ def blurred_first(s: Studio) -> Take:
                 canvas.head(head, x, y, size)
                 frame = canvas.frame()
                 if number == 0:
-                    import cv2
-
                     soft = cv2.GaussianBlur(frame.pixels, (0, 0), 0.07 * size)
                     frame = Frame(soft, frame.faces)
                 yield frame
@@ -219,8 +216,6 @@ def fast_zoom(s: Studio) -> Take:
 
     def frames() -> Iterator[Frame]:
         wall = s.wide(3.0, 3.0)
-        import cv2
-
         people = [(1.15, 1.3), (1.5, 1.55), (1.9, 1.4)]
         for number in range(s.count(20)):
             zoom = 2.0 + 1.4 * np.sin(2 * np.pi * number / 5 + 0.4)

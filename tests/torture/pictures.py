@@ -6,6 +6,7 @@ as many heads as a clip wants. Backgrounds are crops of four pictures without fa
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -77,8 +78,6 @@ def _fetched(name: str) -> Path:
 
 
 def _right(content: bytes, entry: registry.Entry) -> bool:
-    import hashlib
-
     return hashlib.sha256(content).hexdigest() == entry.sha256
 
 

@@ -1,11 +1,13 @@
 """Make torture clips, redact them, and say which true faces are shown.
 
     python -m tests.torture.run [--kind K ...] [--seed N] [--seeds N] [--method M] [--large]
-                                [--preset P] [--budget B] [--set tracker.interval=0.1] [--check]
+                                [--preset P] [--budget B] [--set tracker.interval=0.1]
+                                [--check] [--verbose]
 
 It redacts with the checkout that it is run in. ``--check`` also counts the true faces that the
 configured detector does not find when it is shown every frame by itself: those are the
-detector's, not the tracker's.
+detector's, not the tracker's. ``spill`` is the share of the frames, away from any true face, that
+was painted (``fill`` only).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import yaml
 
@@ -26,7 +29,7 @@ from stream_anon.config import Config, load
 from stream_anon.faces.detector import Detector, make_detector, overlaps
 from tests.torture.clips import KINDS, clip
 from tests.torture.film import Clip, decoded
-from tests.torture.judge import BUDGETS, configuration, judge
+from tests.torture.judge import BUDGETS, configuration, judge, smallest
 from tests.torture.pictures import Pixels
 
 
@@ -38,8 +41,6 @@ class Still:
         self.height, self.width = pixels.shape[:2]
 
     def thumbnail(self, width: int, height: int) -> Pixels:
-        import cv2
-
         how = cv2.INTER_AREA if width < self.width else cv2.INTER_LINEAR
         return cv2.resize(self.pixels[..., ::-1], (width, height), interpolation=how)
 
@@ -49,11 +50,11 @@ def not_found(made: Clip, detector: Detector) -> list[tuple[int, int]]:
     its threshold and with an overlap of 0.3."""
     missed = []
     for number, pixels in enumerate(decoded(made.path)):
-        truth = made.truth[number]
+        truth = [f for f in made.truth[number] if f.size >= smallest(detector.config)]
         if not truth:
             continue
-        found = [f.box for f in detector.detect(Still(pixels))
-                 if f.score >= detector.config.threshold]
+        seen = detector.detect(Still(pixels), made.turns)
+        found = [face.box for face in seen if face.score >= detector.config.threshold]
         boxes = np.array([face.box for face in truth], float)
         best = overlaps(boxes, np.array(found)).max(1) if found else np.zeros(len(truth))
         missed += [(number, f.person) for f, b in zip(truth, best, strict=True) if b < 0.3]
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--large", action="store_true", help="1080p and 4K")
     parser.add_argument("--check", action="store_true", help="what the detector finds by itself")
     parser.add_argument("--keep", type=Path, help="leave the clips in this folder")
+    parser.add_argument("--verbose", action="store_true", help="each face that is shown")
     given = parser.parse_args(arguments)
     config = _config(given)
     detector = make_detector(config.detector) if given.check else None
@@ -93,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     bad = False
     with tempfile.TemporaryDirectory(prefix="torture-") as scratch:
         folder = given.keep or Path(scratch)
-        print(f"{'kind':24}{'seed':>5}{'shown/true':>13}{'not found':>10}{'s':>7}  notes")
+        print(f"{'kind':24}{'seed':>5}{'shown/true':>13}{'not found':>10}{'spill':>7}{'s':>7}")
         for name in kinds:
             for seed in range(given.seed, given.seed + given.seeds):
                 began = time.monotonic()
@@ -103,7 +105,12 @@ def main(arguments: Sequence[str]) -> int:
                 notes = str(verdict).partition(" shown")[2].lstrip(", ")
                 score = f"{len(verdict.shown)}/{verdict.faces or made.faces}"
                 took = time.monotonic() - began
-                print(f"{name:24}{seed:5d}{score:>13}{missed:>10}{took:7.1f}  {notes}", flush=True)
+                print(f"{name:24}{seed:5d}{score:>13}{missed:>10}"
+                      f"{100 * verdict.spill:6.1f}%{took:7.1f}  {notes}", flush=True)
+                for one in verdict.shown if given.verbose else ():
+                    box = ", ".join(f"{value:.0f}" for value in one.face.box)
+                    print(f"    frame {one.frame}, person {one.face.person}, box {box}, "
+                          f"{one.covered:.0%} of it covered")  # fmt: skip
                 total[0] += len(verdict.shown)
                 total[1] += verdict.faces
                 bad |= bool(verdict.shown or verdict.refused or verdict.broken)

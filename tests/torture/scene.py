@@ -18,7 +18,7 @@ INNER = 0.8
 """The ellipse within a face's box that is judged, as a share of the box's sides: eyes to mouth
 and cheeks. A hairline or an ear that peeps out is not what a face is known by."""
 
-VISIBLE = 0.6
+VISIBLE = 0.7
 """Share of that ellipse that must be seen for a face to count as shown by the input."""
 
 CLEAR = 0.6

@@ -108,3 +108,10 @@ def still(wall: Pixels, count: int) -> Iterator[Frame]:
     """Nobody, for so many frames."""
     for _ in range(count):
         yield Canvas(wall).frame()
+
+
+def still_life(s: Studio, count: int) -> Iterator[Canvas]:
+    """A camera that stands still, its sensor's noise in every frame."""
+    wall = s.wall()
+    for _ in range(count):
+        yield Canvas(s.grain(wall))

@@ -1,0 +1,38 @@
+"""Torture clips, made where the pictures and the detector are here or can be fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_anon.errors import ModelError
+from stream_anon.networks import registry
+from tests.torture import clips
+from tests.torture.film import Clip
+from tests.torture.pictures import BACKDROPS, PORTRAITS, picture
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pictures() -> None:
+    try:
+        for name in [*(p.picture for p in PORTRAITS), *BACKDROPS]:
+            picture(name)
+        registry.path("centerface")
+    except ModelError as error:
+        pytest.skip(f"not here, and no index to ask: {error}")
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Iterator[Callable[..., Clip]]:
+    """``film(kind, seed, large=False)`` makes a clip, which goes when the test is over."""
+    made: list[Clip] = []
+
+    def make(kind: str, seed: int, large: bool = False) -> Clip:
+        made.append(clips.clip(kind, seed, tmp_path, large))
+        return made[-1]
+
+    yield make
+    for clip in made:
+        clip.path.unlink(missing_ok=True)
