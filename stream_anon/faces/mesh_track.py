@@ -37,15 +37,18 @@ CLOSE = 96.0
 lags behind its words is seen."""
 
 NEAR = 7.0
-"""Face-frame units about lips and lids within which a mesh is taken as it is found."""
+"""Face-frame units about lips and lids within which differences are taken faster."""
+
+HASTE = 0.7
+"""Least share of a difference that is taken there: what moves little there is seen all the same."""
 
 REST = 6
 """A track that showed none is looked at again after so many frames."""
 
-CALM = 0.4
+CALM = 0.2
 """Share of a point's difference that is taken while it is small."""
 
-STIR = 1.6
+STIR = 2.0
 """Difference in face-frame units from which all of it is taken."""
 
 LONGEST = 0.25
@@ -193,11 +196,11 @@ class MeshTracks:
 
 @lru_cache(maxsize=1)
 def _quick() -> Array:
-    """1 for points (468,) near lips and lids, running out to 0: what moves fast and little."""
+    """``HASTE`` for points (468,) near lips and lids, running out to 0."""
     mean = mean_mesh()
     named = [k for pair in (RIGHT_EYE, LEFT_EYE, INNER_LIPS) for side in pair for k in side]
     away = np.linalg.norm(mean[:, None] - mean[None, named], axis=2).min(axis=1)
-    return np.asarray(np.clip(2.0 - away / NEAR, 0.0, 1.0))
+    return np.asarray(HASTE * np.clip(2.0 - away / NEAR, 0.0, 1.0))
 
 
 def _followed(last: _State, landmarks: Array | None) -> Array:

@@ -60,16 +60,16 @@ SHUT = ((0.03, 0.1), (0.1, 0.2), (0.1, 0.2))
 """Openings of mouth, right and left eye up to which they are painted closed, and from which they
 are painted open. Between closed lips there is no room for what a map of 96 cells would show."""
 
-USUAL = 0.28
+USUAL = 0.25
 """Root mean square of the features of a drawing in clear air, in log levels, as they are read."""
 
-CONTRASTS = (0.4, 1.1)
+CONTRASTS = (0.5, 1.1)
 """Least and most contrast of a painting: haze and compression take it from faces as well."""
 
 UNSEEN = 0.02
 """Change of a coefficient of the light, in log levels, for which nothing is painted anew."""
 
-CALM = 0.35
+CALM = 0.15
 """Share of a new reading of the light that is taken while there is an old one."""
 
 SIDES = (128, 256, 384)

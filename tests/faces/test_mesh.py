@@ -9,7 +9,7 @@ import pytest
 from stream_anon import geometry
 from stream_anon.errors import ModelError
 from stream_anon.faces.mesh import NAME, PRESENT, SIDE, FaceMesh
-from stream_anon.faces.mesh_track import CALM, REST, MeshTracks, placed, told
+from stream_anon.faces.mesh_track import CALM, HASTE, REST, MeshTracks, placed, told
 from stream_anon.networks import mesh_measures as measures
 from stream_anon.networks import registry
 from stream_anon.networks.topology import POINTS
@@ -123,7 +123,7 @@ def test_trembling_is_calmed_and_a_mouth_that_opens_is_not():
     moved = np.abs(second - first)[:, 0]
     whole = 0.3 * 128 / SIDE / 2.0
     assert moved[10] < whole * (CALM + 0.2), "the forehead"
-    assert moved[[13, 14, 159, 145]] == pytest.approx(whole, rel=1e-3), "lips and lids do not lag"
+    assert moved[[13, 14, 159, 145]] == pytest.approx(HASTE * whole, rel=0.1), "lips and lids"
     net.shift[:] = 0.0
     net.shift[13:15, 1] = 12.0
     third = one(tracks, 0.08).mesh
