@@ -40,10 +40,10 @@ Codes = NDArray[np.float32]
 GRID = 96
 """Side at which places in a frame are told their texel."""
 
-SPREAD = 1.15
+SPREAD = 0.8
 """Share of people's spread in texture that drawn ones have: the far ends are caricatures."""
 
-SHAPE = 2.0
+SHAPE = 1.5
 """Likewise of their spread in shape."""
 
 KEPT = 0.45
@@ -156,7 +156,7 @@ class Morph:
                 offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
                 offset = offset + self.model.moved(REST * self._resting(code))
                 iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
-                detail = self.model.texture(np.clip(texture, -2.0, 2.0) * SPREAD)
+                detail = self.model.texture(np.clip(texture, -1.8, 1.8) * SPREAD)
                 person = _Person(detail, offset, iris)
                 self._people[subject.track] = person
             # Where the new face will be: where its vertices lie, nothing of the old one's shape.
