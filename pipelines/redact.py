@@ -7,11 +7,12 @@ Which parts, in which order. Copy this file, change a part, and run it by its pa
 Whatever is changed here, a picture reaches the sink only through the compositor.
 """
 
-from stream_anon.faces.detector import make_detector
 from stream_anon.methods import make_method
+from stream_anon.pipeline.analysis import make_analyzer
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.run import Pipeline
+from stream_anon.pipeline.targets import other_methods
 from stream_anon.video.sink import FileSink
 from stream_anon.video.source import FileSource
 
@@ -19,8 +20,6 @@ from stream_anon.video.source import FileSource
 def build(plan: Plan) -> Pipeline:
     """The pipeline for one file."""
     config = plan.request.config
-    detector = make_detector(config.detector, config.models_dir)
-    method = make_method(config.method)
     source = FileSource(
         plan.request.input,
         start=config.video.start,
@@ -28,6 +27,11 @@ def build(plan: Plan) -> Pipeline:
         copied=plan.media.copied,
         tolerant=config.fault.policy == "step-down",
     )
+    # Detector and tracker, or a Tracks file that says what they would.
+    analyzer = make_analyzer(plan, source.info)
+    method, others = make_method(config.method), other_methods(config.method, analyzer.methods)
+    compositor = Compositor(
+        method, config.fault, config.draw_boxes, others, models_dir=config.models_dir
+    )
     sink = FileSink(plan.request.output, plan.media, source.info, config.video)
-    compositor = Compositor(method, config.fault, config.draw_boxes, config.models_dir)
-    return Pipeline(plan, source, detector, compositor, sink)
+    return Pipeline(plan, source, analyzer, compositor, sink)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from stream_anon._version import __version__
 
 if TYPE_CHECKING:
-    from stream_anon.api import plan, redact
+    from stream_anon.api import analyze, plan, redact, render
     from stream_anon.config import Config
     from stream_anon.errors import (
+        AnalysisFault,
         Cancelled,
         ConfigError,
         DetectorFault,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         StallFault,
         StreamAnonError,
         TrackerFault,
+        TracksError,
         UsageError,
     )
     from stream_anon.faces.detector import Detector, make_detector
@@ -37,19 +39,23 @@ if TYPE_CHECKING:
     from stream_anon.faces.tracker import Tracker
     from stream_anon.methods import make_method
     from stream_anon.methods.base import Method, Rendered, Subject
+    from stream_anon.pipeline.analysis import Analyzer
     from stream_anon.pipeline.gate import Compositor
     from stream_anon.pipeline.plan import Plan
     from stream_anon.pipeline.report import Report
     from stream_anon.pipeline.run import Pipeline, Progress
+    from stream_anon.regions import FrameKey, Region, Regions
+    from stream_anon.tracks.reader import TracksFile
     from stream_anon.video.cleared import Cleared, Rung
     from stream_anon.video.picture import Picture
     from stream_anon.video.sink import FileSink, Sink
     from stream_anon.video.source import FileSource, Source
 
 _HOMES = {
-    "stream_anon.api": ("plan", "redact"),
+    "stream_anon.api": ("analyze", "plan", "redact", "render"),
     "stream_anon.config": ("Config",),
     "stream_anon.errors": (
+        "AnalysisFault",
         "Cancelled",
         "ConfigError",
         "DetectorFault",
@@ -63,6 +69,7 @@ _HOMES = {
         "StallFault",
         "StreamAnonError",
         "TrackerFault",
+        "TracksError",
         "UsageError",
     ),
     "stream_anon.faces.detector": ("Detector", "make_detector"),
@@ -70,10 +77,13 @@ _HOMES = {
     "stream_anon.faces.tracker": ("Tracker",),
     "stream_anon.methods": ("make_method",),
     "stream_anon.methods.base": ("Method", "Rendered", "Subject"),
+    "stream_anon.pipeline.analysis": ("Analyzer",),
     "stream_anon.pipeline.gate": ("Compositor",),
     "stream_anon.pipeline.plan": ("Plan",),
     "stream_anon.pipeline.report": ("Report",),
     "stream_anon.pipeline.run": ("Pipeline", "Progress"),
+    "stream_anon.regions": ("FrameKey", "Region", "Regions"),
+    "stream_anon.tracks.reader": ("TracksFile",),
     "stream_anon.video.cleared": ("Cleared", "Rung"),
     "stream_anon.video.picture": ("Picture",),
     "stream_anon.video.sink": ("FileSink", "Sink"),
@@ -82,6 +92,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AnalysisFault",
+    "Analyzer",
     "Cancelled",
     "Cleared",
     "Compositor",
@@ -93,6 +105,7 @@ __all__ = [
     "Fault",
     "FileSink",
     "FileSource",
+    "FrameKey",
     "GateError",
     "InputError",
     "Method",
@@ -104,6 +117,8 @@ __all__ = [
     "Pipeline",
     "Plan",
     "Progress",
+    "Region",
+    "Regions",
     "Rendered",
     "Report",
     "Rung",
@@ -115,12 +130,16 @@ __all__ = [
     "TrackedFace",
     "Tracker",
     "TrackerFault",
+    "TracksError",
+    "TracksFile",
     "UsageError",
     "__version__",
+    "analyze",
     "make_detector",
     "make_method",
     "plan",
     "redact",
+    "render",
 ]
 
 

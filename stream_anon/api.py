@@ -1,4 +1,4 @@
-"""``stream_anon.redact``: one file in, one file out."""
+"""``stream_anon.redact``: one file in, one file out; ``analyze`` and ``render``: its two halves."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from stream_anon import recipes
 from stream_anon.config import Config, options_to_config
 from stream_anon.errors import ConfigError, OutputError, UsageError
+from stream_anon.pipeline.analyze import Analysis, analyze_file
 from stream_anon.pipeline.plan import Plan, as_path, make_plan
 from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.run import Progress
@@ -29,6 +30,7 @@ def redact(
     progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
     pipeline: str | Path = "redact",
+    tracks: str | Path | None = None,
     **options: Any,
 ) -> Report:
     """Anonymize the faces of a video file.
@@ -42,6 +44,8 @@ def redact(
         progress: called now and then from the calling thread.
         cancel: set it from another thread to stop; nothing is left behind.
         pipeline: name of a pipeline, or path to a file of the same shape.
+        tracks: a Tracks file of this input (``analyze``), which then says what is in the frames;
+            None analyses them.
         **options: single options by their command-line names, with underscores:
             ``redact("a.mp4", method="blur", crf=20)``.
 
@@ -58,7 +62,7 @@ def redact(
         KeyboardInterrupt: Ctrl-C, after everything was stopped and removed.
     """
     started = time.monotonic()
-    planned = make_plan(input, output, _settings(config, options), overwrite)
+    planned = make_plan(input, output, _settings(config, options), overwrite, tracks)
     target = as_path(report) if report is not None else None
     if target is not None:
         _check_report(target, planned, overwrite)
@@ -70,10 +74,61 @@ def redact(
     return made
 
 
+def analyze(
+    input: str | Path,
+    tracks: str | Path,
+    *,
+    config: Config | None = None,
+    overwrite: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: threading.Event | None = None,
+    **options: Any,
+) -> Analysis:
+    """Find who is where in a video, and write it to a Tracks file.
+
+    The file tells where every person was in every frame: it is personal data. It is made so that
+    only its owner can read it.
+
+    Args:
+        input: any file that PyAV opens and that holds video.
+        tracks: the file to write.
+        config: None takes the defaults; only detector, tracker, faults and the part of the video
+            matter here.
+        overwrite: replace a file that exists.
+        progress: called now and then from the calling thread.
+        cancel: set it from another thread to stop; nothing is left behind.
+        **options: as for ``redact``.
+
+    Returns:
+        How much was found.
+
+    Raises:
+        StreamAnonError: as from ``redact``.
+    """
+    chosen = _settings(config, options)
+    return analyze_file(as_path(input), as_path(tracks), chosen, overwrite, progress, cancel)
+
+
+def render(
+    input: str | Path,
+    tracks: str | Path,
+    output: str | Path | None = None,
+    **rest: Any,
+) -> Report:
+    """Anonymize a video by its Tracks file, edits included: ``redact(..., tracks=tracks)``.
+
+    Raises:
+        TracksError: something is wrong with the Tracks file, or it is of another input.
+        StreamAnonError: as from ``redact``.
+    """
+    return redact(input, output, tracks=tracks, **rest)
+
+
 def plan(
     input: str | Path,
     output: str | Path | None = None,
     config: Config | None = None,
+    tracks: str | Path | None = None,
     **options: Any,
 ) -> Plan:
     """What ``redact`` would do, without doing it.
@@ -81,7 +136,7 @@ def plan(
     Raises:
         UsageError, InputError, OutputError: as from ``redact``.
     """
-    return make_plan(input, output, _settings(config, options))
+    return make_plan(input, output, _settings(config, options), tracks=tracks)
 
 
 def _settings(config: Config | None, options: Mapping[str, Any]) -> Config:
@@ -102,6 +157,9 @@ def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
         UsageError: it would replace something.
         OutputError: there is no such folder, or it may not be written to.
     """
+    tracks = planned.request.tracks
+    if tracks is not None and os.path.realpath(report) == os.path.realpath(tracks):
+        raise UsageError(f"{report}: the report would replace the Tracks file")
     for video in (planned.request.input, planned.request.output):
         if os.path.realpath(report) == os.path.realpath(video) or _same(report, video):
             raise UsageError(f"{report}: the report would replace a video")

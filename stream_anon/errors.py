@@ -4,11 +4,13 @@
     |-- UsageError            the caller asked for something that makes no sense (exit code 2)
     |   `-- ConfigError       a configuration value or key is wrong
     |-- InputError            a file cannot be opened, is no video, or breaks while it is read
+    |   `-- TracksError       a Tracks file is damaged, was changed, or belongs to another input
     |-- OutputError           the result cannot be written: no space, no permission, no such codec
     |-- ModelError            network weights are missing, or are not the ones that were pinned
     |-- Fault                 a part of the pipeline failed while pictures were flowing
     |   |-- DetectorFault     the detector raised, or answered with something that is no face
     |   |-- TrackerFault      the tracker raised
+    |   |-- AnalysisFault     it is not known what is in a frame
     |   |-- MethodFault       a method raised, or answered in the wrong shape
     |   |-- PictureFault      a picture is corrupt, or changed size or pixel format mid-stream
     |   `-- StallFault        a part gave no answer within its time limit
@@ -36,6 +38,10 @@ class InputError(StreamAnonError):
     """The input cannot be opened, holds no video, or breaks while it is read."""
 
 
+class TracksError(InputError):
+    """A Tracks file is damaged, was changed in place, or belongs to another input."""
+
+
 class OutputError(StreamAnonError):
     """The output cannot be written."""
 
@@ -54,6 +60,10 @@ class DetectorFault(Fault):
 
 class TrackerFault(Fault):
     """The tracker raised."""
+
+
+class AnalysisFault(Fault):
+    """It is not known what is in a frame: nobody analysed it, or its analysis failed."""
 
 
 class MethodFault(Fault):

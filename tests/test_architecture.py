@@ -11,13 +11,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-GROUND = {"errors", "geometry", "config", "recipes", "device", "units", "yamlfile", "_version"}
+GROUND = {
+    *("errors", "geometry", "config", "regions", "recipes", "device", "units", "yamlfile"),
+    "_version",
+}
 """What everything may import."""
 
 MAY_IMPORT = {
     "errors": set(),
     "geometry": set(),
     "_version": set(),
+    "regions": set(),
     "config": {"errors", "units", "yamlfile"},
     "units": set(),
     "yamlfile": set(),
@@ -25,12 +29,14 @@ MAY_IMPORT = {
     "device": {"errors"},
     "optim": set(),
     "video": set(),
+    # Plain data in a file: neither frames nor arrays.
+    "tracks": set(),
     "faces": {"networks"},
     "privacy": set(),
     "kernels": set(),
     "networks": {"kernels"},
     "methods": {"networks", "privacy", "kernels"},
-    "pipeline": {"video", "faces", "methods", "networks"},
+    "pipeline": {"video", "faces", "methods", "networks", "tracks"},
     "pipelines": {"pipeline", "video", "faces", "methods", "networks", "training"},
     "api": {"pipeline"},
     # Beside the pipeline, for data sets: pictures in a training loop, no video.

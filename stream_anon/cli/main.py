@@ -34,6 +34,9 @@ class Lazy:
 
 COMMANDS = {
     "redact": Lazy("stream_anon.cli.redact:redact", "Cover every face in videos."),
+    "analyze": Lazy("stream_anon.cli.analyze:analyze", "Write who is where to a Tracks file."),
+    "tracks": Lazy("stream_anon.cli.tracks:tracks", "Look into a Tracks file and edit it."),
+    "render": Lazy("stream_anon.cli.render:render", "Cover what a Tracks file says."),
     "doctor": Lazy("stream_anon.cli.doctor:doctor", "Say what this machine can do."),
     "models": Lazy("stream_anon.cli.models:models", "List, fetch and check network weights."),
     "config": Lazy("stream_anon.cli.config:config", "Print every option, commented, as YAML."),
@@ -72,7 +75,4 @@ class Group(click.Group):
 )
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def cli() -> None:
-    """The same video, with its faces covered.
-
-    Whatever fails, a picture leaves covered or not at all.
-    """
+    """The same video, its faces covered: a picture leaves covered or not at all."""

@@ -133,7 +133,7 @@ def redact(
     config = settings(options)
     if summary is not None:
         check_summary(summary, found, overwrite or skip)
-    _log(verbose, quiet)
+    set_up_log(verbose, quiet)
     device = choose(config.device)
     if verbose:
         say(f"device {device.name}: {device.why}")
@@ -298,20 +298,25 @@ def _show_plans(found: inputs.Found, config: Config) -> None:
 
 def _asker(overwrite: bool, skip: bool) -> Callable[[Path], bool]:
     """What decides whether an existing output is replaced."""
-
-    def may_replace(target: Path) -> bool:
-        if target.is_dir():
-            raise UsageError(f"{target}: is a folder")
-        if overwrite or skip:
-            return overwrite
-        if not sys.stdin.isatty():
-            raise UsageError(f"{target}: exists; -y replaces it, -n keeps it")
-        return click.confirm(f"{target} exists. Replace it?", default=False, err=True)
-
-    return may_replace
+    return lambda target: may_replace(target, overwrite, skip)
 
 
-def _log(verbose: int, quiet: bool) -> None:
+def may_replace(target: Path, overwrite: bool, skip: bool = False) -> bool:
+    """Whether an existing output is replaced; asked where there is somebody to ask.
+
+    Raises:
+        UsageError: it is a folder, or there is nobody.
+    """
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder")
+    if overwrite or skip:
+        return overwrite
+    if not sys.stdin.isatty():
+        raise UsageError(f"{target}: exists; -y replaces it, -n keeps it")
+    return click.confirm(f"{target} exists. Replace it?", default=False, err=True)
+
+
+def set_up_log(verbose: int, quiet: bool) -> None:
     """Show what the package logs: warnings, choices under ``-v``, everything under ``-vv``."""
     import logging
 

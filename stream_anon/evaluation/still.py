@@ -25,8 +25,9 @@ from stream_anon.methods import Fill, Method, Subject
 from stream_anon.methods.masks import at_least_minimum
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover, soft_mask
-from stream_anon.pipeline.gate import COVER_GROWTH, check_rendered, grown
+from stream_anon.pipeline.checks import check_rendered
 from stream_anon.pipeline.likeness import unchanged
+from stream_anon.pipeline.targets import COVER_GROWTH, grown
 
 Pixels = NDArray[np.uint8]
 Landmarks = NDArray[np.float64]

@@ -24,7 +24,7 @@ LOOK_RATE = 30.0
 """Pictures a second by which the detector's interval is counted in pictures, at least: a clock
 that runs too slow must not make looks rare."""
 
-AFTER_CUT = (2, 5)
+AFTER_CUT = (2, 5, 11, 20)
 """Pictures into a shot that are looked at whole again: the first one may be blurred."""
 
 AROUND = 0.5
@@ -49,11 +49,13 @@ class Followed(Protocol):
     Attributes:
         looked: index and seconds of the picture in which it was last looked for.
         missed: looks since it was last found.
+        looks: looks in which it was found.
         followed: it was followed without a break since it was last found.
     """
 
     looked: tuple[int, float]
     missed: int
+    looks: int
     followed: bool
 
     @property
@@ -153,8 +155,8 @@ class Schedule:
     def _expected(self, track: Followed, share: float) -> bool:
         """Whether so much of the period has passed since the detector looked for a track."""
         pictures, since = self._index - track.looked[0], self._seconds - track.looked[1]
-        if not track.followed and pictures >= 1 << min(track.missed, 16):
-            # Who is lost is looked for at once, and then ever less often.
+        if not track.followed and track.missed == 0 and track.looks > 1 and pictures:
+            # Who has just been lost is looked for at once, and from then on like everybody.
             return True
         if pictures >= share * self._periods.frames:
             return True

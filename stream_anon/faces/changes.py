@@ -26,7 +26,15 @@ LEVELS = 14
 """Difference in levels from which a sample has become something else, noise permitting."""
 
 NOISE_FACTOR = 4.0
-"""The same, in median differences from frame to frame: a noisy camera is not all news."""
+"""The same, in median differences that noise makes from frame to frame: a noisy camera is not all
+news."""
+
+MOST_LEVELS = 24
+"""However noisy, a difference of so many levels is news."""
+
+QUIET = (20, 2.66)
+"""Noise is read off the quietest fifth of the samples, since the others may move: their greatest
+difference in per cent of all, and a normal distribution's median over its fifth."""
 
 MOVING_LEVELS = 6
 """Difference from the frame before from which a sample moves."""
@@ -37,13 +45,16 @@ LEAST_MOVING = 0.0005
 BEYOND = 32
 """Samples around what moves among which the flow is computed."""
 
-SMALL = (1.0, 3, 8)
+FASTEST_SAMPLES = 20.0
+"""Samples from frame to frame up to which motion explains a change."""
+
+SMALL = (1.4, 3, 12)
 """New content is a patch of at least this side: smallest faces, least and most samples."""
 
-SUDDEN = (1.75, 5, 14)
+SUDDEN = (2.5, 5, 18)
 """New content of this side that is there at once is looked at in this very frame."""
 
-PATIENCE = 3
+PATIENCE = 4
 """Frames that smaller or growing news may wait: what moves uncovers a little all the time."""
 
 DENSE = 0.6
@@ -113,7 +124,7 @@ class ChangeMap:
             return
         before, self._now = self._now, now
         change = cv2.absdiff(now, before)
-        noise = float(np.median(change[::4, ::4]))
+        noise = QUIET[1] * float(np.percentile(change[::4, ::4], QUIET[0]))
         moving = (change > max(MOVING_LEVELS, 3.0 * noise)).view(np.uint8)
         if not moving.any() and not self._age.any():
             # Slow changes add up in here without one frame that moves.
@@ -121,7 +132,7 @@ class ChangeMap:
             if not moving.any():
                 return
         self._follow(moving, now, before)
-        self._compare(now, max(LEVELS, NOISE_FACTOR * noise))
+        self._compare(now, min(MOST_LEVELS, max(LEVELS, NOISE_FACTOR * noise)))
         # Specks are an encoder's work, no face's.
         moving = np.asarray(cv2.morphologyEx(moving, cv2.MORPH_OPEN, _SQUARE3), np.uint8)
         self._moved |= _cells(moving, self.shape)
@@ -130,7 +141,10 @@ class ChangeMap:
         """Cells (rows, columns) at which the detector must look in this frame."""
         frames = self._frame - self._looked_frame
         seconds = self._seconds - self._looked_seconds + 1e-6
-        due = self._urgent | _cells((self._age > PATIENCE).view(np.uint8), self.shape)
+        due = self._urgent.copy()
+        if (self._age > PATIENCE).any():
+            # The younger go with the older: one look for all in a few frames, not one for each.
+            due |= _cells((self._age > PATIENCE // 2).view(np.uint8), self.shape)
         overdue = self._moved & ((frames >= periods.frames) | (seconds >= periods.seconds))
         if overdue.any():
             # What would be due soon goes with it: one large look costs less than two.
@@ -193,6 +207,9 @@ class ChangeMap:
         here = cv2.resize(now[part], small, interpolation=cv2.INTER_AREA)
         there = cv2.resize(before[part], small, interpolation=cv2.INTER_AREA)
         flow = cv2.resize(self._flow.calc(here, there, None), (x1 - x0, y1 - y0))
+        # Faster than faces can be followed is no explanation: what came there is looked at.
+        fast = np.abs(flow).max(axis=2) * ((x1 - x0) / small[0]) > FASTEST_SAMPLES
+        where[part][fast] = 0
         x = self._grid[0][part] + flow[..., 0] * ((x1 - x0) / small[0])
         y = self._grid[1][part] + flow[..., 1] * ((y1 - y0) / small[1])
         border = cv2.BORDER_CONSTANT

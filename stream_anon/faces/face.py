@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-Origin = Literal["detected", "interpolated", "held", "look-back"]
+Origin = Literal["detected", "interpolated", "held", "look-back", "edited"]
 
 
 def _fixed(values: Array) -> Array:
@@ -80,6 +80,10 @@ class TrackedFace:
         landmarks: (5, 2) float64 pixels, smoothed, or None where they are not known.
         origin: how the place is known in this picture.
         score: confidence of the detections it rests on, 0 to 1.
+        label: what it is; ``region`` was drawn by hand.
+        method: paints it in the place of the run's method, or None.
+        polygon: (k, 2) float64 pixels, corners of what is painted of a ``region``; None paints
+            its whole box.
     """
 
     track: int
@@ -88,12 +92,17 @@ class TrackedFace:
     landmarks: Array | None
     origin: Origin
     score: float
+    label: str = "face"
+    method: str | None = None
+    polygon: Array | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "transform", _fixed(self.transform))
         object.__setattr__(self, "box", _fixed(self.box))
         if self.landmarks is not None:
             object.__setattr__(self, "landmarks", _fixed(self.landmarks))
+        if self.polygon is not None:
+            object.__setattr__(self, "polygon", _fixed(self.polygon))
 
     @property
     def size(self) -> float:

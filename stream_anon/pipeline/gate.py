@@ -14,31 +14,39 @@ next step covers what the last one may have left half done.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.config import FaultConfig
-from stream_anon.errors import Fault, MethodFault, PictureFault, TrackerFault
+from stream_anon.errors import (
+    AnalysisFault,
+    Fault,
+    GateError,
+    MethodFault,
+    PictureFault,
+)
 from stream_anon.faces.face import TrackedFace
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES, apply, mask_radius
+from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
-from stream_anon.methods.masks import at_least_minimum, core_mask
+from stream_anon.methods.masks import core_mask
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover
+from stream_anon.pipeline.analysis import key_of
+from stream_anon.pipeline.checks import cause_of, check_rendered, misplaced
 from stream_anon.pipeline.frames import Frames, subject_of
 from stream_anon.pipeline.likeness import OldFaces
+from stream_anon.pipeline.targets import TARGETS, grown, place
+from stream_anon.regions import DRAWN_METHODS, FACE, Regions
 from stream_anon.video.cleared import Cleared, Rung, claim_seal
 from stream_anon.video.picture import Picture
 
 log = logging.getLogger(__name__)
-
-COVER_GROWTH = 1.25
-"""The solid cover is larger than the method's mask by this factor."""
 
 EDGE_REACH = 1.25
 """Radius of the widest mask that a method paints with, in minimum masks."""
@@ -47,13 +55,6 @@ PIXELATED_BLOCKS = 4
 """Blocks along the longer side of a picture that is pixelated whole, and so at most across any face
 that it could hold: upright, lying, of a portrait or larger than the picture. At 12 blocks across a
 recogniser still names a quarter of the people."""
-
-FARTHEST = 1.0
-"""Gap between a face's box and the picture, in the box's longer sides, from which the box makes no
-sense: a tracker drops a face that has left the picture."""
-
-LEAST_SIDE = 0.5
-"""Side of a face's box in pixels below which it makes no sense."""
 
 _SEAL = claim_seal()
 
@@ -90,6 +91,8 @@ class Compositor:
         method: what happens to a face.
         fault: whether a fault ends the run or steps down.
         draw_boxes: outline what was painted, to see what was tracked.
+        others: methods by name that single regions ask for.
+        label: what the method paints; the rest is left to helpers, each with a method and label.
         models_dir: where networks are looked for first.
     """
 
@@ -98,16 +101,56 @@ class Compositor:
         method: Method,
         fault: FaultConfig,
         draw_boxes: bool = False,
+        others: Mapping[str, Method] | None = None,
+        label: str = FACE,
         models_dir: Path | None = None,
     ) -> None:
         self.method = method
         self.steps = Steps()
+        self._label = label
+        self._shape = TARGETS[label].shape
+        self._others = dict(others or {})
+        self._helpers: dict[tuple[str, str], Compositor] = {}
         self._fault = fault
         self._draw_boxes = draw_boxes
         self._cover = Fill(slope=True)
         self._soft = SoftCover()
+        self._models_dir = models_dir
         self._frames = Frames(method, models_dir)
         self._covered_before: dict[int, frozenset[int]] = {}
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The run's method and those that single regions ask for."""
+        return (self.method, *self._others.values())
+
+    def paint(self, picture: Picture, regions: Regions, turns: int = 0) -> Cleared:
+        """``clear`` from plain data: where analysis hands over to painting.
+
+        Args:
+            picture: as for ``clear``.
+            regions: of this very picture.
+            turns: quarter turns, counter-clockwise, that make the picture upright.
+
+        Raises:
+            GateError: the regions are those of another picture.
+            Fault: a part failed, or it is not known what is in the picture, and the policy is to
+                stop.
+        """
+        if regions.key != key_of(picture):
+            raise GateError(f"{regions.key} came with {key_of(picture)}")
+        doubt: Fault | None = None
+        if regions.unknown is not None:
+            doubt = AnalysisFault(regions.unknown)
+            if self._fault.policy == "stop":
+                where = f"frame {regions.key.index} of stream {regions.key.stream}"
+                raise AnalysisFault(f"{where}: {regions.unknown}")
+        faces: Sequence[TrackedFace] = ()
+        try:
+            faces = place(regions, turns)
+        except Fault as fault:
+            doubt = doubt or fault
+        return self.clear(picture, faces, doubt)
 
     def clear(
         self, picture: Picture, faces: Sequence[TrackedFace], doubt: Fault | None = None
@@ -135,8 +178,9 @@ class Compositor:
         except Exception as error:  # noqa: BLE001 - raised as a fault, or left by the next step
             fault = error
             if not isinstance(fault, Fault):
+                why = cause_of(error)
                 fault = PictureFault(
-                    f"the picture at {picture.seconds:.3f} s could not be painted: {_cause(error)}"
+                    f"the picture at {picture.seconds:.3f} s could not be painted: {why}"
                 )
                 fault.__cause__ = error
             self._stop_or_log(fault)
@@ -149,6 +193,8 @@ class Compositor:
         Raises:
             MethodFault: it could not, under either policy: what it keeps may be a key.
         """
+        for helper in self._helpers.values():
+            helper.end(tracks)
         failed: Exception | None = None
         for track in tracks:
             self._frames.forget(track)
@@ -158,7 +204,7 @@ class Compositor:
                 failed = error
         if failed is not None:
             name = self.method.name
-            raise MethodFault(f"method {name} kept a track: {_cause(failed)}") from failed
+            raise MethodFault(f"method {name} kept a track: {cause_of(failed)}") from failed
 
     def _pass(self, picture: Picture, faces: Sequence[TrackedFace], rung: Rung) -> Cleared:
         if self._draw_boxes:
@@ -166,7 +212,7 @@ class Compositor:
                 try:
                     picture.outline(face.box)
                 except Exception as error:  # noqa: BLE001 - a line that is missing shows nobody
-                    log.warning("a box could not be outlined: %s", _cause(error))
+                    log.warning("a box could not be outlined: %s", cause_of(error))
         return Cleared(picture, tuple(face.track for face in faces), rung, _SEAL)
 
     def _stop_or_log(self, fault: Fault) -> None:
@@ -175,20 +221,46 @@ class Compositor:
         log.warning("%s; stepping down", fault)
 
     def _paint(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
+        own = [face for face in faces if self._mine(face)]
+        self._paint_own(picture, own)
+        rest = [face for face in faces if not self._mine(face)]
+        # Each helper takes its crops from what those before it painted: never a raw neighbour.
+        for (label, name), group in groupby(sorted(rest, key=_kind), key=_kind):
+            self._helper(label, name)._paint_own(picture, list(group))
+
+    def _mine(self, face: TrackedFace) -> bool:
+        return face.label == self._label and face.method in (None, self.method.name)
+
+    def _helper(self, label: str, name: str) -> Compositor:
+        """What paints one label by one method that is not the run's; counts into the same steps."""
+        name = name or (self.method.name if label == FACE else self._cover.name)
+        if (helper := self._helpers.get((label, name))) is None:
+            known = {Fill.name: Fill(), **self._others, self.method.name: self.method}
+            method = known.get(name)
+            if method is None or (label != FACE and name not in DRAWN_METHODS):
+                raise MethodFault(f"a {label} asks for the method {name}, which is not here")
+            helper = Compositor(
+                method, self._fault, label=label, models_dir=self._models_dir
+            )
+            helper.steps = self.steps
+            self._helpers[label, name] = helper
+        return helper
+
+    def _paint_own(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         covered_before = self._covered_before.pop(picture.stream, frozenset())
         if not faces:
             return
         try:
             transforms, subjects = self._frames.of(picture, faces, covered_before)
         except Exception as error:
-            raise MethodFault(f"the faces' frames failed: {_cause(error)}") from error
+            raise MethodFault(f"the faces' frames failed: {cause_of(error)}") from error
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
         # Before the method has them: nothing it does to its crops can change what is compared.
         old = OldFaces(crops)
         crops.setflags(write=False)
         rendered = self._render(crops, subjects)
-        masks = at_least_minimum(rendered.masks, len(faces))
+        masks = self._shape.masks(rendered.masks, faces)
         failed = old.shown_in(rendered.crops)
         if failed.any():
             self.steps.count_faces(int(failed.sum()), "the new face was too like the old one")
@@ -205,11 +277,13 @@ class Compositor:
         if len(good):
             picture.paste(rendered.crops[good], masks[good], transforms[good], FACE_FRAME)
         # After the others: a cover must not be painted over by its neighbour's soft edge.
-        if declined.any():
-            self._soften(picture, [face for face, bad in zip(faces, declined, strict=True) if bad])
-        if failed.any():
-            self._fill(picture, [face for face, bad in zip(faces, failed, strict=True) if bad])
-        if self.method.opaque:
+        soft = declined & (self._label == FACE)
+        if soft.any():
+            self._soften(picture, [face for face, bad in zip(faces, soft, strict=True) if bad])
+        if (rejected & ~soft).any():
+            hard = rejected & ~soft
+            self._fill(picture, [face for face, bad in zip(faces, hard, strict=True) if bad])
+        if self.method.opaque and self._label == FACE:
             # A neighbour's soft edge may carry what lies around it: another face, as it was. Nor
             # should a neighbour's generous cover hide a face that needs none.
             outer = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
@@ -225,7 +299,7 @@ class Compositor:
         except Fault:
             raise
         except Exception as error:
-            raise MethodFault(f"method {self.method.name} failed: {_cause(error)}") from error
+            raise MethodFault(f"method {self.method.name} failed: {cause_of(error)}") from error
         check_rendered(rendered, len(subjects), self.method.name)
         return rendered
 
@@ -243,15 +317,16 @@ class Compositor:
         picture.paste(rendered.crops, rendered.masks, transforms, FACE_FRAME)
 
     def _fill(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
-        transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
-        crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
-        subjects = [
-            subject_of(face, picture.seconds, transform, face.landmarks)
-            for face, transform in zip(faces, transforms, strict=True)
-        ]
-        rendered = self._cover.render(crops, subjects)
-        masks = at_least_minimum(None, len(faces))
-        picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
+        for label, group in groupby(sorted(faces, key=_label), key=_label):
+            alike = list(group)
+            transforms, masks = TARGETS[label].shape.cover(alike)
+            crops = picture.crops(transforms, self._cover.crop_size, FACE_FRAME)
+            subjects = [
+                subject_of(face, picture.seconds, transform, face.landmarks)
+                for face, transform in zip(alike, transforms, strict=True)
+            ]
+            rendered = self._cover.render(crops, subjects)
+            picture.paste(rendered.crops, masks, transforms, FACE_FRAME)
 
     def _covered(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:
         return self._step(
@@ -264,7 +339,7 @@ class Compositor:
             try:
                 self._fill(picture, [face])
             except Exception as error:  # noqa: BLE001 - the whole picture is pixelated next
-                log.warning("a face could not be covered: %s", _cause(error))
+                log.warning("a face could not be covered: %s", cause_of(error))
         return self._step(
             picture,
             faces,
@@ -279,7 +354,7 @@ class Compositor:
             picture.blacken()
         except Exception as error:
             raise PictureFault(
-                f"the picture at {picture.seconds:.3f} s could not be blackened: {_cause(error)}"
+                f"the picture at {picture.seconds:.3f} s could not be blackened: {cause_of(error)}"
             ) from error
         self.steps.count(Rung.BLACK, reason)
         return self._pass(picture, (), Rung.BLACK)
@@ -296,55 +371,19 @@ class Compositor:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - a step of the ladder that fails is left by the next
-            log.warning("step %s failed: %s", rung.name.lower(), _cause(error))
+            log.warning("step %s failed: %s", rung.name.lower(), cause_of(error))
             return below(picture, faces, reason)
         self.steps.count(rung, reason)
         return self._pass(picture, faces, rung)
 
 
-def misplaced(picture: Picture, faces: Sequence[TrackedFace]) -> TrackerFault | None:
-    """What makes no sense about where faces are said to be, or None.
-
-    A place that is not finite, has no area, lies far outside the picture, or whose transform puts
-    the mask elsewhere would be painted nowhere, and nobody would notice.
-    """
-    size = np.array([picture.width, picture.height], np.float64)
-    for face in faces:
-        try:
-            wrong = _wrong_place(face, size)
-        except Exception as error:  # noqa: BLE001 - of the wrong type or shape, say
-            wrong = f"cannot be read ({_cause(error)})"
-        if wrong is not None:
-            return TrackerFault(f"the place of a face at {picture.seconds:.3f} s {wrong}")
-    return None
+def _label(face: TrackedFace) -> str:
+    return face.label
 
 
-def _wrong_place(face: TrackedFace, size: NDArray[np.float64]) -> str | None:
-    box, transform, landmarks = face.box, face.transform, face.landmarks
-    if box.shape != (4,) or transform.shape != (2, 3):
-        return f"has shapes {box.shape} and {transform.shape}"
-    finite = np.isfinite(box).all() and np.isfinite(transform).all()
-    if not finite or not (landmarks is None or np.isfinite(landmarks).all()):
-        return "is not finite"
-    low, high = box[:2], box[2:]
-    side = float((high - low).max())
-    if not ((high - low) >= LEAST_SIDE).all():
-        return "has no area"
-    if max(float((low - size).max()), float((-high).max())) > FARTHEST * side:
-        return "lies far outside the picture"
-    middle = mask_radius(apply(transform, 0.5 * (low + high)[None]))[0]
-    flat = abs(float(np.linalg.det(transform[:, :2]))) < 1e-9
-    if flat or not middle <= 1.0:
-        return "does not lie under its mask"
-    return None
-
-
-def grown(transform: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """A (2, 3) transform whose mask is larger in the picture by ``factor``, about its centre."""
-    centre = np.array(MASK_CENTRE)
-    result = transform / factor
-    result[:, 2] += centre * (1.0 - 1.0 / factor)
-    return result
+def _kind(face: TrackedFace) -> tuple[str, str]:
+    """Faces before what was drawn by hand, since that lies on top."""
+    return face.label, face.method or ""
 
 
 def crowded(own: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -361,32 +400,3 @@ def crowded(own: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np
     gap = np.linalg.norm(here[:, None] - there[None], axis=2) - radius[:, None] - far[None]
     np.fill_diagonal(gap, np.inf)
     return np.asarray((gap < 0).any(axis=1))
-
-
-def check_rendered(rendered: object, count: int, name: str) -> None:
-    """Hold a method's answer against its contract.
-
-    Raises:
-        MethodFault: a shape, type or number does not fit.
-    """
-    if not isinstance(rendered, Rendered):
-        raise MethodFault(f"method {name} answered with {type(rendered).__name__}")
-    crops, masks, declined = rendered.crops, rendered.masks, rendered.declined
-    square = crops.ndim == 4 and crops.shape[0] == count and crops.shape[1] == crops.shape[2]
-    if not square or crops.shape[3] != 3 or crops.dtype != np.uint8 or crops.shape[1] == 0:
-        raise MethodFault(f"method {name} answered with crops {crops.shape} {crops.dtype}")
-    if masks is not None and (
-        masks.ndim != 3
-        or masks.shape[0] != count
-        or masks.shape[1] != masks.shape[2]
-        or masks.shape[1] == 0
-        or masks.dtype != np.uint8
-    ):
-        raise MethodFault(f"method {name} answered with masks {masks.shape} {masks.dtype}")
-    if declined is not None and (declined.shape != (count,) or declined.dtype != np.bool_):
-        raise MethodFault(f"method {name} answered with declined {declined.shape} {declined.dtype}")
-
-
-def _cause(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

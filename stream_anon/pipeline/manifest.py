@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from typing import Any
 
 import av
 
@@ -14,6 +16,8 @@ from stream_anon.pipeline.flow import Clock
 from stream_anon.pipeline.frames import networks
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
+    AnalysisPart,
+    KeptPart,
     ModelPart,
     PicturesPart,
     Report,
@@ -36,6 +40,7 @@ class Outcome:
     Attributes:
         pictures: counts.
         tracks: by number.
+        kept: what was left visible on purpose.
         copied: packets copied, by stream.
         clock: seconds by stage.
         notes: what the source had to put up with, in words.
@@ -43,13 +48,27 @@ class Outcome:
 
     pictures: PicturesPart = field(default_factory=PicturesPart)
     tracks: dict[int, TrackPart] = field(default_factory=dict)
+    kept: list[KeptPart] = field(default_factory=list)
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
 
 
-def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Report:
+def manifest(
+    plan: Plan,
+    outcome: Outcome,
+    methods: Sequence[Method],
+    detector: str,
+    analysis: AnalysisPart | None = None,
+) -> Report:
     """The report of a run that ended well.
+
+    Args:
+        plan: what was to be done.
+        outcome: what was done.
+        methods: the run's own first, then those that single regions asked for.
+        detector: its name.
+        analysis: the Tracks file that was rendered, if one was.
 
     Raises:
         OSError: the input or output cannot be read back for its hash.
@@ -71,23 +90,42 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
         )
         for stream in plan.media.streams
     ]
+    # What a Tracks file was made with is said there.
+    used = [detector] if analysis is None else []
+    used += [name for method in methods for name in (*networks(method), *method.networks())]
     return Report(
         tool=ToolPart(libraries=_versions()),
         input=file_part(plan.request.input, named=names == "both"),
         output=file_part(plan.request.output, named=names != "none"),
         config=config,
         device=plan.device.name,
-        method=method.name,
+        method=methods[0].name,
         detector=detector,
-        models=[_model(name) for name in (detector, *networks(method), *method.networks())],
+        models=[_model(name) for name in dict.fromkeys(used)],
         streams=streams,
         dropped=list(plan.media.dropped),
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
         pictures=outcome.pictures,
         tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
-        privacy=dict(method.privacy()),
+        kept=outcome.kept,
+        analysis=analysis,
+        privacy=_together([method.privacy() for method in methods]),
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
+
+
+def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One ledger of several methods'."""
+    made = [dict(ledger) for ledger in ledgers if ledger]
+    if len(made) < 2:
+        return made[0] if made else {}
+    whole = made[0]
+    for other in made[1:]:
+        for key in ("mechanisms", "tracks", "composition"):
+            whole[key] = [*whole[key], *other[key]]
+        whole["limits"] = list(dict.fromkeys([*whole["limits"], *other["limits"]]))
+        whole["unsafe_seed"] = whole["unsafe_seed"] or other["unsafe_seed"]
+    return whole
 
 
 def _model(name: str) -> ModelPart:

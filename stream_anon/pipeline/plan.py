@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stream_anon import device
-from stream_anon.config import Config
+from stream_anon.config import Config, override
 from stream_anon.errors import ConfigError, InputError, OutputError, UsageError
 from stream_anon.methods import METHODS
+from stream_anon.tracks.origin import read_header
 from stream_anon.video.formats import default_suffix
 from stream_anon.video.info import MediaInfo
 from stream_anon.video.probe import probe
@@ -29,12 +30,14 @@ class Request:
         output: the file to write.
         config: every option.
         overwrite: an output that exists may be replaced.
+        tracks: a Tracks file that says what is in the frames, in the place of a detector.
     """
 
     input: Path
     output: Path
     config: Config
     overwrite: bool
+    tracks: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,12 @@ class Plan:
 
     def __str__(self) -> str:
         config = self.request.config
+        found = f"detector {config.detector.name}"
+        if self.request.tracks is not None:
+            found = f"tracks from {self.request.tracks}"
         lines = [
             f"{self.request.input} -> {self.request.output}",
-            f"  method {config.method.name}, detector {config.detector.name}, "
+            f"  method {config.method.name}, {found}, "
             f"device {self.device.name} ({self.device.why})",
         ]
         for stream in self.media.streams:
@@ -146,14 +152,43 @@ def make_request(
 
 
 def make_plan(
-    input: str | Path, output: str | Path | None, config: Config, overwrite: bool = True
+    input: str | Path,
+    output: str | Path | None,
+    config: Config,
+    overwrite: bool = True,
+    tracks: str | Path | None = None,
 ) -> Plan:
     """Plan a run without starting it.
+
+    Args:
+        input, output, config, overwrite: as for ``make_request``.
+        tracks: a Tracks file of the input, or None to analyse it.
 
     Raises:
         StreamAnonError: as from ``make_request`` and ``plan_streams``.
     """
     request, info, notes = make_request(input, output, config, overwrite)
+    if tracks is not None:
+        file = as_path(tracks)
+        if os.path.realpath(request.output) == os.path.realpath(file):
+            raise UsageError(f"{request.output}: is the Tracks file, which is only read")
+        request = replace(request, tracks=file, config=_same_part(file, config))
+        config = request.config
     media = plan_streams(info, request.output, config.video)
     return Plan(request, info, media, device.choose(config.device), notes)
 
+
+def _same_part(tracks: Path, config: Config) -> Config:
+    """The configuration with the part of the input that was analysed.
+
+    Raises:
+        UsageError: another part is asked for: the file does not know what is in it.
+        TracksError: it is no Tracks file.
+    """
+    header = read_header(tracks)
+    for name, there in (("start", header.start), ("end", header.end)):
+        asked = getattr(config.video, name)
+        if asked is not None and asked != there:
+            had = "from beginning to end" if there is None else f"with {name} {there:g}"
+            raise UsageError(f"{tracks}: was made {had}; leave --{name} out to render just that")
+    return override(config, **{"video.start": header.start, "video.end": header.end})

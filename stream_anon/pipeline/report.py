@@ -83,15 +83,39 @@ class PicturesPart(_Part):
 
 
 class TrackPart(_Part):
-    """One face followed through one stream. No place, no picture, no code."""
+    """What was followed through one stream. No place, no picture, no code."""
 
     track: int
     stream: int
+    label: str = "face"
+    """What it is; `region` was drawn by hand."""
     first_pts: int
     last_pts: int
     first_seconds: float
     last_seconds: float
     pictures: int
+
+
+class KeptPart(_Part):
+    """A track that an edit left visible, with the reason that its author gave."""
+
+    track: int
+    stream: int
+    reason: str
+    first_seconds: float
+    last_seconds: float
+    pictures: int
+    """In how many pictures it was left visible."""
+
+
+class AnalysisPart(_Part):
+    """The Tracks file that was rendered. It holds places, so it is named by its hash alone."""
+
+    tracks_sha256: str
+    tool_version: str
+    created: str
+    edits: dict[str, int]
+    """Edits that count, by verb."""
 
 
 class TimePart(_Part):
@@ -126,6 +150,10 @@ class Report(_Part):
     """What was converted or shortened, in words."""
     pictures: PicturesPart
     tracks: list[TrackPart]
+    kept: list[KeptPart] = Field(default_factory=list)
+    """What was left visible on purpose."""
+    analysis: AnalysisPart | None = None
+    """None where the frames themselves were analysed in this run."""
     privacy: dict[str, Any] = Field(default_factory=dict)
     """The ledger of randomised releases, for methods that make any."""
     time: TimePart
@@ -166,6 +194,8 @@ class Report(_Part):
             text += f"; {pictures.faces_stepped_down} times a face was covered by a flat patch"
             if why := self._why_covered():
                 text += f" instead ({why})"
+        if self.kept:
+            text += f"; {len({part.track for part in self.kept})} tracks left visible on purpose"
         for step, count in pictures.stepped_down.items():
             text += f"; {count} pictures stepped down to {step}"
         return text

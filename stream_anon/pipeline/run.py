@@ -1,7 +1,7 @@
-"""A pipeline: a source, a lane for each video stream, the gate, a sink.
+"""A pipeline: a source, an analyzer, the gate, a sink.
 
-    reader            analyst                       painter
-    source --queue--> lane: detect, track --queue--> gate --> sink
+    reader            analyst                                  painter
+    source --queue--> analyzer: detect, track --regions--queue--> gate --> sink
 
 Each of the three has a thread; decoder, networks and encoder bring more of their own and
 release the interpreter while they work. What is copied (sound, subtitles) travels the same
@@ -10,22 +10,23 @@ way, so that it reaches the muxer near the pictures it belongs to.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from stream_anon.config import unusual
 from stream_anon.errors import GateError
 from stream_anon.faces.detector import Detector
-from stream_anon.faces.tracker import Tracker
+from stream_anon.pipeline.analysis import Analyzed, Analyzer, DetectAndTrack, quarter_turns
 from stream_anon.pipeline.flow import Channel, Flow, Worker
 from stream_anon.pipeline.gate import Compositor
-from stream_anon.pipeline.lane import Judged, Lane
 from stream_anon.pipeline.manifest import Outcome, manifest
 from stream_anon.pipeline.plan import Plan
-from stream_anon.pipeline.report import Report, TrackPart
+from stream_anon.pipeline.report import KeptPart, Report, TrackPart
+from stream_anon.regions import Region
+from stream_anon.video.cleared import Rung
 from stream_anon.video.picture import Picture
 from stream_anon.video.sink import Sink
 from stream_anon.video.source import Copied, Source
@@ -33,6 +34,8 @@ from stream_anon.video.source import Copied, Source
 log = logging.getLogger(__name__)
 
 QUEUE = 4
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,20 @@ class _Span:
 
     Args:
         stream: of the track.
+        label: likewise.
         here: time stamp and seconds of its first picture.
     """
 
-    __slots__ = ("first", "last", "pictures", "stream")
+    __slots__ = ("first", "label", "last", "pictures", "stream")
 
-    def __init__(self, stream: int, here: tuple[int, float]) -> None:
-        self.stream, self.pictures = stream, 0
+    def __init__(self, stream: int, label: str, here: tuple[int, float]) -> None:
+        self.stream, self.label, self.pictures = stream, label, 0
         self.first = self.last = here
+
+    def see(self, here: tuple[int, float]) -> None:
+        """One picture more."""
+        self.last = here
+        self.pictures += 1
 
 
 class Pipeline:
@@ -73,7 +82,8 @@ class Pipeline:
     Args:
         plan: what is to be done.
         source: pictures and packets in demux order.
-        detector: finds faces; used by one thread only.
+        analyzer: says what is in the pictures; used by one thread only. A detector is given a
+            tracker of its own for each stream.
         compositor: the gate.
         sink: takes cleared pictures only.
     """
@@ -82,20 +92,21 @@ class Pipeline:
         self,
         plan: Plan,
         source: Source,
-        detector: Detector,
+        analyzer: Analyzer | Detector,
         compositor: Compositor,
         sink: Sink,
     ) -> None:
         self._plan = plan
         self._source = source
-        self._detector = detector
+        self._config = plan.request.config
+        if isinstance(analyzer, Detector):
+            analyzer = DetectAndTrack(analyzer, source.info, self._config)
+        self._analyzer: Analyzer = analyzer
         self._compositor = compositor
         self._sink = sink
-        self._config = plan.request.config
-        self._lanes: dict[int, Lane] = {}
-        self._numbers = itertools.count(1)
         self._outcome = Outcome()
         self._spans: dict[int, _Span] = {}
+        self._kept: dict[tuple[str, str], _Span] = {}
         self._faces = 0
         self._seconds = 0.0
 
@@ -113,11 +124,12 @@ class Pipeline:
             StreamAnonError: as the parts raise it.
             KeyboardInterrupt: from the calling thread; everything is stopped first.
         """
-        if warning := self._compositor.method.warning():
-            log.warning("%s", warning)
+        for method in self._compositor.methods:
+            if warning := method.warning():
+                log.warning("%s", warning)
         flow = Flow(self._config.fault.stall_seconds, cancel)
         decoded: Channel[Picture | Copied] = flow.channel(QUEUE)
-        judged: Channel[Judged | Copied] = flow.channel(QUEUE)
+        judged: Channel[Analyzed | Copied] = flow.channel(QUEUE)
         flow.worker("reader", lambda worker: self._read(worker, decoded))
         flow.worker("analyst", lambda worker: self._analyse(worker, decoded, judged))
         flow.worker("painter", lambda worker: self._clear(worker, judged))
@@ -134,10 +146,19 @@ class Pipeline:
         finally:
             if "stream-anon-reader" not in flow.stuck:
                 self._source.close()
-            self._compositor.method.close()
+            for method in self._compositor.methods:
+                method.close()
+            if "stream-anon-analyst" not in flow.stuck:
+                self._analyzer.close()
         tick()
         self._finish()
-        return manifest(self._plan, self._outcome, self._compositor.method, self._detector.name)
+        return manifest(
+            self._plan,
+            self._outcome,
+            self._compositor.methods,
+            self._analyzer.name,
+            self._analyzer.origin,
+        )
 
     def _progress(self) -> Progress:
         return Progress(
@@ -159,7 +180,7 @@ class Pipeline:
         self,
         worker: Worker,
         decoded: Channel[Picture | Copied],
-        judged: Channel[Judged | Copied],
+        judged: Channel[Analyzed | Copied],
     ) -> None:
         clock = self._outcome.clock
         for item in decoded:
@@ -167,38 +188,17 @@ class Pipeline:
                 judged.put(item)
                 continue
             self._outcome.pictures.input += 1
-            lane = self._lane(item)
             with worker.busy("detect and track", clock):
-                ready = list(lane.push(item))
+                ready = list(self._analyzer.push(item))
             for one in ready:
                 judged.put(one)
-        for lane in self._lanes.values():
-            with worker.busy("detect and track", clock):
-                ready = list(lane.flush())
-            for one in ready:
-                judged.put(one)
+        with worker.busy("detect and track", clock):
+            ready = list(self._analyzer.flush())
+        for one in ready:
+            judged.put(one)
         judged.close()
 
-    def _lane(self, picture: Picture) -> Lane:
-        lane = self._lanes.get(picture.stream)
-        if lane is None:
-            video = self._source.info.streams[picture.stream].video
-            turns = round(video.rotation / 90) % 4 if video is not None else 0
-            tracker = Tracker(
-                self._config.tracker,
-                picture.width,
-                picture.height,
-                self._source.info.rate(picture.stream),
-                self._numbers,
-                self._config.detector.threshold,
-                turns,
-                self._config.detector.smallest_face,
-            )
-            lane = Lane(self._detector, tracker, self._config, turns)
-            self._lanes[picture.stream] = lane
-        return lane
-
-    def _clear(self, worker: Worker, judged: Channel[Judged | Copied]) -> None:
+    def _clear(self, worker: Worker, judged: Channel[Analyzed | Copied]) -> None:
         clock = self._outcome.clock
         for item in judged:
             if isinstance(item, Copied):
@@ -207,30 +207,41 @@ class Pipeline:
                 self._outcome.copied[item.stream] = self._outcome.copied.get(item.stream, 0) + 1
                 continue
             with worker.busy("paint", clock):
-                cleared = self._compositor.clear(item.picture, item.faces, item.doubt)
-                self._compositor.end(item.ended)
+                turns = quarter_turns(self._source.info, item.frame.stream)
+                cleared = self._compositor.paint(item.frame, item.regions, turns)
+                self._compositor.end([int(track) for track in item.regions.ended])
+            rung = cleared.rung
             with worker.busy("encode", clock):
                 self._sink.write(cleared)
-            self._count(item, cleared.rung > 0)
+            self._count(item, rung)
         pictures = self._outcome.pictures
         if pictures.input != pictures.output:
             raise GateError(f"{pictures.input} pictures were read, {pictures.output} written")
         with worker.busy("finish", clock):
             self._sink.finish()
 
-    def _count(self, item: Judged, stepped_down: bool) -> None:
-        picture, pictures = item.picture, self._outcome.pictures
+    def _count(self, item: Analyzed, rung: Rung) -> None:
+        frame, pictures = item.frame, self._outcome.pictures
+        painted = [region for region in item.regions.items if region.kept is None]
         pictures.output += 1
-        pictures.covered += bool(item.faces) or stepped_down
-        self._faces += len(item.faces)
-        here = picture.pts, picture.seconds
-        self._seconds = picture.seconds
-        for face in item.faces:
-            span = self._spans.get(face.track)
-            if span is None:
-                span = self._spans[face.track] = _Span(picture.stream, here)
-            span.last = here
-            span.pictures += 1
+        pictures.covered += bool(painted) or rung > 0
+        self._faces += len(painted)
+        here = frame.pts, frame.seconds
+        self._seconds = frame.seconds
+        for region in painted:
+            self._span(self._spans, int(region.track), region, item).see(here)
+        if rung < Rung.PIXELATED:
+            for region in item.regions.items:
+                if region.kept is not None:
+                    self._span(self._kept, (region.track, region.kept), region, item).see(here)
+
+    @staticmethod
+    def _span(spans: dict[K, _Span], key: K, region: Region, item: Analyzed) -> _Span:
+        span = spans.get(key)
+        if span is None:
+            here = item.frame.pts, item.frame.seconds
+            span = spans[key] = _Span(item.frame.stream, region.label, here)
+        return span
 
     def _finish(self) -> None:
         outcome, steps = self._outcome, self._compositor.steps
@@ -238,16 +249,27 @@ class Pipeline:
             outcome.tracks[number] = TrackPart(
                 track=number,
                 stream=span.stream,
+                label=span.label,
                 first_pts=span.first[0],
                 last_pts=span.last[0],
                 first_seconds=span.first[1],
                 last_seconds=span.last[1],
                 pictures=span.pictures,
             )
-        for lane in self._lanes.values():
-            outcome.pictures.looked_at += lane.looked_at
-            outcome.pictures.looked_at_parts += lane.looked_at_parts
-            outcome.notes += lane.notes
+        outcome.kept = [
+            KeptPart(
+                track=int(track),
+                stream=span.stream,
+                reason=reason,
+                first_seconds=span.first[1],
+                last_seconds=span.last[1],
+                pictures=span.pictures,
+            )
+            for (track, reason), span in self._kept.items()
+        ]
+        outcome.pictures.looked_at = self._analyzer.looked_at
+        outcome.pictures.looked_at_parts = self._analyzer.looked_at_parts
+        outcome.notes += self._analyzer.notes
         outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
         outcome.pictures.faces_stepped_down = steps.faces
         outcome.pictures.reasons = dict(steps.reasons)

@@ -26,7 +26,7 @@ from stream_anon.faces.face import Face
 from stream_anon.faces.tracker import Decided, Tracker
 from stream_anon.methods import Pixelate, Rendered
 from stream_anon.methods.base import Method
-from stream_anon.pipeline import run as running
+from stream_anon.pipeline import analysis
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
@@ -186,7 +186,7 @@ class Raises(Tracker):
 def test_8_and_16_a_tracker_that_fails_stops_the_run(
     clip, tmp_path, monkeypatch, tracker, error, policy
 ):
-    monkeypatch.setattr(running, "Tracker", tracker)
+    monkeypatch.setattr(analysis, "Tracker", tracker)
     with pytest.raises(error):
         build(clip, quick(**{"fault.policy": policy})).run()
     assert nothing_left(clip)
@@ -324,7 +324,8 @@ def test_the_report_names_nobody(clip, tmp_path):
     report = json.loads(build(clip, quick()).run().to_json())
     assert str(tmp_path) not in json.dumps(report)
     assert set(report["tracks"][0]) == {
-        "track", "stream", "first_pts", "last_pts", "first_seconds", "last_seconds", "pictures",
+        "track", "stream", "label", "first_pts", "last_pts", "first_seconds", "last_seconds",
+        "pictures",
     }
     assert report["streams"][1]["packets"] > 10
     assert face_at(0).box[0] not in report["tracks"][0].values()

@@ -14,7 +14,7 @@ from stream_anon.errors import Fault, GateError, MethodFault, PictureFault, Trac
 from stream_anon.faces.tracker import Decided, Tracker
 from stream_anon.methods import Pixelate, Rendered
 from stream_anon.methods.base import Method
-from stream_anon.pipeline import run as running
+from stream_anon.pipeline import analysis
 from stream_anon.pipeline.lane import Lane
 from stream_anon.video.yuv_picture import YuvPicture
 from tests.attacks.scene import FRAMES, Scripted, leaks, quick, shows_face, write_clip
@@ -188,19 +188,24 @@ def test_22_a_picture_that_cannot_be_pixelated_either_is_black(clip, tmp_path, m
 
 NOWHERE = {
     "not finite": {"box": np.full(4, np.nan)},
-    "transform not finite": {"transform": np.full((2, 3), np.inf)},
-    "transform flat": {"transform": np.zeros((2, 3))},
     "far right": {"box": np.array([1e6, 10.0, 1e6 + 60.0, 70.0])},
     "far left": {"box": np.array([-2000.0, 10.0, -1940.0, 70.0])},
     "inside out": {"box": np.array([90.0, 90.0, 10.0, 10.0])},
-    "mask elsewhere": {"transform": np.array([[1.0, 0.0, 4000.0], [0.0, 1.0, 4000.0]])},
     "landmarks not finite": {"landmarks": np.full((5, 2), np.nan)},
 }
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("name", NOWHERE)
-def test_23_a_face_that_is_said_to_be_nowhere(clip, tmp_path, monkeypatch, name, policy):
+UNHEARD = {
+    "transform not finite": {"transform": np.full((2, 3), np.inf)},
+    "transform flat": {"transform": np.zeros((2, 3))},
+    "mask elsewhere": {"transform": np.array([[1.0, 0.0, 4000.0], [0.0, 1.0, 4000.0]])},
+}
+"""Transforms are made from boxes where faces are painted: a tracker's are not asked for."""
+
+
+def lies(changes):
+    """A tracker that says something else of each face."""
+
     class Lies(Tracker):
         def push(self, *pushed, **named):
             return [self.spoiled(d) for d in super().push(*pushed, **named)]
@@ -211,10 +216,25 @@ def test_23_a_face_that_is_said_to_be_nowhere(clip, tmp_path, monkeypatch, name,
         def spoiled(self, decided):
             if decided.index < FROM:
                 return decided
-            faces = tuple(replace(face, **NOWHERE[name]) for face in decided.faces)
+            faces = tuple(replace(face, **changes) for face in decided.faces)
             return Decided(decided.index, faces, decided.ended)
 
-    monkeypatch.setattr(running, "Tracker", Lies)
+    return Lies
+
+
+@pytest.mark.parametrize("name", UNHEARD)
+def test_23_a_transform_that_lies_is_not_heard(clip, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(analysis, "Tracker", lies(UNHEARD[name]))
+    report = build(clip, quick()).run()
+    assert leaks(tmp_path, clip) == []
+    assert report.frames_covered == FRAMES
+    assert report.pictures.stepped_down == {}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", NOWHERE)
+def test_23_a_face_that_is_said_to_be_nowhere(clip, tmp_path, monkeypatch, name, policy):
+    monkeypatch.setattr(analysis, "Tracker", lies(NOWHERE[name]))
     result = run(clip, policy)
     hidden(clip, tmp_path, policy, result, TrackerFault, {"pixelated": FRAMES - FROM})
 
@@ -301,7 +321,7 @@ class Loses(Lane):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_25_a_picture_that_goes_missing_leaves_no_output(clip, tmp_path, monkeypatch, policy):
-    monkeypatch.setattr(running, "Lane", Loses)
+    monkeypatch.setattr(analysis, "Lane", Loses)
     with pytest.raises(GateError, match="36 pictures were read, 35 written"):
         build(clip, quick(**{"fault.policy": policy})).run()
     assert nothing_left(clip)
@@ -324,7 +344,7 @@ def test_the_detector_and_the_tracker_are_told_how_the_picture_lies(
             told.append(signature(Tracker).bind(*given, **named).arguments["turns"])
             super().__init__(*given, **named)
 
-    monkeypatch.setattr(running, "Tracker", Listens)
+    monkeypatch.setattr(analysis, "Tracker", Listens)
     build(clip, quick(), Asks(), Pixelate()).run()
     assert len(told) > 2
     assert set(told) == {turns}

@@ -25,7 +25,18 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["redact", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["redact", "--help"],
+        ["analyze", "--help"],
+        ["render", "--help"],
+        ["tracks", "--help"],
+        ["tracks", "add", "--help"],
+        ["--version"],
+    ],
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         f"import sys; from stream_anon.cli import run; run({arguments!r}); "
@@ -47,7 +58,10 @@ def test_help_starts_fast():
     assert min(needed() for _ in range(5)) < 0.3
 
 
-@pytest.mark.parametrize("name", ["", "redact", "doctor", "models", "config", "completion"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "redact", "analyze", "render", "tracks", "doctor", "models", "config", "completion"],
+)
 def test_help_fits_a_screen(command, name):
     done = command(*name.split(), "--help")
     assert done.code == 0

@@ -1,0 +1,307 @@
+"""Analyzers: frames in, the same frames with what is in them out.
+
+There are two. ``DetectAndTrack`` looks at the frames; ``ReadTracks`` does not, and says what a
+Tracks file says of them. Painting cannot tell which one it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_anon.config import Config
+from stream_anon.errors import TrackerFault, TracksError
+from stream_anon.faces.detector import Detector, make_detector
+from stream_anon.faces.face import TrackedFace
+from stream_anon.faces.tracker import Tracker
+from stream_anon.pipeline.lane import Judged, Lane
+from stream_anon.pipeline.plan import Plan
+from stream_anon.pipeline.report import AnalysisPart
+from stream_anon.regions import FACE, FrameKey, Region, Regions
+from stream_anon.tracks.origin import Fingerprint
+from stream_anon.tracks.reader import TracksFile
+from stream_anon.video.info import MediaInfo
+from stream_anon.video.picture import Picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analyzed:
+    """A frame and what is known of it."""
+
+    frame: Picture
+    regions: Regions
+
+
+class Analyzer(Protocol):
+    """Gives every frame back once, in the order of its stream, with what is in it.
+
+    Attributes:
+        name: of the detector, for the report.
+        looked_at: frames that a detector saw whole so far.
+        looked_at_parts: likewise in part.
+        notes: what the report should say.
+        methods: names of methods that single regions ask for.
+        origin: the Tracks file that is read, for the report; or None.
+    """
+
+    @property
+    def name(self) -> str:
+        """See above."""
+
+    @property
+    def looked_at(self) -> int:
+        """See above."""
+
+    @property
+    def looked_at_parts(self) -> int:
+        """See above."""
+
+    @property
+    def notes(self) -> list[str]:
+        """See above."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """See above."""
+
+    @property
+    def origin(self) -> AnalysisPart | None:
+        """See above."""
+
+    def push(self, frame: Picture) -> Iterator[Analyzed]:
+        """Take the next frame, and yield those that are decided.
+
+        Raises:
+            Fault: a part failed and the policy is to stop.
+        """
+
+    def flush(self) -> Iterator[Analyzed]:
+        """Yield what is left at the end of the streams."""
+
+    def close(self) -> None:
+        """Let go of what it holds; safe to call twice."""
+
+
+class DetectAndTrack:
+    """Looks at the frames of all streams.
+
+    Args:
+        detector: finds faces; used by one thread only.
+        info: of the input.
+        config: of tracker, detector and fault policy.
+    """
+
+    methods: tuple[str, ...] = ()
+    origin = None
+
+    def __init__(self, detector: Detector, info: MediaInfo, config: Config) -> None:
+        self._detector = detector
+        self._info = info
+        self._config = config
+        self._lanes: dict[int, Lane] = {}
+        self._numbers = itertools.count(1)
+
+    @property
+    def name(self) -> str:
+        """The detector's."""
+        return self._detector.name
+
+    @property
+    def looked_at(self) -> int:
+        """Frames that the detector saw whole."""
+        return sum(lane.looked_at for lane in self._lanes.values())
+
+    @property
+    def looked_at_parts(self) -> int:
+        """Frames of which the detector saw parts."""
+        return sum(lane.looked_at_parts for lane in self._lanes.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """What the lanes had to put up with."""
+        return [note for lane in self._lanes.values() for note in lane.notes]
+
+    def push(self, frame: Picture) -> Iterator[Analyzed]:
+        """See ``Analyzer.push``."""
+        yield from map(self._plain, self._lane(frame).push(frame))
+
+    def flush(self) -> Iterator[Analyzed]:
+        """See ``Analyzer.flush``."""
+        for lane in self._lanes.values():
+            yield from map(self._plain, lane.flush())
+
+    def close(self) -> None:
+        """Nothing is held beyond the run."""
+
+    def _plain(self, judged: Judged) -> Analyzed:
+        """What a lane decided, as plain data.
+
+        Raises:
+            TrackerFault: it is no place, and the policy is to stop.
+        """
+        key = key_of(judged.picture)
+        unknown = None if judged.doubt is None else str(judged.doubt) or "its analysis failed"
+        items = []
+        for face in judged.faces:
+            try:
+                items.append(_region(face))
+            except (ValueError, TypeError) as error:
+                wrong = f"the tracker answered with what is no place: {error}"
+                if self._config.fault.policy == "stop":
+                    raise TrackerFault(wrong) from error
+                unknown = unknown or wrong
+        ended = tuple(map(str, judged.ended))
+        try:
+            regions = Regions(key, tuple(items), ended, unknown)
+        except ValueError as error:
+            raise TrackerFault(f"the tracker answered with nonsense: {error}") from error
+        return Analyzed(judged.picture, regions)
+
+    def _lane(self, frame: Picture) -> Lane:
+        lane = self._lanes.get(frame.stream)
+        if lane is None:
+            turns = quarter_turns(self._info, frame.stream)
+            tracker = Tracker(
+                self._config.tracker,
+                frame.width,
+                frame.height,
+                self._info.rate(frame.stream),
+                self._numbers,
+                self._config.detector.threshold,
+                turns,
+                self._config.detector.smallest_face,
+            )
+            lane = Lane(self._detector, tracker, self._config, turns)
+            self._lanes[frame.stream] = lane
+        return lane
+
+
+class ReadTracks:
+    """Says of each frame what a Tracks file says; of a frame without a line, that nobody knows.
+
+    Args:
+        tracks: the file; closed with this.
+        fingerprint: of the input, which must be the one that was analysed.
+
+    Raises:
+        TracksError: it is another one, or edits contradict each other.
+    """
+
+    looked_at = looked_at_parts = 0
+
+    def __init__(self, tracks: TracksFile, fingerprint: Fingerprint) -> None:
+        if tracks.header.input.sha256 != fingerprint.sha256:
+            raise TracksError(
+                f"{tracks.path}: was made from another file than {fingerprint.path}: "
+                f"its SHA-256 is {fingerprint.sha256[:12]}..., "
+                f"that of what was analysed {tracks.header.input.sha256[:12]}..."
+            )
+        tracks.prepare()
+        self._tracks = tracks
+        self._fingerprint = fingerprint
+
+    @property
+    def name(self) -> str:
+        """The detector that made the file."""
+        return self._tracks.header.detector
+
+    @property
+    def notes(self) -> list[str]:
+        """What it has to say is said by the file."""
+        return []
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that edits ask for."""
+        return self._tracks.methods()
+
+    @property
+    def origin(self) -> AnalysisPart:
+        """The file, by its hash."""
+        header = self._tracks.header
+        return AnalysisPart(
+            tracks_sha256=self._tracks.sha256,
+            tool_version=header.tool.version,
+            created=header.created,
+            edits=dict(Counter(edit.change.verb for edit in self._tracks.active)),
+        )
+
+    def push(self, frame: Picture) -> Iterator[Analyzed]:
+        """See ``Analyzer.push``; a frame is never held back.
+
+        Raises:
+            TracksError: the file was changed since it was opened.
+        """
+        key = key_of(frame)
+        regions = self._tracks.frame(key.stream, key.index)
+        line = self._tracks.stream(key.stream)
+        wrong = None
+        if regions is None or line is None:
+            wrong = "the Tracks file has no line for it"
+        elif regions.key != key:
+            wrong = "the Tracks file has another time for it"
+        elif (line.width, line.height) != (frame.width, frame.height):
+            wrong = "the Tracks file has another size for it"
+        if wrong is not None or regions is None:
+            regions = Regions(key, (), (), wrong)
+        yield Analyzed(frame, regions)
+
+    def flush(self) -> Iterator[Analyzed]:
+        """Nothing is left.
+
+        Raises:
+            InputError: the input is not the file any more whose hash was compared.
+        """
+        self._fingerprint.check()
+        return iter(())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tracks.close()
+
+
+def make_analyzer(plan: Plan, info: MediaInfo) -> Analyzer:
+    """The analyzer that a plan asks for.
+
+    Raises:
+        ModelError: a detector's weights are missing.
+        TracksError: something is wrong with the Tracks file, or it is of another input.
+    """
+    request = plan.request
+    if request.tracks is None:
+        config = request.config
+        detector = make_detector(config.detector, config.models_dir)
+        return DetectAndTrack(detector, info, config)
+    tracks = TracksFile(request.tracks)
+    try:
+        return ReadTracks(tracks, Fingerprint.of(request.input))
+    except BaseException:
+        tracks.close()
+        raise
+
+
+def key_of(frame: Picture) -> FrameKey:
+    """Which frame it is."""
+    return FrameKey(str(frame.stream), frame.index, frame.pts)
+
+
+def quarter_turns(info: MediaInfo, stream: int) -> int:
+    """Quarter turns, counter-clockwise, that make a stream's frames upright."""
+    video = info.streams[stream].video
+    return round(video.rotation / 90) % 4 if video is not None else 0
+
+
+def _region(face: TrackedFace) -> Region:
+    points = face.landmarks
+    x0, y0, x1, y1 = map(float, face.box)
+    return Region(
+        str(face.track),
+        FACE,
+        (x0, y0, x1, y1),
+        None if points is None else tuple((float(x), float(y)) for x, y in points),
+        float(face.score),
+        face.origin,
+    )
