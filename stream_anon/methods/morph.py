@@ -286,8 +286,8 @@ class _Texels:
         counts: (m,) texels of each triangle, at least 1.
     """
 
-    corners: tuple[NDArray[np.int64], ...]
-    weights: tuple[Floats, ...]
+    corners: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    weights: tuple[Floats, Floats, Floats]
     triangle: NDArray[np.int32]
     places: Floats
     counts: Floats
@@ -302,8 +302,8 @@ def _texels(model: Morphable) -> _Texels:
     triangle = raster.triangle[kept]
     counts = np.bincount(triangle, minlength=len(topology().triangles))
     return _Texels(
-        tuple(np.ascontiguousarray(corners[:, k]) for k in range(3)),
-        tuple(np.ascontiguousarray(weights[:, k : k + 1]) for k in range(3)),
+        (corners[:, 0].copy(), corners[:, 1].copy(), corners[:, 2].copy()),
+        (weights[:, :1].copy(), weights[:, 1:2].copy(), weights[:, 2:].copy()),
         triangle,
         np.stack([x[kept], y[kept]]).astype(np.float32),
         np.maximum(counts, 1).astype(np.float32),
@@ -337,8 +337,8 @@ def where(model: Morphable, mesh: Floats) -> tuple[Floats, Floats, Floats] | Non
     u, v = b - a, c - a
     areas = np.float32(0.5) * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
     weight = (np.maximum(areas, np.float32(0.0)) / texels.counts)[texels.triangle]
-    parts = zip(texels.corners, texels.weights, strict=True)
-    places = np.ascontiguousarray(sum(flat[k] * w for k, w in parts).T)
+    (i, j, k), (p, q, r) = texels.corners, texels.weights
+    places: Floats = np.ascontiguousarray((flat[i] * p + flat[j] * q + flat[k] * r).T, np.float32)
     near = np.rint(places)
     inside = ((near >= 0.0) & (near < GRID)).all(axis=0)
     weight *= inside
@@ -363,5 +363,6 @@ def where(model: Morphable, mesh: Floats) -> tuple[Floats, Floats, Floats] | Non
     for plane in (x, y):
         change = cv2.filter2D(plane, -1, _ACROSS) * aside
         change += cv2.filter2D(plane, -1, _ACROSS.T) * below
-        found.append(plane - np.clip(change, -2.0, 2.0))
-    return found[0], found[1], np.clip(mass * np.float32(2.0) - np.float32(0.6), 0.0, 1.0)
+        found.append(np.asarray(plane - np.clip(change, -2.0, 2.0), np.float32))
+    cover = np.clip(mass * np.float32(2.0) - np.float32(0.6), 0.0, 1.0)
+    return found[0], found[1], np.asarray(cover, np.float32)
