@@ -96,9 +96,9 @@ class Place:
     score: float
 
 
-def sight_of(face: Face, index: int, seconds: float) -> Sight:
-    """A detection as part of a track."""
-    centre, half = (face.box[:2] + face.box[2:]) / 2, (face.box[2:] - face.box[:2]) / 2
+def sight_of(face: Face, index: int, seconds: float, growth: float = 1.0) -> Sight:
+    """A detection as part of a track, its box grown by a factor about its centre."""
+    centre, half = (face.box[:2] + face.box[2:]) / 2, growth * (face.box[2:] - face.box[:2]) / 2
     points = None if face.landmarks is None else (face.landmarks - centre) / half
     return Sight(index, seconds, centre, half, points, face.score)
 
