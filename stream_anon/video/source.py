@@ -22,6 +22,7 @@ import av
 from stream_anon.errors import InputError, UsageError
 from stream_anon.video.decoder import StreamDecoder
 from stream_anon.video.info import MediaInfo
+from stream_anon.video.matroska import damaged_clusters
 from stream_anon.video.picture import Picture
 from stream_anon.video.probe import has_timestamps, open_input, probe, reason
 
@@ -138,6 +139,7 @@ class FileSource(Source):
             else (s.index for s in self.info.streams if s.kind in _COPYABLE)
         )
         self._open: Any = None
+        self._damaged: list[range] | None = None
 
     def select(self, copied: Collection[int]) -> None:
         """Choose the streams whose packets are yielded, from the next iteration on."""
@@ -177,6 +179,7 @@ class FileSource(Source):
             if seek is not None:
                 container.seek(math.floor(seek * av.time_base))
             promise = _Promise(container, decoders)
+            damaged = self._damaged_parts()
             for packet in container.demux(streams):
                 # An empty packet would drain a decoder for good.
                 if not packet.size:
@@ -186,7 +189,8 @@ class FileSource(Source):
                 if decoder is None:
                     yield Copied(packet.stream_index, packet)
                 else:
-                    yield from decoder.feed(packet)
+                    known = any(packet.pos in part for part in damaged)
+                    yield from decoder.feed(packet, known)
             for decoder in decoders.values():
                 yield from decoder.feed(None)
                 if decoder.broken and not self._tolerant:
@@ -202,7 +206,20 @@ class FileSource(Source):
         finally:
             self.lost += sum(d.lost for d in decoders.values())
             self.repaired = sum(d.repaired for d in decoders.values())
+            for decoder in decoders.values():
+                decoder.close()
             container.close()
+
+    def _damaged_parts(self) -> list[range]:
+        """Bytes of the file that do not match a checksum of the file's own."""
+        if self._damaged is None:
+            matroska = "matroska" in self.info.format.split(",")
+            try:
+                self._damaged = damaged_clusters(self.path) if matroska else []
+            except OSError as error:
+                text = f"{self.path}: {(error.strerror or str(error)).lower()}"
+                raise InputError(text) from error
+        return self._damaged
 
     def _cut(self) -> Iterator[Picture | Copied]:
         """The part from ``begin`` to ``end``; a given ``begin`` becomes time 0."""
