@@ -21,6 +21,7 @@ import av
 
 from stream_anon.errors import InputError, UsageError
 from stream_anon.video.decoder import StreamDecoder
+from stream_anon.video.extents import cut_off
 from stream_anon.video.info import MediaInfo
 from stream_anon.video.matroska import damaged_clusters
 from stream_anon.video.picture import Picture
@@ -155,6 +156,8 @@ class FileSource(Source):
         """Read from the beginning; see ``Source.__iter__``."""
         self.close()
         self.lost = self.repaired = 0
+        if self.info.end is None and not self._tolerant:
+            self._check_length()
         if self.info.begin is None and self.info.end is None:
             yield from self._read()
         else:
@@ -209,6 +212,15 @@ class FileSource(Source):
             for decoder in decoders.values():
                 decoder.close()
             container.close()
+
+    def _check_length(self) -> None:
+        """Fail before the work begins where a file tells that it breaks off."""
+        try:
+            missing = cut_off(self.path, self.info.format)
+        except OSError as error:
+            raise InputError(f"{self.path}: {(error.strerror or str(error)).lower()}") from error
+        if missing:
+            raise InputError(f"{self.path}: breaks off, {missing}")
 
     def _damaged_parts(self) -> list[range]:
         """Bytes of the file that do not match a checksum of the file's own."""
@@ -301,13 +313,17 @@ class _Promise:
         self._ends: dict[int, float] = {}
         self._seen = dict.fromkeys(streams, 0)
         self._reached = dict.fromkeys(streams, 0.0)
-        mov = "mov" in container.format.name.split(",")
+        names = container.format.name.split(",")
+        mov, flv = "mov" in names, "flv" in names
         for index in streams:
             stream = container.streams[index]
             if mov:
                 # The whole index is read when the file is opened; of a fragmented file, a part.
                 self._packets[index] = len(stream.index_entries)
             end = _clock(stream.metadata.get("DURATION", ""))
+            if flv and container.duration:
+                # Of the header, or else of the last tag that is there.
+                end = container.duration / av.time_base
             if end is not None:
                 self._ends[index] = end
 
