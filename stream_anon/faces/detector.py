@@ -84,9 +84,7 @@ class Detector(ABC):
     def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
         """Network inputs (width, height), finest first, for a picture of this size."""
         area = width * height
-        scale = max(
-            self.smallest_input / self.config.smallest_face, math.sqrt(FINEST_AREA / area)
-        )
+        scale = max(self.smallest_input / self.config.smallest_face, math.sqrt(FINEST_AREA / area))
         scale = min(scale, max(1.0, self.smallest_input / self.config.smallest_face))
         fine = _size(width * scale, height * scale)
         coarse_scale = COARSE_SIDE / max(width, height)

@@ -190,9 +190,7 @@ class Trajectory:
             pictures: those before the first sight and in the same shot, latest first.
         """
         first = self.sights[0]
-        self._spots.update(
-            _followed(self._template, first, pictures, np.zeros(2), "look-back")
-        )
+        self._spots.update(_followed(self._template, first, pictures, np.zeros(2), "look-back"))
 
     def place(self, index: int, back: float, hold: float, most: float) -> Place | None:
         """Where the face is in one picture, or None where it is not to be painted.

@@ -278,7 +278,8 @@ class Tracker:
         faces = self._paint(places)
         painted = {face.track for face in faces}
         ended = [
-            track for track in self._closed
+            track
+            for track in self._closed
             if track.last.index < index and track.number not in painted
         ]
         for track in ended:
@@ -321,6 +322,4 @@ class Tracker:
         ]
 
     def _outside(self, box: Array) -> bool:
-        return bool(
-            box[2] <= 0 or box[3] <= 0 or box[0] >= self.width or box[1] >= self.height
-        )
+        return bool(box[2] <= 0 or box[3] <= 0 or box[0] >= self.width or box[1] >= self.height)

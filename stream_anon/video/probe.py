@@ -10,6 +10,7 @@ from typing import Any
 import av
 
 from stream_anon.errors import InputError
+from stream_anon.video.extradata import scrubbed
 from stream_anon.video.info import Chapter, Colour, Kind, MediaInfo, StreamInfo, VideoInfo
 from stream_anon.video.planes import nearest_layout
 
@@ -170,6 +171,8 @@ def _stream(stream: Any, first: Any) -> StreamInfo:
         dispositions=tuple(str(name) for name in names),
         disposition=int(stream.disposition),
         metadata=dict(stream.metadata),
+        comments=context is not None
+        and scrubbed(codec or "", context.extradata) != context.extradata,
         video=None if first is None else _video(stream, first),
     )
 

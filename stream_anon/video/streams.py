@@ -206,9 +206,13 @@ def _dropped(info: MediaInfo, options: VideoConfig) -> tuple[str, ...]:
     names: list[str] = []
     if not options.keep_metadata:
         names += [f"file: {key}" for key in _telling(info.metadata)]
+        if any(chapter.title for chapter in info.chapters):
+            names.append("file: titles of chapters")
     for stream in info.streams:
         if not options.keep_metadata:
             names += [f"stream {stream.index}: {key}" for key in _telling(stream.metadata)]
+            if stream.comments:
+                names.append(f"stream {stream.index}: comments in the codec's header")
         if stream.video is not None:
             known = {
                 _DROPPED_SIDE_DATA[n] for n in stream.video.side_data if n in _DROPPED_SIDE_DATA

@@ -95,9 +95,7 @@ def test_grey_pictures_hold_no_face(detector: Detector) -> None:
 def test_bf16_finds_what_f32_finds(portrait: np.ndarray, detector: Detector) -> None:
     folder = detector.path.parent
     pair = [
-        make_detector(
-            DetectorConfig(name=detector.name, precision=precision, threads=1), folder
-        )
+        make_detector(DetectorConfig(name=detector.name, precision=precision, threads=1), folder)
         for precision in ("bf16", "f32")
     ]
     for size in (22, 50, 180):
@@ -166,9 +164,7 @@ def test_one_candidate_stays_for_each_face() -> None:
     assert len(none[0]) == 0
 
 
-def test_missing_weights_are_a_model_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_weights_are_a_model_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object) -> bytes:
         raise ModelError("there is no network")
 

@@ -91,3 +91,17 @@ def with_captions(source: Path, target: Path) -> Path:
     slices = zip(parts[1::2], parts[2::2], strict=True)
     target.write_bytes(parts[0] + b"".join(said + start + data for start, data in slices))
     return target
+
+
+def hide_sound(source: Path, target: Path, seconds: float) -> Path:
+    """An MP4 whose edit list leaves out the beginning of its sound, which stays in the file."""
+    data = bytearray(source.read_bytes())
+    track = data.index(b"soun")
+    lists = [m.start() for m in re.finditer(b"elst", data)]
+    at = max(place for place in lists if place < track)
+    media = int.from_bytes(data[at + 16 : at + 20])
+    scale = data.index(b"mdhd", at)
+    units = round(seconds * int.from_bytes(data[scale + 16 : scale + 20]))
+    data[at + 16 : at + 20] = (media + units).to_bytes(4)
+    target.write_bytes(data)
+    return target
