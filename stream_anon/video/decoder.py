@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -81,6 +82,26 @@ class Timeline:
         return pts
 
 
+class _Slots:
+    """Times of frames that a container numbers in the order of storage only, as an AVI does.
+
+    What FFmpeg guesses is wrong where frames are, or might be, reordered: it shows everything
+    late, repeats times and leaves some out. The first frame shown takes the first slot, and so on.
+    """
+
+    def __init__(self) -> None:
+        self._slots: deque[int] = deque()
+
+    def add(self, packet: Any) -> None:
+        """A packet, in the order of storage."""
+        if packet.dts is not None:
+            self._slots.append(packet.dts)
+
+    def next(self, pts: int | None) -> int | None:
+        """The time of the next frame that is shown, of which FFmpeg says ``pts``."""
+        return self._slots.popleft() if self._slots else pts
+
+
 class _Damage:
     """Which frames damage reaches: all from it on, up to a keyframe behind it.
 
@@ -140,6 +161,7 @@ class StreamDecoder:
         self._motion = motion
         self._name = name
         self._timeline = Timeline(info.time_base, self._video.rate, counted)
+        self._slots = _Slots() if stream.container.format.name == "avi" else None
         self._scaler = Scaler()
         self._converter = VideoReformatter()
         self._index = 0
@@ -197,6 +219,8 @@ class StreamDecoder:
             self._count += 1
             packet.opaque = (self._count, self._is_key(packet))
             pts = packet.pts
+            if self._slots is not None:
+                self._slots.add(packet)
             suspect |= self._is_damaged(packet)
         frames: list[Any] = []
         with logs.captured() as lines:
@@ -206,6 +230,8 @@ class StreamDecoder:
                 log.debug("%s: stream %d: %s", self._name, self._info.index, error)
                 self.lost += 1
                 self._pending = suspect = True
+                if self._slots is not None:
+                    self._slots.next(None)
         heard = logs.overheard(self._context.name)
         if heard != self._overheard or any(logs.tells_damage(line) for _, _, line in lines):
             suspect = True
@@ -227,7 +253,8 @@ class StreamDecoder:
 
     def _picture(self, frame: Any) -> YuvPicture:
         self._check(frame)
-        pts = self._timeline.next(frame.pts, self._duration)
+        shown = frame.pts if self._slots is None else self._slots.next(frame.pts)
+        pts = self._timeline.next(shown, self._duration)
         self._duration = frame.duration or 0
         number, key = frame.opaque or (None, False)
         if frame.is_corrupt:

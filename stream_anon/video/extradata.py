@@ -105,8 +105,9 @@ def _script(data: bytes) -> bytes:
                 section = ""
         elif words.startswith((";", "!:")):
             continue
-        elif section == "[script info]" and words:
-            if words.partition(":")[0].strip().lower() not in _SCRIPT_KEYS:
+        elif section == "[script info]":
+            key = words.partition(":")[0].strip().lower()
+            if key and key not in _SCRIPT_KEYS:
                 continue
         if section:
             out.append(line)

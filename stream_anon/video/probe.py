@@ -12,7 +12,7 @@ import av
 from stream_anon.errors import InputError
 from stream_anon.video.extradata import scrubbed
 from stream_anon.video.info import Chapter, Colour, Kind, MediaInfo, StreamInfo, VideoInfo
-from stream_anon.video.planes import nearest_layout
+from stream_anon.video.planes import colour_matrix, nearest_layout
 
 # Whatever else FFmpeg could open is refused: playlists that name other files, text that passes
 # for a terminal recording, single pictures.
@@ -25,6 +25,7 @@ _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 _RAW = {"h264", "hevc", "mpegvideo", "m4v", "obu"}
 _PROBE_PACKETS = 3000
 _DEFAULT_RATE = Fraction(25)
+_LIMITED = 1
 
 
 def open_input(path: Path) -> Any:
@@ -193,17 +194,21 @@ def _video(stream: Any, frame: Any) -> VideoInfo:
         sample_aspect=aspect if aspect else None,
         rotation=frame.rotation,
         matrix=matrix,
-        colour=Colour(
-            int(frame.color_primaries),
-            int(frame.color_trc),
-            int(frame.colorspace),
-            int(frame.color_range),
-        ),
+        colour=_colour(frame),
         interlaced=frame.interlaced_frame,
         field_order=int(context.field_order),
         first_pts=frame.pts,
         side_data=tuple(sorted(side_data)),
     )
+
+
+def _colour(frame: Any) -> Colour:
+    """Tags of the pictures as they are patched and encoded."""
+    primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+    if frame.format.is_rgb or frame.format.has_palette:
+        # Converted when they are decoded. Tagged as RGB, they would be shown in wrong colours.
+        return Colour(primaries, transfer, colour_matrix(-1, frame.height), _LIMITED)
+    return Colour(primaries, transfer, int(frame.colorspace), int(frame.color_range))
 
 
 def picture_rate(stream: Any) -> Fraction:

@@ -168,8 +168,14 @@ class Packet:
 
 @pytest.mark.parametrize(
     ("kind", "codec", "kept"),
-    [("audio", "aac", 2), ("audio", "opus", 4), ("audio", "flac", 0), ("audio", "ac3", 1)]
-    + [("audio", "pcm_s16le", 0), ("subtitle", "subrip", 0)],
+    [
+        ("audio", "aac", 2),
+        ("audio", "opus", 4),
+        ("audio", "flac", 0),
+        ("audio", "ac3", 1),
+        ("audio", "pcm_s16le", 0),
+        ("subtitle", "subrip", 0),
+    ],
 )
 def test_as_much_leads_in_as_a_decoder_needs(kind, codec, kept):
     passing = LeadIn(kind, codec, begin=0)
