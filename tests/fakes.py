@@ -99,7 +99,9 @@ def noise(height: int = 240, width: int = 320, seed: int = 0) -> np.ndarray:
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def tracked(x: float = 100.0, y: float = 80.0, size: float = 60.0, track: int = 1) -> TrackedFace:
+def tracked(
+    x: float = 100.0, y: float = 80.0, size: float = 60.0, track: int = 1
+) -> TrackedFace:
     """An upright face whose frame is ``size`` pixels wide with its corner at (x, y)."""
     landmarks = TEMPLATE * (size / 128.0) + np.array([x, y])
     box = np.array([x + 0.2 * size, y + 0.1 * size, x + 0.8 * size, y + 0.98 * size])

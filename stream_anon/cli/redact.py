@@ -53,98 +53,43 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
     options_metavar="[OPTIONS]",
 )
 @click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True, type=_PATH)
-@option(
-    "-o", "--output", group="Result", metavar="PATH", help="file or folder [NAME_anonymized.EXT]"
-)
-@option(
-    "-y",
-    "--overwrite",
-    group="Result",
-    row="existing",
-    is_flag=True,
-    help="what exists: replace | keep",
-)
+@option("-o", "--output", group="Result", metavar="PATH",
+        help="file or folder [NAME_anonymized.EXT]")
+@option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
+        help="what exists: replace | keep")
 @option("-n", "--skip", group="Result", row="existing", is_flag=True)
-@option("--report", group="Result", metavar="FILE", help="write what was done, as JSON")
+@option("--report", group="Result", metavar="FILE",
+        help="write what was done, as JSON")
 @option("--dry-run", group="Result", is_flag=True, help="only say what would be done")
-@option(
-    "--method", group="Faces", metavar="NAME", help="what a face becomes", shell_complete=_methods
-)
-@option(
-    "--mechanism",
-    group="Faces",
-    row="noise",
-    metavar="NAME",
-    help="identity, dp-image: noise, budget",
-)
+@option("--method", group="Faces", metavar="NAME", help="what a face becomes",
+        shell_complete=_methods)
+@option("--mechanism", group="Faces", row="noise", metavar="NAME",
+        help="identity, dp-image: noise, budget")
 @option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
-@option(
-    "--on-fault",
-    group="Faces",
-    metavar="stop|step-down",
-    type=click.Choice(["stop", "step-down"]),
-    help="if a part fails: end, or cover all",
-)
+@option("--on-fault", group="Faces", metavar="stop|step-down",
+        type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
 @option("--draw-boxes", group="Faces", is_flag=True, help="show what was tracked")
-@option(
-    "--codec",
-    group="Video",
-    metavar="NAME",
-    type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
-    help="auto, h264, hevc, av1, vp9, gif",
-)
-@option(
-    "--crf",
-    group="Video",
-    row="quality",
-    metavar="N",
-    type=float,
-    help="quality, speed of the encoder",
-)
+@option("--codec", group="Video", metavar="NAME",
+        type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
+        help="auto, h264, hevc, av1, vp9, gif")
+@option("--crf", group="Video", row="quality", metavar="N", type=float,
+        help="quality, speed of the encoder")
 @option("--encoder-preset", group="Video", row="quality", metavar="NAME")
-@option(
-    "--start",
-    group="Video",
-    row="span",
-    metavar="TIME",
-    type=Time(),
-    help="this part only: 12.5 or h:mm:ss",
-)
+@option("--start", group="Video", row="span", metavar="TIME", type=Time(),
+        help="this part only: 12.5 or h:mm:ss")
 @option("--end", group="Video", row="span", metavar="TIME", type=Time())
-@option(
-    "--audio",
-    group="Video",
-    metavar="copy|drop",
-    type=click.Choice(["copy", "drop"]),
-    help="sound: bit for bit, or none",
-)
+@option("--audio", group="Video", metavar="copy|drop", type=click.Choice(["copy", "drop"]),
+        help="sound: bit for bit, or none")
 @option("--keep-metadata", group="Video", is_flag=True, help="keep place, time and device")
-@option(
-    "--preset",
-    group="Options",
-    row="file",
-    metavar="NAME",
-    shell_complete=_presets,
-    help="options from a preset | a YAML file",
-)
+@option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
+        help="options from a preset | a YAML file")
 @option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
-@option(
-    "--pipeline",
-    group="Options",
-    metavar="FILE",
-    default="redact",
-    help="your own pipeline, a .py file",
-)
-@option(
-    "--device",
-    group="Machine",
-    metavar="auto|cpu|cuda",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    help="where it runs; see: doctor",
-)
-@option(
-    "--models-dir", group="Machine", metavar="DIR", type=_FOLDER, help="folder with network weights"
-)
+@option("--pipeline", group="Options", metavar="FILE", default="redact",
+        help="your own pipeline, a .py file")
+@option("--device", group="Machine", metavar="auto|cpu|cuda",
+        type=click.Choice(["auto", "cpu", "cuda"]), help="where it runs; see: doctor")
+@option("--models-dir", group="Machine", metavar="DIR", type=_FOLDER,
+        help="folder with network weights")
 @option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
 @option("-v", "--verbose", group="Words", row="words", count=True)
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
@@ -187,10 +132,8 @@ def redact(
         for job, error in failures:
             say(f"  {job.source}: {_without(job.source, describe(error))}")
     if failures or skipped:
-        wrong = (
-            not skipped
-            and len(failures) == len(planned)
-            and all(isinstance(error, UsageError) for _, error in failures)
+        wrong = not skipped and len(failures) == len(planned) and all(
+            isinstance(error, UsageError) for _, error in failures
         )
         raise Exit(USAGE if wrong else FAILED)
 

@@ -189,7 +189,9 @@ def starts(path: str | Path, count: int) -> list[float]:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             early = 0.5 / float(stream.average_rate or 25)
-            times = [frame.time for frame in itertools.islice(container.decode(stream), count)]
+            times = [
+                frame.time for frame in itertools.islice(container.decode(stream), count)
+            ]
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     known = [time for time in times if time is not None]
@@ -220,11 +222,8 @@ def page(recall: Recall, title: str, how: str, phases: Sequence[Recall] = ()) ->
             for box, change in leaks
         ]
     else:
-        lines += [
-            "",
-            f"None is left open; the least changed one changed by "
-            f"{min(recall.changes, default=float('nan')):.1f} levels.",
-        ]
+        lines += ["", f"None is left open; the least changed one changed by "
+                  f"{min(recall.changes, default=float('nan')):.1f} levels."]
     if phases:
         lines += ["", "The clip begun some pictures later, so that the detector looks at others:"]
         lines += ["", "| pictures later | boxes | covered | left open (frame/track) |"]

@@ -318,7 +318,9 @@ def _learned(key: str, bench: Bench) -> Section | None:
             bench.tell,
         )
     measure = learned.parrot if key == "parrot" else learned.reconstruct
-    return measure(bench.stand, bench.pairs, bench.compared, bench.school, plan.threads, bench.tell)
+    return measure(
+        bench.stand, bench.pairs, bench.compared, bench.school, plan.threads, bench.tell
+    )
 
 
 def _film(bench: Bench) -> dict[str, str]:

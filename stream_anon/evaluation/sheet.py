@@ -1,6 +1,6 @@
 """A contact sheet: two videos side by side at the same moments, for a person to look at.
 
-python -m stream_anon.evaluation.sheet before.mp4 after.mp4 sheet.png
+    python -m stream_anon.evaluation.sheet before.mp4 after.mp4 sheet.png
 """
 
 from __future__ import annotations
@@ -124,14 +124,8 @@ def _row(time: str, columns: tuple[str, str], left: Image, right: Image) -> Imag
     for image, label, at in zip((left, right), columns, (0, left.shape[1] + GAP), strict=True):
         line[LABEL : LABEL + image.shape[0], at : at + image.shape[1]] = image
         cv2.putText(
-            line,
-            f"{label}   {time}",
-            (at + 4, LABEL - 9),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.55,
-            (40, 40, 40),
-            1,
-            cv2.LINE_AA,
+            line, f"{label}   {time}", (at + 4, LABEL - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.55,
+            (40, 40, 40), 1, cv2.LINE_AA,
         )
     return line
 

@@ -72,7 +72,9 @@ def align_all(boxes: Array, landmarks: Array, turns: int = 0) -> Array:
     return _enlarge(starts, spokes, middles)
 
 
-def widen_all(transforms: Array, landmarks: Array, reach: float | Array) -> tuple[Array, Array]:
+def widen_all(
+    transforms: Array, landmarks: Array, reach: float | Array
+) -> tuple[Array, Array]:
     """Frames about the landmarks whose minimum mask covers those of ``transforms``.
 
     A generator wants every face at the same place and size of its frame; a tracker's frames

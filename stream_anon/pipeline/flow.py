@@ -220,4 +220,6 @@ class _Busy:
 
     def __exit__(self, *_: object) -> None:
         self._worker.doing = self._outer
-        self._clock.add(self._what, time.monotonic() - self._wall, time.thread_time() - self._cpu)
+        self._clock.add(
+            self._what, time.monotonic() - self._wall, time.thread_time() - self._cpu
+        )

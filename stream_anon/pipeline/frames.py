@@ -120,7 +120,9 @@ class Frames:
         chosen = [
             i
             for i, face in enumerate(faces)
-            if face.landmarks is not None and face.size >= LEAST_SIZE and face.track not in covered
+            if face.landmarks is not None
+            and face.size >= LEAST_SIZE
+            and face.track not in covered
         ]
         if not chosen:
             return {}

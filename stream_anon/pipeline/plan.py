@@ -123,3 +123,4 @@ def make_plan(
     request, info, notes = make_request(input, output, config, overwrite)
     media = plan_streams(info, request.output, config.video)
     return Plan(request, info, media, device.choose(config.device), notes)
+

@@ -318,13 +318,7 @@ def test_the_report_names_nobody(clip, tmp_path):
     report = json.loads(build(clip, quick()).run().to_json())
     assert str(tmp_path) not in json.dumps(report)
     assert set(report["tracks"][0]) == {
-        "track",
-        "stream",
-        "first_pts",
-        "last_pts",
-        "first_seconds",
-        "last_seconds",
-        "pictures",
+        "track", "stream", "first_pts", "last_pts", "first_seconds", "last_seconds", "pictures",
     }
     assert report["streams"][1]["packets"] > 10
     assert face_at(0).box[0] not in report["tracks"][0].values()

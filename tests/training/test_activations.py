@@ -86,7 +86,9 @@ def test_bytes_hardly_turn_the_codes_of_real_faces(shared, tmp_path):
         if n.op_type == "DequantizeLinear" and n.input[0] in rounded
     }
     kept = [
-        n for n in model.graph.node if n.op_type != "QuantizeLinear" and n.output[0] not in plain
+        n
+        for n in model.graph.node
+        if n.op_type != "QuantizeLinear" and n.output[0] not in plain
     ]
     for node in kept:
         node.input[:] = [plain.get(name, name) for name in node.input]
