@@ -28,7 +28,13 @@ def build(plan: Plan) -> Pipeline:
         copied=plan.media.copied,
         tolerant=config.fault.policy == "step-down",
     )
-    sink = FileSink(plan.request.output, plan.media, source.info, config.video)
+    sink = FileSink(
+        plan.request.output,
+        plan.media,
+        source.info,
+        config.video,
+        replace=plan.request.overwrite,
+    )
     return Pipeline(
         plan, source, detector, Compositor(method, config.fault, config.draw_boxes), sink
     )

@@ -14,6 +14,7 @@ from stream_anon.errors import OutputError, UsageError
 from stream_anon.pipeline.plan import Plan, make_plan
 from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.run import Progress
+from stream_anon.video.part_file import PartFile
 
 
 def redact(
@@ -35,7 +36,7 @@ def redact(
         output: None takes ``NAME_anonymized.EXT`` beside the input.
         config: None takes the defaults.
         report: where to write the run manifest as JSON, or None.
-        overwrite: replace an output that exists.
+        overwrite: replace an output and a report that exist.
         progress: called now and then from the calling thread.
         cancel: set it from another thread to stop; nothing is left behind.
         pipeline: name of a pipeline, or path to a file of the same shape.
@@ -56,17 +57,22 @@ def redact(
     """
     started = time.monotonic()
     planned = make_plan(input, output, options_to_config(config or Config(), options), overwrite)
-    target = Path(report) if report is not None else None
-    if target is not None:
-        _check_report(target, planned)
-    running = recipes.pipeline(pipeline).build(planned)
-    made: Report = running.run(progress, cancel)
-    made.time.total = time.monotonic() - started
-    if target is not None:
-        try:
-            target.write_text(made.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+    # Made before the work, so that a place that cannot be written to costs no work.
+    part = _report_file(Path(report), planned) if report is not None else None
+    try:
+        running = recipes.pipeline(pipeline).build(planned)
+        made: Report = running.run(progress, cancel)
+        made.time.total = time.monotonic() - started
+        if part is not None:
+            try:
+                part.path.write_text(made.to_json(), encoding="utf-8")
+                part.commit(overwrite)
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise OutputError(f"{part.target}: cannot be written ({why.lower()})") from error
+    finally:
+        if part is not None:
+            part.discard()
     return made
 
 
@@ -84,9 +90,14 @@ def plan(
     return make_plan(input, output, options_to_config(config or Config(), options))
 
 
-def _check_report(report: Path, planned: Plan) -> None:
+def _report_file(report: Path, planned: Plan) -> PartFile:
     for video in (planned.request.input, planned.request.output):
         if report.resolve() == video.resolve():
             raise UsageError(f"{report}: the report would replace a video")
+    if report.is_dir():
+        raise UsageError(f"{report}: is a folder, not a file name")
+    if report.exists() and not planned.request.overwrite:
+        raise UsageError(f"{report}: exists")
     if not report.parent.is_dir():
         raise OutputError(f"{report}: there is no folder {report.parent}")
+    return PartFile(report.resolve(), like=planned.request.input)

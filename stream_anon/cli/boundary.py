@@ -3,7 +3,7 @@
     0    everything that was asked for was wholly done
     1    something failed (and, where there were several inputs, the others were still done)
     2    the request itself was wrong, and nothing was started
-    130  stopped by Ctrl-C or SIGTERM
+    130  stopped by Ctrl-C, SIGTERM or SIGHUP
 
 ``-v`` adds the chain of causes, ``-vv`` the traceback. This module holds the package's only
 handlers of ``Exception``: nothing a user can do shows a traceback by itself.

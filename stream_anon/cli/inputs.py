@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stream_anon.errors import InputError, UsageError
@@ -25,6 +25,8 @@ class Job:
     source: Path
     target: Path
     report: Path | None = None
+    overwrite: bool = False
+    """What exists under the target's and report's names may go."""
 
 
 def jobs(
@@ -76,13 +78,14 @@ def settle(planned: Sequence[Job], existing: Callable[[Path], bool]) -> tuple[li
 
     Args:
         planned: all of it.
-        existing: called for each output that exists; True replaces it.
+        existing: called for each output and report that exists; True replaces it.
     """
     todo: list[Job] = []
     skipped: list[Job] = []
     for job in planned:
-        wanted = not job.target.exists() or existing(job.target)
-        (todo if wanted else skipped).append(job)
+        there = [path for path in (job.target, job.report) if path is not None and path.exists()]
+        wanted = all(map(existing, there))
+        (todo if wanted else skipped).append(replace(job, overwrite=wanted and bool(there)))
     return todo, skipped
 
 

@@ -191,8 +191,8 @@ def _one(
             job.target,
             config=config,
             report=job.report,
-            # Whether an existing file may go was settled before anything began.
-            overwrite=True,
+            # Settled before anything began; what comes meanwhile is not replaced.
+            overwrite=job.overwrite,
             progress=progress,
             cancel=stop,
             pipeline=pipeline,

@@ -38,6 +38,7 @@ class Outcome:
         tracks: by number.
         copied: packets copied, by stream.
         clock: seconds by stage.
+        input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
     """
 
@@ -46,14 +47,17 @@ class Outcome:
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
+    input: tuple[int, str] | None = None
+    output: tuple[int, str] | None = None
 
 
 def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Report:
-    """The report of a run that ended well.
-
-    Raises:
-        OSError: the input or output cannot be read back for its hash.
-    """
+    """The report of a run that ended well."""
+    dropped, named = list(plan.media.dropped), plan.request.input.name
+    if not plan.request.config.video.keep_metadata:
+        # A name may tell who, where and when, as any other metadata.
+        dropped.append("report: name of the input file")
+        named = f"input{plan.request.input.suffix}"
     config = plan.request.config.model_dump(mode="json", exclude={"models_dir"})
     streams = [
         StreamPart(
@@ -69,15 +73,15 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
     ]
     return Report(
         tool=ToolPart(libraries=_versions()),
-        input=file_part(plan.request.input),
-        output=file_part(plan.request.output),
+        input=file_part(named, outcome.input),
+        output=file_part(plan.request.output.name, outcome.output),
         config=config,
         device=plan.device.name,
         method=method.name,
         detector=detector,
         models=[_model(name) for name in (detector, *networks(method), *method.networks())],
         streams=streams,
-        dropped=list(plan.media.dropped),
+        dropped=dropped,
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
         pictures=outcome.pictures,
         tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],

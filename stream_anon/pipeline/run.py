@@ -144,6 +144,7 @@ class Pipeline:
         )
 
     def _read(self, worker: Worker, decoded: Channel[Picture | Copied]) -> None:
+        self._source.start_digest()
         items = iter(self._source)
         clock = self._outcome.clock
         while True:
@@ -152,6 +153,8 @@ class Pipeline:
             if item is None:
                 break
             decoded.put(item)
+        # An input that has changed meanwhile ends the run here, before the output has its name.
+        self._outcome.input = self._source.digest()
         decoded.close()
 
     def _analyse(
@@ -214,8 +217,10 @@ class Pipeline:
         pictures = self._outcome.pictures
         if pictures.input != pictures.output:
             raise GateError(f"{pictures.input} pictures were read, {pictures.output} written")
-        with worker.busy("finish", clock):
+        # Unwatched: a disk may take minutes for what is finished and must not be lost.
+        with worker.busy("finish", clock, watched=False):
             self._sink.finish()
+        self._outcome.output = self._sink.digest()
 
     def _count(self, item: Judged, stepped_down: bool) -> None:
         picture, pictures = item.picture, self._outcome.pictures

@@ -24,8 +24,22 @@ _SCRIPT_KEYS = (
     "ycbcr matrix",
     "kerning",
 )
-_VOBSUB_KEYS = ("size", "org", "scale", "alpha", "smooth", "fadein/out", "align", "palette")
-_VOBSUB_KEYS += ("time offset", "forced subs", "custom colors", "tridx", "langidx", "id")
+_VOBSUB_KEYS = (
+    "size",
+    "org",
+    "scale",
+    "alpha",
+    "smooth",
+    "fadein/out",
+    "align",
+    "palette",
+    "time offset",
+    "forced subs",
+    "custom colors",
+    "tridx",
+    "langidx",
+    "id",
+)
 
 
 def scrubbed(codec: str, data: bytes | None) -> bytes | None:

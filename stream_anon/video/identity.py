@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import weakref
 from pathlib import Path
 
 from stream_anon.errors import InputError
@@ -24,8 +25,9 @@ class Identity:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("rb")
-        self._known = _stamp(os.fstat(self._file.fileno()))
+        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._closed = weakref.finalize(self, os.close, self._handle)
+        self._known = _stamp(os.fstat(self._handle))
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._sha256: str | None = None
@@ -38,7 +40,7 @@ class Identity:
             InputError: it is not.
         """
         try:
-            same = _stamp(self._path.stat()) == _stamp(os.fstat(self._file.fileno())) == self._known
+            same = _stamp(self._path.stat()) == _stamp(os.fstat(self._handle)) == self._known
         except OSError as error:
             raise InputError(f"{self._path}: went away while it was read") from error
         if not same:
@@ -70,13 +72,13 @@ class Identity:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        self._file.close()
+        self._closed()
 
     def _hash(self) -> None:
         made, at = hashlib.sha256(), 0
         try:
             while not self._stop.is_set():
-                block = os.pread(self._file.fileno(), _BLOCK, at)
+                block = os.pread(self._handle, _BLOCK, at)
                 if not block:
                     self._sha256 = made.hexdigest()
                     return

@@ -45,7 +45,7 @@ _lock: Final = threading.Lock()
 def captured() -> Iterator[list[Line]]:
     """Messages of FFmpeg at error level from this thread, in order."""
     listen()
-    capture: Any = av.logging.Capture(True)  # type: ignore[attr-defined]
+    capture: Any = av.logging.Capture(True)
     with capture as lines:
         yield lines
 
@@ -68,7 +68,7 @@ def listen() -> None:
         return
     with _lock:
         # A repeated message would be swallowed, and a second damaged packet with it.
-        av.logging.set_skip_repeated(False)  # type: ignore[attr-defined]
+        av.logging.set_skip_repeated(False)
         logger = logging.getLogger(_LOGGER)
         if _heard not in logger.handlers:
             logger.addHandler(_heard)

@@ -80,9 +80,7 @@ class PartFile:
         if replace:
             os.replace(self.path, self.target)
         else:
-            # Fails where somebody has put a file there meanwhile.
-            os.link(self.path, self.target)
-            os.unlink(self.path)
+            _move_to_free(self.path, self.target)
         self._close()
         folder = os.open(self.target.parent, os.O_RDONLY)
         try:
@@ -126,6 +124,21 @@ def clear_stale(folder: Path) -> list[Path]:
             except OSError as error:
                 log.debug("%s: %s", path, error)
     return gone
+
+
+def _move_to_free(path: Path, target: Path) -> None:
+    """Rename, unless somebody has put a file there meanwhile."""
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without links.
+        if target.exists():
+            raise FileExistsError(17, "file exists", str(target)) from None
+        os.replace(path, target)
+    else:
+        os.unlink(path)
 
 
 def _is_free(path: Path) -> bool:

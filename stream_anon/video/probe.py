@@ -34,8 +34,7 @@ def open_input(path: Path) -> Any:
     Raises:
         InputError: the file is not there, may not be read, or is nothing that FFmpeg knows.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder")
+    check_regular(path)
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -51,6 +50,18 @@ def open_input(path: Path) -> Any:
         # FFmpeg calls a format that is not on the list an invalid argument.
         why = "unknown format" if isinstance(error, av.ArgumentError) else reason(error)
         raise InputError(f"{path}: is no video file or is damaged ({why})") from error
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what cannot be read twice: a pipe would wait for ever for a writer.
+
+    Raises:
+        InputError: it is a folder, a pipe, a socket or a device.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file (a pipe, a socket or a device)")
 
 
 def reason(error: BaseException) -> str:

@@ -22,10 +22,11 @@ import av
 from stream_anon.errors import InputError, UsageError
 from stream_anon.video.decoder import StreamDecoder
 from stream_anon.video.extents import cut_off
+from stream_anon.video.identity import Identity
 from stream_anon.video.info import MediaInfo
 from stream_anon.video.matroska import damaged_clusters
 from stream_anon.video.picture import Picture
-from stream_anon.video.probe import has_timestamps, open_input, probe, reason
+from stream_anon.video.probe import check_regular, has_timestamps, open_input, probe, reason
 
 _COPYABLE = ("audio", "subtitle")
 _INDEXED = {"mov", "matroska"}
@@ -74,6 +75,17 @@ class Source(ABC):
     @abstractmethod
     def select(self, copied: Collection[int]) -> None:
         """Choose the streams whose packets are yielded, from the next iteration on."""
+
+    def start_digest(self) -> None:  # noqa: B027 - what is no file has nothing to hash
+        """Begin to hash the input, beside reading it."""
+
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the input as it was read; None for what is no file.
+
+        Raises:
+            InputError: the input has changed since it was opened.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:
@@ -128,7 +140,16 @@ class FileSource(Source):
         self.path = Path(path)
         if end is not None and end <= (start or 0.0):
             raise UsageError(f"{self.path}: the end ({end} s) is not after the start ({start} s)")
-        self.info = replace(probe(self.path), begin=start, end=end)
+        check_regular(self.path)
+        try:
+            self._identity = Identity(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: {(error.strerror or str(error)).lower()}") from error
+        try:
+            self.info = replace(probe(self.path), begin=start, end=end)
+        except BaseException:
+            self._identity.close()
+            raise
         length = self.info.duration
         if start is not None and length is not None and start >= length:
             raise UsageError(f"{self.path}: starts after its end ({start} s of {length:.3f} s)")
@@ -146,15 +167,27 @@ class FileSource(Source):
         """Choose the streams whose packets are yielded, from the next iteration on."""
         self._copied = frozenset(copied)
 
+    def start_digest(self) -> None:
+        """Begin to hash the file, beside reading it."""
+        self._identity.start()
+
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the file as it was read; see ``Source.digest``."""
+        return self._identity.digest()
+
     def close(self) -> None:
         """Let go of the file."""
+        self._release()
+        self._identity.close()
+
+    def _release(self) -> None:
         if self._open is not None:
             self._open.close()
             self._open = None
 
     def __iter__(self) -> Iterator[Picture | Copied]:
         """Read from the beginning; see ``Source.__iter__``."""
-        self.close()
+        self._release()
         self.lost = self.repaired = 0
         if self.info.end is None and not self._tolerant:
             self._check_length()
@@ -162,10 +195,11 @@ class FileSource(Source):
             yield from self._read()
         else:
             yield from self._cut()
+        self._identity.check()
 
     def _read(self, seek: Fraction | None = None) -> Generator[Picture | Copied]:
         """Everything, or from the last keyframe before ``seek`` (seconds on the time line)."""
-        self.close()
+        self._release()
         container = self._open = open_input(self.path)
         decoders = {
             s.index: StreamDecoder(
