@@ -259,3 +259,8 @@ class Pipeline:
             outcome.notes.append(f"{self._source.lost} packets of the input could not be decoded")
         if self._source.repaired:
             outcome.notes.append(f"{self._source.repaired} pictures had no time of their own")
+        if self._source.spliced:
+            outcome.notes.append(
+                f"the input's clock ran back {self._source.spliced} times; "
+                "what follows comes after what was before"
+            )

@@ -6,7 +6,6 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
 from typing import Any
 
 import av
@@ -36,8 +35,6 @@ _OPTIONS = {
 }
 _STRICTER = {"vp9": "libvpx-vp9"}
 """Decoders that notice damage where FFmpeg's own goes on without a word."""
-_SPLICE = 1
-"""Seconds by which time jumps, from one packet to the next, where recordings were joined."""
 _DOUBTED = 3
 """Packets that are held from one on that an MPEG-TS calls corrupt. It counts its packets, and the
 count breaks where something is lost as well as where recordings were joined; which of them it is,
@@ -170,7 +167,7 @@ class StreamDecoder:
         self._damage = _Damage()
         self._pending = False
         self._count = 0
-        self._held: list[tuple[Any, bool]] = []
+        self._held: list[tuple[Any, bool, bool]] = []
         self._overheard = logs.overheard(self._context.name)
         codec = self._context.codec.canonical_name
         self._mjpeg = codec == "mjpeg"
@@ -188,23 +185,26 @@ class StreamDecoder:
         """A packet could not be decoded, and no picture has come since to carry the mark."""
         return self._pending
 
-    def feed(self, packet: Any, damaged: bool = False) -> Iterator[YuvPicture]:
+    def feed(
+        self, packet: Any, damaged: bool = False, begins: bool = False
+    ) -> Iterator[YuvPicture]:
         """Decode a packet; None drains the decoder.
 
         Args:
             packet: ``av.Packet``, or None.
             damaged: it is known that the packet is not as it was written.
+            begins: another recording begins with the packet.
 
         Raises:
             PictureFault: the size or pixel format changed.
         """
         if packet is not None and (self._held or (packet.is_corrupt and not damaged)):
-            self._held.append((packet, damaged))
+            self._held.append((packet, damaged, begins and packet.is_keyframe))
             if len(self._held) < _DOUBTED:
                 return
         held, self._held = self._held, []
-        spliced = any(_is_splice(one, two) for (one, _), (two, _) in pairwise(held))
-        for one, known in held:
+        spliced = any(new for _, _, new in held)
+        for one, known, _ in held:
             yield from self._decode(one, known or (one.is_corrupt and not spliced))
         if packet is None or not held:
             yield from self._decode(packet, damaged)
@@ -354,14 +354,3 @@ def _is_vp9_key(packet: bytes) -> bool:
         # The highest profile has a reserved bit more.
         bits = bits << 1
     return bits & 0x0C == 0 and packet[1:2] != b""
-
-
-def _is_splice(packet: Any, following: Any) -> bool:
-    """Whether another recording begins with the packet that follows, by its time."""
-    if not following.is_keyframe:
-        return False
-    before, after = packet.dts, following.dts
-    if before is None or after is None:
-        return False
-    step = (after - before) * following.time_base
-    return bool(step <= 0 or step > _SPLICE)

@@ -6,14 +6,75 @@ block to block, which must end where the file does. What does not tell is taken 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import av
 
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MXF_HEADER = bytes.fromhex("060e2b34020501010d0102010102")
 _MXF_RUN_IN = 1 << 16
+_PROMISE_SLACK = 0.25
 _GIF_TABLE, _GIF_EXTENSION, _GIF_IMAGE, _GIF_END = 0x80, 0x21, 0x2C, 0x3B
+
+
+class Promise:
+    """What a container says it holds, against what was read.
+
+    Args:
+        container: open input.
+        streams: indices of the video streams.
+    """
+
+    def __init__(self, container: Any, streams: Collection[int]) -> None:
+        self._packets: dict[int, int] = {}
+        self._ends: dict[int, float] = {}
+        self._seen = dict.fromkeys(streams, 0)
+        self._reached = dict.fromkeys(streams, 0.0)
+        names = container.format.name.split(",")
+        mov, flv = "mov" in names, "flv" in names
+        for index in streams:
+            stream = container.streams[index]
+            if mov:
+                # The whole index is read when the file is opened; of a fragmented file, a part.
+                self._packets[index] = len(stream.index_entries)
+            end = _clock(stream.metadata.get("DURATION", ""))
+            if flv and container.duration:
+                # Of the header, or else of the last tag that is there.
+                end = container.duration / av.time_base
+            if end is not None:
+                self._ends[index] = end
+
+    def saw(self, packet: Any) -> None:
+        """A packet was read."""
+        index = packet.stream_index
+        if index in self._seen:
+            self._seen[index] += 1
+            if packet.pts is not None:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self._reached[index] = max(self._reached[index], end)
+
+    def missing(self) -> str | None:
+        """What is not there, in words; None if all is."""
+        for index, packets in self._packets.items():
+            if self._seen[index] < packets:
+                return f"{self._seen[index]} of {packets} pictures of stream {index} are there"
+        for index, end in self._ends.items():
+            reached = self._reached[index]
+            # Written by some tools from the longest stream, so only a clear lack counts.
+            if reached < end - _PROMISE_SLACK and reached < 0.98 * end:
+                return f"{reached:.1f} of {end:.1f} s of stream {index} are there"
+        return None
+
+
+def _clock(text: str) -> float | None:
+    """Seconds of hours:minutes:seconds, None for anything else."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
 
 
 def cut_off(path: Path, formats: str) -> str | None:

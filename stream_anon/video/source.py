@@ -21,18 +21,18 @@ import av
 
 from stream_anon.errors import InputError, UsageError
 from stream_anon.video.decoder import StreamDecoder
-from stream_anon.video.extents import cut_off
+from stream_anon.video.extents import Promise, cut_off
 from stream_anon.video.identity import Identity
 from stream_anon.video.info import MediaInfo
 from stream_anon.video.matroska import damaged_clusters
 from stream_anon.video.picture import Picture
 from stream_anon.video.probe import check_regular, has_timestamps, open_input, probe, reason
+from stream_anon.video.splices import Splices
 
 _COPYABLE = ("audio", "subtitle")
 _INDEXED = {"mov", "matroska"}
 _SEEK_MARGIN = 1
 """Seconds before the wanted time to seek to, for sound that is stored ahead of its picture."""
-_PROMISE_SLACK = 0.25
 _SOUND_LAG = 10
 """Seconds by which sound may be stored behind its pictures."""
 
@@ -57,11 +57,13 @@ class Source(ABC):
         info: what the input is.
         lost: packets that could not be decoded, in the last iteration.
         repaired: pictures whose time was missing or did not grow, in the last iteration.
+        spliced: places at which the clock ran back; what follows was moved behind what was before.
     """
 
     info: MediaInfo
     lost: int = 0
     repaired: int = 0
+    spliced: int = 0
 
     @abstractmethod
     def __iter__(self) -> Iterator[Picture | Copied]:
@@ -188,7 +190,7 @@ class FileSource(Source):
     def __iter__(self) -> Iterator[Picture | Copied]:
         """Read from the beginning; see ``Source.__iter__``."""
         self._release()
-        self.lost = self.repaired = 0
+        self.lost = self.repaired = self.spliced = 0
         if self.info.end is None and not self._tolerant:
             self._check_length()
         if self.info.begin is None and self.info.end is None:
@@ -201,6 +203,7 @@ class FileSource(Source):
         """Everything, or from the last keyframe before ``seek`` (seconds on the time line)."""
         self._release()
         container = self._open = open_input(self.path)
+        splices = Splices()
         decoders = {
             s.index: StreamDecoder(
                 container.streams[s.index],
@@ -215,19 +218,16 @@ class FileSource(Source):
         try:
             if seek is not None:
                 container.seek(math.floor(seek * av.time_base))
-            promise = _Promise(container, decoders)
+            promise = Promise(container, decoders)
             damaged = self._damaged_parts()
-            for packet in container.demux(streams):
-                # An empty packet would drain a decoder for good.
-                if not packet.size:
-                    continue
+            for packet, begins in self._packets(container, streams, splices):
                 promise.saw(packet)
                 decoder = decoders.get(packet.stream_index)
                 if decoder is None:
                     yield Copied(packet.stream_index, packet)
                 else:
                     known = any(packet.pos in part for part in damaged)
-                    yield from decoder.feed(packet, known)
+                    yield from decoder.feed(packet, known, begins)
             for decoder in decoders.values():
                 yield from decoder.feed(None)
                 if decoder.broken and not self._tolerant:
@@ -242,10 +242,22 @@ class FileSource(Source):
             self.lost += 1
         finally:
             self.lost += sum(d.lost for d in decoders.values())
-            self.repaired = sum(d.repaired for d in decoders.values())
+            self.repaired = sum(d.repaired for d in decoders.values()) + splices.moved
+            self.spliced = splices.count
             for decoder in decoders.values():
                 decoder.close()
             container.close()
+
+    def _packets(
+        self, container: Any, streams: list[Any], splices: Splices
+    ) -> Iterator[tuple[Any, bool]]:
+        """Packets on a time line that goes on, and whether another recording begins with them."""
+        for packet in container.demux(streams):
+            # An empty packet would drain a decoder for good.
+            if packet.size:
+                sparse = packet.stream.type not in ("video", "audio")
+                yield from splices.pass_on(packet, sparse)
+        yield from splices.rest()
 
     def _check_length(self) -> None:
         """Fail before the work begins where a file tells that it breaks off."""
@@ -332,64 +344,6 @@ class FileSource(Source):
             if packet.dts is not None:
                 packet.dts -= units
         yield item
-
-
-class _Promise:
-    """What a container says it holds, against what was read.
-
-    Args:
-        container: open input.
-        streams: indices of the video streams.
-    """
-
-    def __init__(self, container: Any, streams: Collection[int]) -> None:
-        self._packets: dict[int, int] = {}
-        self._ends: dict[int, float] = {}
-        self._seen = dict.fromkeys(streams, 0)
-        self._reached = dict.fromkeys(streams, 0.0)
-        names = container.format.name.split(",")
-        mov, flv = "mov" in names, "flv" in names
-        for index in streams:
-            stream = container.streams[index]
-            if mov:
-                # The whole index is read when the file is opened; of a fragmented file, a part.
-                self._packets[index] = len(stream.index_entries)
-            end = _clock(stream.metadata.get("DURATION", ""))
-            if flv and container.duration:
-                # Of the header, or else of the last tag that is there.
-                end = container.duration / av.time_base
-            if end is not None:
-                self._ends[index] = end
-
-    def saw(self, packet: Any) -> None:
-        """A packet was read."""
-        index = packet.stream_index
-        if index in self._seen:
-            self._seen[index] += 1
-            if packet.pts is not None:
-                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                self._reached[index] = max(self._reached[index], end)
-
-    def missing(self) -> str | None:
-        """What is not there, in words; None if all is."""
-        for index, packets in self._packets.items():
-            if self._seen[index] < packets:
-                return f"{self._seen[index]} of {packets} pictures of stream {index} are there"
-        for index, end in self._ends.items():
-            reached = self._reached[index]
-            # Written by some tools from the longest stream, so only a clear lack counts.
-            if reached < end - _PROMISE_SLACK and reached < 0.98 * end:
-                return f"{reached:.1f} of {end:.1f} s of stream {index} are there"
-        return None
-
-
-def _clock(text: str) -> float | None:
-    """Seconds of hours:minutes:seconds, None for anything else."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
 
 
 class _Span:
