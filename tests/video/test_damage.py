@@ -74,6 +74,16 @@ def test_damage_goes_on_up_to_the_next_keyframe_and_no_further(tmp_path, name, c
     assert not any(marks[end + 1 :])
 
 
+def test_damage_of_very_large_frames_is_heard_from_the_decoder_s_threads(tmp_path):
+    options = {"preset": "ultrafast", "crf": "30", "bf": "0", "g": "20"}
+    source = make_clip(tmp_path / "a.mkv", size=(2688, 1536), count=5, options=options)
+    path = remux(source, tmp_path / "x.mkv", lambda n, d: scramble(d) if n == 2 else d)
+    with FileSource(path) as reader:
+        marks = [p.corrupt for p in reader.pictures()]
+    assert marks[-1]
+    assert not marks[0]
+
+
 def test_without_keyframes_damage_never_ends(tmp_path):
     options = {"preset": "veryfast", "bf": "0", "x264-params": "intra-refresh=1:keyint=10"}
     source = make_clip(tmp_path / "a.mkv", size=(160, 128), count=40, options=options)
