@@ -261,6 +261,7 @@ class Pipeline:
             outcome.notes.append(f"{self._source.repaired} pictures had no time of their own")
         if self._source.spliced:
             outcome.notes.append(
-                f"the input's clock ran back {self._source.spliced} times; "
+                f"the input's clock runs back in {self._source.spliced} places; "
                 "what follows comes after what was before"
             )
+        outcome.notes += self._sink.notes

@@ -312,6 +312,11 @@ class Muxer:
         packet.stream = out
         self._write([packet])
 
+    @property
+    def left_out(self) -> dict[int, int]:
+        """Packets of copied streams from outside of what is presented, by stream, where any."""
+        return {n: one.dropped for n, one in self._lead_ins.items() if one.dropped}
+
     def finish(self) -> None:
         """Drain the encoders and write the trailer."""
         for encoder in self.encoders.values():

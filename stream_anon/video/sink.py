@@ -59,6 +59,11 @@ class Sink(ABC):
         """Bytes and SHA-256 of the finished file; None for what is no file."""
         return None
 
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of what was copied, in words."""
+        return []
+
     @abstractmethod
     def abort(self, hard: bool = False) -> None:
         """Leave nothing behind; safe to call at any time, also twice.
@@ -125,6 +130,14 @@ class _MuxerSink(Sink):
     def pictures(self) -> dict[int, int]:
         """Pictures encoded, by stream."""
         return {index: encoder.pictures for index, encoder in self._muxer.encoders.items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of what was copied, in words."""
+        return [
+            f"stream {stream}: {count} packets from outside of what is presented are left out"
+            for stream, count in self._muxer.left_out.items()
+        ]
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from stream_anon import recipes
 from stream_anon.errors import InputError, OutputError, UsageError
 from stream_anon.pipeline.report import schema
 from tests.attacks.scene import write_clip
+from tests.video.damage import hide_sound
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,14 @@ def test_the_input_s_name_is_metadata(tmp_path):
         clip, tmp_path / "out.mp4", method="fill", keep_metadata=True, overwrite=True
     )
     assert made.input.name == "The Witness 2024-05-01.mp4"
+
+
+def test_hidden_sound_that_is_left_out_is_told(tmp_path):
+    clip = hide_sound(write_clip(tmp_path / "a.mp4", 50), tmp_path / "b.mp4", 1.0)
+    made = stream_anon.redact(clip, tmp_path / "out.mp4", method="fill")
+    (note,) = [n for n in made.notes if "left out" in n]
+    assert note.startswith("stream 1: ")
+    assert note.endswith(" packets from outside of what is presented are left out")
 
 
 def test_hashes_are_of_what_was_read_and_written(tmp_path):
