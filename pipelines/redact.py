@@ -31,5 +31,11 @@ def build(plan: Plan) -> Pipeline:
     analyzer = make_analyzer(plan, source.info)
     method, others = make_method(config.method), other_methods(config.method, analyzer.methods)
     compositor = Compositor(method, config.fault, config.draw_boxes, others)
-    sink = FileSink(plan.request.output, plan.media, source.info, config.video)
+    sink = FileSink(
+        plan.request.output,
+        plan.media,
+        source.info,
+        config.video,
+        replace=plan.request.overwrite,
+    )
     return Pipeline(plan, source, analyzer, compositor, sink)

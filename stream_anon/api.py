@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ from stream_anon.pipeline.analyze import Analysis, analyze_file
 from stream_anon.pipeline.plan import Plan, as_path, make_plan
 from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.run import Progress
+from stream_anon.video.part_file import PartFile
 
 
 def redact(
@@ -40,7 +39,7 @@ def redact(
         output: None takes ``NAME_anonymized.EXT`` beside the input.
         config: None takes the defaults.
         report: where to write the run manifest as JSON, or None.
-        overwrite: replace an output that exists.
+        overwrite: replace an output and a report that exist.
         progress: called now and then from the calling thread.
         cancel: set it from another thread to stop; nothing is left behind.
         pipeline: name of a pipeline, or path to a file of the same shape.
@@ -63,14 +62,22 @@ def redact(
     """
     started = time.monotonic()
     planned = make_plan(input, output, _settings(config, options), overwrite, tracks)
-    target = as_path(report) if report is not None else None
-    if target is not None:
-        _check_report(target, planned, overwrite)
-    running = recipes.pipeline(pipeline).build(planned)
-    made: Report = running.run(progress, cancel)
-    made.time.total = time.monotonic() - started
-    if target is not None:
-        _write_report(target, made)
+    # Made before the work, so that a place that cannot be written to costs no work.
+    part = _report_file(as_path(report), planned) if report is not None else None
+    try:
+        running = recipes.pipeline(pipeline).build(planned)
+        made: Report = running.run(progress, cancel)
+        made.time.total = time.monotonic() - started
+        if part is not None:
+            try:
+                part.path.write_text(made.to_json(), encoding="utf-8")
+                part.commit(overwrite)
+            except OSError as error:
+                why = error.strerror or str(error)
+                raise OutputError(f"{report}: cannot be written ({why.lower()})") from error
+    finally:
+        if part is not None:
+            part.discard()
     return made
 
 
@@ -150,8 +157,8 @@ def _settings(config: Config | None, options: Mapping[str, Any]) -> Config:
     return options_to_config(config, options)
 
 
-def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
-    """Whether it can be written there, before the work is done.
+def _report_file(report: Path, planned: Plan) -> PartFile:
+    """A file for it, made before the work is done.
 
     Raises:
         UsageError: it would replace something.
@@ -165,7 +172,7 @@ def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
             raise UsageError(f"{report}: the report would replace a video")
     if os.path.isdir(report):
         raise UsageError(f"{report}: is a folder, the report needs a file name")
-    if os.path.lexists(report) and not overwrite:
+    if os.path.lexists(report) and not planned.request.overwrite:
         raise UsageError(f"{report}: exists")
     if not os.path.isdir(report.parent):
         raise OutputError(f"{report}: there is no folder {report.parent}")
@@ -175,8 +182,7 @@ def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
         pass
     except OSError as error:
         raise OutputError(f"{report}: {(error.strerror or str(error)).lower()}") from error
-    if not os.access(report.parent, os.W_OK):
-        raise OutputError(f"{report}: the folder {report.parent} cannot be written to")
+    return PartFile(Path(os.path.realpath(report)), like=planned.request.input)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -184,19 +190,3 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def _write_report(target: Path, report: Report) -> None:
-    """Whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        temporary.write_text(report.to_json(), encoding="utf-8")
-        os.replace(temporary, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "methods": {"networks", "privacy", "kernels"},
     "pipeline": {"video", "faces", "methods", "networks", "tracks"},
     "pipelines": {"pipeline", "video", "faces", "methods", "networks", "training"},
-    "api": {"pipeline"},
+    "api": {"pipeline", "video"},
     # Beside the pipeline, for data sets: pictures in a training loop, no video.
     "transforms": {"kernels", "privacy"},
     "training": {"optim", "networks", "privacy", "kernels", "methods", "faces", "evaluation"},

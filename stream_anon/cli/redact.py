@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,9 @@ def redact(
     if dry_run:
         _show_plans(found, config)
         return
-    _, kept = inputs.settle(found.jobs, _asker(overwrite, skip))
+    todo, kept = inputs.settle(found.jobs, _asker(overwrite, skip))
+    settled = {job.source: job for job in todo}
+    found = replace(found, jobs=tuple(settled.get(job.source, job) for job in found.jobs))
     batch = Batch(found, kept)
     code = STOPPED
     try:
@@ -256,8 +259,8 @@ def _one(
             job.target,
             config=config,
             report=job.report,
-            # Whether an existing file may go was settled before anything began.
-            overwrite=True,
+            # Settled before anything began; what comes meanwhile is not replaced.
+            overwrite=job.overwrite,
             progress=progress,
             cancel=stop,
             pipeline=pipeline,

@@ -6,11 +6,9 @@ It names nobody and holds no picture, code or key. Its JSON schema is committed 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,6 +47,7 @@ class FilePart(_Part):
     often says who, where or when. The hash tells which file it is."""
     bytes: int
     sha256: str
+    """Of the input as it was read, and of the output before it took its name."""
 
 
 class StreamPart(_Part):
@@ -217,15 +216,10 @@ def schema() -> dict[str, Any]:
     return made
 
 
-def file_part(path: Path, named: bool = True) -> FilePart:
-    """Size and SHA-256 of a file, and its name if it may be ``named``.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FilePart(name=path.name if named else None, bytes=path.stat().st_size, sha256=digest)
+def file_part(name: str | None, digest: tuple[int, str] | None) -> FilePart:
+    """A file by its name, bytes and SHA-256, which are empty where it is no file."""
+    size, sha256 = digest or (0, "")
+    return FilePart(name=name, bytes=size, sha256=sha256)
 
 
 if __name__ == "__main__":

@@ -166,6 +166,7 @@ class Pipeline:
         )
 
     def _read(self, worker: Worker, decoded: Channel[Picture | Copied]) -> None:
+        self._source.start_digest()
         items = iter(self._source)
         clock = self._outcome.clock
         while True:
@@ -174,6 +175,8 @@ class Pipeline:
             if item is None:
                 break
             decoded.put(item)
+        # An input that has changed meanwhile ends the run here, before the output has its name.
+        self._outcome.input = self._source.digest()
         decoded.close()
 
     def _analyse(
@@ -217,8 +220,10 @@ class Pipeline:
         pictures = self._outcome.pictures
         if pictures.input != pictures.output:
             raise GateError(f"{pictures.input} pictures were read, {pictures.output} written")
-        with worker.busy("finish", clock):
+        # Unwatched: a disk may take minutes for what is finished and must not be lost.
+        with worker.busy("finish", clock, watched=False):
             self._sink.finish()
+        self._outcome.output = self._sink.digest()
 
     def _count(self, item: Analyzed, rung: Rung) -> None:
         frame, pictures = item.frame, self._outcome.pictures
@@ -281,3 +286,9 @@ class Pipeline:
             outcome.notes.append(f"{self._source.lost} packets of the input could not be decoded")
         if self._source.repaired:
             outcome.notes.append(f"{self._source.repaired} pictures had no time of their own")
+        if self._source.spliced:
+            outcome.notes.append(
+                f"the input's clock runs back in {self._source.spliced} places; "
+                "what follows comes after what was before"
+            )
+        outcome.notes += self._sink.notes

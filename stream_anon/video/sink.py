@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from stream_anon.errors import GateError, OutputError, UsageError
 from stream_anon.video._mux import Muxer
 from stream_anon.video.cleared import Cleared
 from stream_anon.video.info import MediaInfo
+from stream_anon.video.part_file import PartFile
 from stream_anon.video.probe import reason
 from stream_anon.video.source import Copied
 from stream_anon.video.streams import MediaPlan
@@ -54,6 +54,15 @@ class Sink(ABC):
         Raises:
             OutputError: it cannot be written.
         """
+
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the finished file; None for what is no file."""
+        return None
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of what was copied, in words."""
+        return []
 
     @abstractmethod
     def abort(self, hard: bool = False) -> None:
@@ -122,6 +131,14 @@ class _MuxerSink(Sink):
         """Pictures encoded, by stream."""
         return {index: encoder.pictures for index, encoder in self._muxer.encoders.items()}
 
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of what was copied, in words."""
+        return [
+            f"stream {stream}: {count} packets from outside of what is presented are left out"
+            for stream, count in self._muxer.left_out.items()
+        ]
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -138,6 +155,7 @@ class FileSink(_MuxerSink):
         plan: from ``plan_streams``.
         info: of the input.
         options: codec, quality, speed, metadata.
+        replace: a file of that name may go; else one that comes meanwhile is a fault.
 
     Raises:
         UsageError: the target is the input.
@@ -145,26 +163,30 @@ class FileSink(_MuxerSink):
     """
 
     def __init__(
-        self, path: str | Path, plan: MediaPlan, info: MediaInfo, options: VideoConfig
+        self,
+        path: str | Path,
+        plan: MediaPlan,
+        info: MediaInfo,
+        options: VideoConfig,
+        replace: bool = True,
     ) -> None:
         super().__init__(info, plan, str(path))
+        self._replace = replace
         self.path = Path(path)
         self._target = Path(os.path.realpath(self.path))
         _check_target(self._target, self.path, info.path)
-        # The same suffix, so that the muxer is the same; hidden, so that nobody takes it.
-        name = f".{self._target.stem}.{secrets.token_hex(4)}.part{self._target.suffix}"
-        self.temporary = self._target.with_name(name)
-        try:
-            # Made here, so that no other file can be meant, and with the user's own rights.
-            os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except OSError as error:
-            raise OutputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        self._part = PartFile(self._target, like=info.path)
+        self.temporary = self._part.path
         try:
             with self._errors():
                 self._muxer = Muxer(str(self.temporary), info, plan, options)
         except BaseException:
-            self.temporary.unlink(missing_ok=True)
+            self._part.discard()
             raise
+
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the finished file."""
+        return None if self._part.sha256 is None else (self._part.bytes, self._part.sha256)
 
     def finish(self) -> None:
         """Write what is left, and put the file in its place; see ``Sink.finish``."""
@@ -173,9 +195,7 @@ class FileSink(_MuxerSink):
         try:
             with self._errors():
                 self._muxer.finish()
-                _sync(self.temporary)
-                os.replace(self.temporary, self._target)
-                _sync(self._target.parent)
+                self._part.commit(self._replace)
         except BaseException:
             self.abort()
             raise
@@ -194,7 +214,7 @@ class FileSink(_MuxerSink):
             self._muxer.abandon()
         except (av.FFmpegError, OSError, ValueError) as error:
             log.debug("%s: closing what was given up: %s", self._name, error)
-        self.temporary.unlink(missing_ok=True)
+        self._part.discard()
 
 
 class NullSink(_MuxerSink):
@@ -237,12 +257,3 @@ def _check_target(target: Path, named: Path, source: Path) -> None:
             raise UsageError(f"{named}: is the input itself; choose another name")
         if not target.is_file():
             raise OutputError(f"{named}: is no regular file")
-
-
-def _sync(path: Path) -> None:
-    """Have the system write a file or folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
