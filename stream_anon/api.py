@@ -10,7 +10,7 @@ from typing import Any
 
 from stream_anon import recipes
 from stream_anon.config import Config, options_to_config
-from stream_anon.errors import OutputError, UsageError
+from stream_anon.errors import OutputError, UsageError, VerificationError
 from stream_anon.pipeline.plan import Plan, make_plan
 from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.run import Progress
@@ -51,6 +51,8 @@ def redact(
         OutputError: the output cannot be written.
         ModelError: weights are missing.
         Fault: a part failed and the fault policy is to stop.
+        VerificationError: the result shows a face as it was, or could not be checked; it did not
+            get its name, and the report is written nevertheless.
         Cancelled: ``cancel`` was set.
         KeyboardInterrupt: Ctrl-C, after everything was stopped and removed.
     """
@@ -60,13 +62,14 @@ def redact(
     if target is not None:
         _check_report(target, planned)
     running = recipes.pipeline(pipeline).build(planned)
-    made: Report = running.run(progress, cancel)
-    made.time.total = time.monotonic() - started
-    if target is not None:
-        try:
-            target.write_text(made.to_json(), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
+    try:
+        made: Report = running.run(progress, cancel)
+    except VerificationError as error:
+        # What was found stands in the report, whatever became of the file.
+        if isinstance(error.report, Report):
+            _write(error.report, target, started)
+        raise
+    _write(made, target, started)
     return made
 
 
@@ -82,6 +85,16 @@ def plan(
         UsageError, InputError, OutputError: as from ``redact``.
     """
     return make_plan(input, output, options_to_config(config or Config(), options))
+
+
+def _write(made: Report, target: Path | None, started: float) -> None:
+    made.time.total = time.monotonic() - started
+    if target is None:
+        return
+    try:
+        target.write_text(made.to_json(), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error
 
 
 def _check_report(report: Path, planned: Plan) -> None:

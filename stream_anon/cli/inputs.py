@@ -10,6 +10,9 @@ from stream_anon.errors import InputError, UsageError
 
 SUFFIX = "_anonymized"
 
+UNVERIFIED = ".unverified"
+"""Ends the stem of a result that was kept aside: never an input by itself."""
+
 EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".ogv", ".gif"}
     | {".ts", ".m2ts", ".mts", ".mpg", ".mpeg", ".mjpeg", ".mjpg", ".y4m"}
@@ -110,7 +113,7 @@ def _videos(folder: Path, output: Path | None) -> list[Path]:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in EXTENSIONS or not path.is_file():
             continue
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path.stem.endswith(UNVERIFIED):
             continue
         if own is not None and own != folder.resolve() and own in path.resolve().parents:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 
 import av
 
@@ -21,6 +22,7 @@ from stream_anon.pipeline.report import (
     TimePart,
     ToolPart,
     TrackPart,
+    VerificationPart,
     file_part,
 )
 
@@ -48,8 +50,23 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Report:
-    """The report of a run that ended well.
+def manifest(
+    plan: Plan,
+    outcome: Outcome,
+    method: Method,
+    detector: str,
+    verification: VerificationPart | None = None,
+    output: Path | None = None,
+) -> Report:
+    """The report of a run.
+
+    Args:
+        plan: of the run.
+        outcome: counts and times.
+        method: that ran.
+        detector: name of the one that analysed.
+        verification: what the second look came to.
+        output: the file that was made, None if there is none any more.
 
     Raises:
         OSError: the input or output cannot be read back for its hash.
@@ -67,21 +84,25 @@ def manifest(plan: Plan, outcome: Outcome, method: Method, detector: str) -> Rep
         )
         for stream in plan.media.streams
     ]
+    ran = [detector, *networks(method), *method.networks()]
+    if verification is not None and verification.detector is not None:
+        ran.append(verification.detector)
     return Report(
         tool=ToolPart(libraries=_versions()),
         input=file_part(plan.request.input),
-        output=file_part(plan.request.output),
+        output=None if output is None else file_part(output),
         config=config,
         device=plan.device.name,
         method=method.name,
         detector=detector,
-        models=[_model(name) for name in (detector, *networks(method), *method.networks())],
+        models=[_model(name) for name in dict.fromkeys(ran)],
         streams=streams,
         dropped=list(plan.media.dropped),
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
         pictures=outcome.pictures,
         tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
         privacy=dict(method.privacy()),
+        verification=verification,
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
 

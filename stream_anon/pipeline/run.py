@@ -13,8 +13,10 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from stream_anon.errors import GateError
 from stream_anon.faces.detector import Detector
@@ -25,6 +27,7 @@ from stream_anon.pipeline.lane import Judged, Lane
 from stream_anon.pipeline.manifest import Outcome, manifest
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import Report, TrackPart
+from stream_anon.pipeline.second_look import SecondLook
 from stream_anon.video.picture import Picture
 from stream_anon.video.sink import Sink
 from stream_anon.video.source import Copied, Source
@@ -97,6 +100,8 @@ class Pipeline:
         self._spans: dict[int, _Span] = {}
         self._faces = 0
         self._seconds = 0.0
+        self._written: dict[int, int] = {}
+        self._closed: Path | None = None
 
     def run(
         self,
@@ -110,10 +115,13 @@ class Pipeline:
 
         Raises:
             StreamAnonError: as the parts raise it.
+            VerificationError: the result did not pass the second look; its ``report`` tells more.
             KeyboardInterrupt: from the calling thread; everything is stopped first.
         """
         if warning := self._compositor.method.warning():
             log.warning("%s", warning)
+        began = time.monotonic()
+        second = SecondLook(self._plan, self._detector.name)
         flow = Flow(self._config.fault.stall_seconds, cancel)
         decoded: Channel[Picture | Copied] = flow.channel(QUEUE)
         judged: Channel[Judged | Copied] = flow.channel(QUEUE)
@@ -136,7 +144,25 @@ class Pipeline:
             self._compositor.method.close()
         tick()
         self._finish()
-        return manifest(self._plan, self._outcome, self._compositor.method, self._detector.name)
+        try:
+            sound = not (self._source.lost or self._source.repaired)
+            took = time.monotonic() - began
+            look = second.judge(self._sink, self._closed, self._written, sound, took, cancel)
+        except BaseException:
+            self._sink.abort()
+            raise
+        report = manifest(
+            self._plan,
+            self._outcome,
+            self._compositor.method,
+            self._detector.name,
+            look.part,
+            look.output,
+        )
+        if look.error is not None:
+            look.error.report = report
+            raise look.error
+        return report
 
     def _progress(self) -> Progress:
         return Progress(
@@ -214,11 +240,12 @@ class Pipeline:
         if pictures.input != pictures.output:
             raise GateError(f"{pictures.input} pictures were read, {pictures.output} written")
         with worker.busy("finish", clock):
-            self._sink.finish()
+            self._closed = self._sink.close()
 
     def _count(self, item: Judged, stepped_down: bool) -> None:
         picture, pictures = item.picture, self._outcome.pictures
         pictures.output += 1
+        self._written[picture.stream] = self._written.get(picture.stream, 0) + 1
         pictures.covered += bool(item.faces) or stepped_down
         self._faces += len(item.faces)
         here = picture.pts, picture.seconds

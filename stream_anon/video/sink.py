@@ -55,6 +55,26 @@ class Sink(ABC):
             OutputError: it cannot be written.
         """
 
+    def close(self) -> Path | None:
+        """Write what is left, without giving the result its name yet.
+
+        Returns:
+            The file that is whole and waits for ``publish``; None where ``finish`` did all there is.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self.finish()
+        return None
+
+    def publish(self, path: Path | None = None) -> None:  # noqa: B027 - only files have names
+        """Give a closed result its name, or ``path`` instead of it.
+
+        Raises:
+            GateError: it is not closed, or was published or given up before.
+            OutputError: it cannot be renamed.
+        """
+
     @abstractmethod
     def abort(self, hard: bool = False) -> None:
         """Leave nothing behind; safe to call at any time, also twice.
@@ -148,6 +168,7 @@ class FileSink(_MuxerSink):
         self, path: str | Path, plan: MediaPlan, info: MediaInfo, options: VideoConfig
     ) -> None:
         super().__init__(info, plan, str(path))
+        self._closed = False
         self.path = Path(path)
         self._target = Path(os.path.realpath(self.path))
         _check_target(self._target, self.path, info.path)
@@ -166,20 +187,38 @@ class FileSink(_MuxerSink):
             self.temporary.unlink(missing_ok=True)
             raise
 
-    def finish(self) -> None:
-        """Write what is left, and put the file in its place; see ``Sink.finish``."""
-        if self._done:
+    def close(self) -> Path:
+        """Write what is left; the file keeps its hidden name. See ``Sink.close``."""
+        if self._done or self._closed:
             raise GateError("the file was already finished or given up")
         try:
             with self._errors():
                 self._muxer.finish()
                 _sync(self.temporary)
-                os.replace(self.temporary, self._target)
-                _sync(self._target.parent)
+        except BaseException:
+            self.abort()
+            raise
+        self._closed = True
+        return self.temporary
+
+    def publish(self, path: Path | None = None) -> None:
+        """Put the closed file in its place; see ``Sink.publish``."""
+        if self._done or not self._closed:
+            raise GateError("the file is not closed, or was finished or given up")
+        target = self._target if path is None else path
+        try:
+            with self._errors():
+                os.replace(self.temporary, target)
+                _sync(target.parent)
         except BaseException:
             self.abort()
             raise
         self._done = True
+
+    def finish(self) -> None:
+        """Write what is left, and put the file in its place; see ``Sink.finish``."""
+        self.close()
+        self.publish()
 
     def abort(self, hard: bool = False) -> None:
         """Remove what was written; see ``Sink.abort``."""
@@ -188,7 +227,7 @@ class FileSink(_MuxerSink):
         self._done = True
         # Before the muxer is closed: its last pass over the file then has nothing to do.
         self.temporary.unlink(missing_ok=True)
-        if hard:
+        if hard or self._closed:
             return
         try:
             self._muxer.abandon()
