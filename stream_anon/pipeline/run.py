@@ -121,7 +121,12 @@ class Pipeline:
         if warning := self._compositor.method.warning():
             log.warning("%s", warning)
         began = time.monotonic()
-        second = SecondLook(self._plan, self._detector.name)
+        try:
+            second = SecondLook(self._plan, self._detector.name)
+        except BaseException:
+            self._sink.abort()
+            self._source.close()
+            raise
         flow = Flow(self._config.fault.stall_seconds, cancel)
         decoded: Channel[Picture | Copied] = flow.channel(QUEUE)
         judged: Channel[Judged | Copied] = flow.channel(QUEUE)
