@@ -5,13 +5,13 @@
 
 For every clip two things are measured.
 
-*Nothing painted*: the redaction runs with the painting switched off by a fault (pasting into a frame
-does nothing), as a defect below every other safeguard would. ``certain`` counts the faces that
-would be reported if the output were the original itself, bit for bit; ``found`` those that are
+*Nothing painted*: the redaction runs with the painting switched off by a fault (pasting into a
+frame does nothing), as a defect below every other safeguard would. ``certain`` counts the faces
+that would be reported if the output were the original itself, bit for bit; ``found`` those that are
 reported in the output as it was encoded. A run with the default, sampled check must be refused.
 
-*Painted*: the same clip, redacted by each method. What is reported there is a false alarm, or a face
-that the redaction really left open: the frames are named, so that somebody can look.
+*Painted*: the same clip, redacted by each method. What is reported there is a false alarm, or a
+face that the redaction really left open: the frames are named, so that somebody can look.
 """
 
 from __future__ import annotations

@@ -12,13 +12,15 @@ frame in several sizes, each half as large as the one before.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.faces.detector import Candidates, Detector
-from stream_anon.networks.engine import Engine, runtime
+from stream_anon.networks.engine import Engine, Precision, runtime
 
 STRIDE = 4
 """Input pixels per cell."""
@@ -52,13 +54,7 @@ class BlazeFace(Detector):
         return list(dict.fromkeys(found))
 
     def _engine(self, width: int, height: int) -> Engine:
-        return Engine(
-            self.path,
-            {"input_1": (1, height, width, 3)},
-            self.config.precision,
-            self.threads,
-            adapt=_free_size,
-        )
+        return _compiled(self.path, width, height, self.config.precision, self.threads)
 
     def _decode(
         self, outputs: dict[str, NDArray[np.float32]], width: int, height: int
@@ -74,6 +70,13 @@ class BlazeFace(Detector):
         middle = np.clip(centre + values[:, :2], -width - height, 2 * (width + height))
         points = (centre[:, None] + values[:, 4:].reshape(-1, 6, 2))[:, LANDMARKS]
         return np.hstack([middle - half, middle + half]), points, scores[cells]
+
+
+@lru_cache(maxsize=6)
+def _compiled(path: Path, width: int, height: int, precision: Precision, threads: int) -> Engine:
+    """Kept for the next file: compiling takes longer than a short file's check."""
+    shape = {"input_1": (1, height, width, 3)}
+    return Engine(path, shape, precision, threads, adapt=_free_size)
 
 
 def _free_size(model: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import secrets
 import threading
@@ -205,7 +206,7 @@ def _in_order(
 ) -> Iterator[Pair]:
     """One frame drawn from each of ``parts`` equal parts, read from the beginning."""
     edges = [count * part // parts for part in range(parts + 1)]
-    wanted = [chance.randrange(low, max(high, low + 1)) for low, high in zip(edges, edges[1:], strict=False)]
+    wanted = [chance.randrange(low, max(high, low + 1)) for low, high in itertools.pairwise(edges)]
     kept = set(chance.sample(wanted, min(LEAST, len(wanted))))
     heapq.heapify(wanted)
     last = max(kept)

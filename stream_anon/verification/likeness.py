@@ -107,7 +107,8 @@ def _band(square: Floats, part: int) -> Floats:
 
 def _cells(values: Floats) -> Array:
     side = GRID // CELLS
-    return values.astype(np.float64).reshape(CELLS, side, CELLS, side).sum(axis=(1, 3))
+    parts = values.astype(np.float64).reshape(CELLS, side, CELLS, side)
+    return np.asarray(parts.sum(axis=(1, 3)))
 
 
 def _ellipse() -> NDArray[np.bool_]:

@@ -79,7 +79,8 @@ class Pairs:
         self._original, self._output = original, output
         self._start, self._end, self._tolerant = start, end, tolerant
         self._info, self._made = probe(original), probe(output)
-        self._streams = dict(zip(sorted(streams), (s.index for s in self._made.video), strict=False))
+        made = (stream.index for stream in self._made.video)
+        self._streams = dict(zip(sorted(streams), made, strict=False))
         if not len(streams) == len(self._streams) == len(self._made.video):
             raise VerificationError(
                 f"{output.name}: holds {len(self._made.video)} video streams, not {len(streams)}"
@@ -126,10 +127,9 @@ class Pairs:
             )
             for index, (before, after) in enumerate(frames):
                 if before is None or after is None:
+                    where = f"{self._output.name}: frame {index} of stream {stream}"
                     lacking = "output" if after is None else "original"
-                    raise VerificationError(
-                        f"{self._output.name}: frame {index} of stream {stream} is not in the {lacking}"
-                    )
+                    raise VerificationError(f"{where} is not in the {lacking}")
                 yield self._pair(stream, index, before, after, turns)
 
     def at(self, stream: int, moment: float) -> Pair | None:
@@ -158,7 +158,8 @@ class Pairs:
                 for _ in range(FARTHEST):
                     if before is None or after is None:
                         return None
-                    apart = before.pts * before.time_base - self._shift - after.pts * after.time_base
+                    apart = before.pts * before.time_base - self._shift
+                    apart -= after.pts * after.time_base
                     if abs(apart) <= slack and not (before.corrupt or after.corrupt):
                         return self._pair(stream, None, before, after, self.turns(stream))
                     if apart <= slack:
@@ -170,7 +171,7 @@ class Pairs:
         return None
 
     def index(self, pair: Pair) -> int | None:
-        """A pair's frame counted in presentation order, without decoding; None if it has no time."""
+        """A pair's frame, counted in presentation order without decoding; None if unreadable."""
         if pair.index is not None:
             return pair.index
         output = self._streams[pair.stream]

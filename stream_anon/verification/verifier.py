@@ -5,8 +5,8 @@ A face counts as unchanged when three things hold:
 1. a detector of another make than the one that analysed finds it in the original, at a low
    threshold;
 2. its place looks the same in the output (``likeness``);
-3. in the output, enlarged, a face is still seen there: by a third detector as well, or by the second
-   one with confidence.
+3. in the output, enlarged, a face is still seen there: by a third detector as well, or by the
+   second one with confidence.
 
 The second rule lets a new face pass, the third one lions on coats of arms. The verifier knows
 nothing of how the output was made: neither tracks nor boxes reach it.
@@ -115,7 +115,8 @@ class Verifier:
         """
         if (original.width, original.height) != (output.width, output.height):
             raise ValueError("the frames differ in size")
-        found = [f for f in self._second.detect(original, turns) if f.score >= self._options.threshold]
+        found = self._second.detect(original, turns)
+        found = [face for face in found if face.score >= self._options.threshold]
         if not found:
             return Look(0, 0)
         boxes = np.stack([face.box for face in found])

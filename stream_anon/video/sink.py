@@ -59,7 +59,7 @@ class Sink(ABC):
         """Write what is left, without giving the result its name yet.
 
         Returns:
-            The file that is whole and waits for ``publish``; None where ``finish`` did all there is.
+            The file that is whole and waits for ``publish``; None where nothing is left to do.
 
         Raises:
             OutputError: it cannot be written.

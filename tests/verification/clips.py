@@ -45,9 +45,8 @@ def write(
     rotation: int | None = None,
     videos: int = 1,
     options: dict[str, str] | None = None,
-    empty: bool = False,
 ) -> Path:
-    """A clip; ``times`` in units of ``base``; ``empty`` leaves the person out."""
+    """A clip; ``times`` in units of ``base``."""
     with av.open(str(path), "w") as container:
         streams = []
         for _ in range(videos):
@@ -63,8 +62,6 @@ def write(
                 if rotation is not None:
                     # Stored turned, so that a player that turns it back shows it upright.
                     rgb = np.ascontiguousarray(np.rot90(rgb, 2)) if rotation == 180 else rgb
-                if empty:
-                    rgb = np.full_like(rgb, 90) + np.arange(WIDTH, dtype=np.uint8)[None, :, None] // 4
                 made = av.VideoFrame.from_ndarray(rgb, format="rgb24")
                 made.pts = index if times is None else times[index]
                 made.time_base = base

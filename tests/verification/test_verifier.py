@@ -78,8 +78,8 @@ def test_nothing_of_a_frame_is_kept(verifier):
     rgb = clips.frame(0)
     first, second = picture(rgb), picture(rgb)
     verifier.check(first, second)
-    kept = [value for value in vars(verifier).values() if isinstance(value, YuvPicture | np.ndarray)]
-    assert not kept
+    values = vars(verifier).values()
+    assert not [value for value in values if isinstance(value, YuvPicture | np.ndarray)]
 
 
 @pytest.mark.parametrize("analysed", list(KINDS))
