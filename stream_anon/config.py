@@ -49,7 +49,10 @@ class TrackerConfig(Section):
     """How faces are followed; every span is in seconds of the video."""
 
     interval: Positive = 0.28
-    """A picture at least this often is looked at by the detector."""
+    """Where something moves or somebody is followed, the detector looks at least this often; where
+    something is new it looks at once."""
+    idle_interval: Positive = 1.4
+    """Where nothing has changed, the detector looks at least this often."""
     look_back: Annotated[float, Field(ge=0, le=10)] = 0.6
     """A track is painted this long before its first detection."""
     hold: Annotated[float, Field(ge=0, le=10)] = 0.6
@@ -58,8 +61,12 @@ class TrackerConfig(Section):
     """Gaps up to this long within a track are filled."""
     margin: Annotated[float, Field(ge=0, le=2)] = 0.12
     """Boxes are grown by this share of their size."""
+    latency: Annotated[float, Field(ge=0.1, le=10)] | None = None
+    """A picture waits at most this long for what comes after it; none waits as long as `bridge` and
+    `look_back` need. A short one (0.25) shows more of faces that the detector finds late."""
     window_megabytes: Annotated[int, Field(ge=16)] = 320
-    """Memory for pictures that wait for the tracker; short memory shortens its look-ahead."""
+    """Memory for pictures that wait for the tracker. Short memory shortens `bridge`, never
+    `look_back`: where that needs more, more is taken, and the report says so."""
 
 
 class MethodConfig(Section):

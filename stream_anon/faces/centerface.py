@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.faces.detector import Candidates, Detector
+from stream_anon.faces.detector import Candidates, NetworkDetector
 from stream_anon.networks.engine import Engine
 
 STRIDE = 4
@@ -20,7 +20,7 @@ LARGEST_LOG = 6.2
 """Log sizes above this (about 2,000 pixels) are noise of empty cells."""
 
 
-class CenterFace(Detector):
+class CenterFace(NetworkDetector):
     """The default detector."""
 
     name = "centerface"

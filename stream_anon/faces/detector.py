@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -14,15 +15,13 @@ from numpy.typing import NDArray
 
 from stream_anon.config import DetectorConfig
 from stream_anon.errors import DetectorFault, ModelError
+from stream_anon.faces import tiles
 from stream_anon.faces.face import Face
 from stream_anon.networks import registry
 from stream_anon.networks.engine import Engine
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
-
-MOST_FACES = 500
-"""Candidates kept in one picture, the best by score: a bound on work, far above any crowd."""
 
 OVERLAP = 0.35
 """Intersection over union from which two candidates are the same face."""
@@ -40,6 +39,16 @@ COARSE_SIDE = 320
 COARSE_FACE = 28.0
 """Side in pixels of the smallest face that is taken from the coarse look: the fine look finds
 it better, and what else the coarse one sees is mostly texture."""
+
+LEVEL_STEP = 4.5
+"""Largest factor between the sizes in which a picture is looked at: a face that is too large for
+one of them is not yet too small for the next."""
+
+TILE_SIDES = (128, 256)
+"""Sides in network pixels of the squares in which parts of a picture are looked at."""
+
+TILE_MARGIN = 20
+"""Network pixels along a tile's border in which no face begins or ends unnoticed."""
 
 Candidates = tuple[Array, Array, Array]
 """boxes (n, 4), landmarks (n, 5, 2), scores (n,), in network pixels."""
@@ -60,14 +69,64 @@ class View(Protocol):
         """The whole picture scaled to (height, width, 3) uint8 BGR."""
 
 
-class Detector(ABC):
-    """Finds faces in one picture. Keeps no state between pictures.
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What a detector saw.
 
-    Every picture is looked at in up to two sizes: one in which the smallest wanted face has
-    ``smallest_input`` pixels, and a coarse one for faces too large for the first.
+    Attributes:
+        faces: best first.
+        areas: (n, 4) float64, x0 y0 x1 y1 in pixels of the picture: the parts in which every
+            face was looked for, with edges beyond the picture's where they reach its border;
+            None where it was all of the picture.
     """
 
+    faces: list[Face]
+    areas: Array | None
+
+
+class Detector(ABC):
+    """Finds faces in one picture. Keeps no state between pictures."""
+
     name: ClassVar[str]
+
+    @abstractmethod
+    def detect(self, view: View, turns: int = 0) -> list[Face]:
+        """All faces of a picture, best first.
+
+        Args:
+            view: the picture.
+            turns: quarter turns, counter-clockwise, that make the picture upright for a viewer.
+
+        Returns:
+            Faces in pixels of the picture as it is stored, whatever ``turns`` is.
+
+        Raises:
+            DetectorFault: something was found that is no face.
+            ModelError: a network cannot be run.
+        """
+
+    def look(self, view: View, turns: int = 0, regions: Array | None = None) -> Look:
+        """Look for the faces in parts of a picture, or in all of it where that is cheaper.
+
+        Args:
+            view: the picture.
+            turns: as of ``detect``.
+            regions: (n, 4) float64, x0 y0 x1 y1 in pixels of the picture as it is stored, of what
+                must be looked at; None for all of it.
+
+        Raises:
+            DetectorFault, ModelError: as from ``detect``.
+        """
+        return Look(self.detect(view, turns), None)
+
+
+class NetworkDetector(Detector):
+    """A network that is run over a picture in several sizes.
+
+    In the finest the smallest wanted face has ``smallest_input`` pixels; the coarser ones are
+    for faces too large for it.
+    """
+
     smallest_input: ClassVar[float]
     """Side in network pixels at which a face is still found at the default threshold."""
 
@@ -88,10 +147,21 @@ class Detector(ABC):
             self.smallest_input / self.config.smallest_face, math.sqrt(FINEST_AREA / area)
         )
         scale = min(scale, max(1.0, self.smallest_input / self.config.smallest_face))
-        fine = _size(width * scale, height * scale)
-        coarse_scale = COARSE_SIDE / max(width, height)
-        coarse = _size(width * coarse_scale, height * coarse_scale)
-        return [fine] if 2 * coarse_scale > scale else [fine, coarse]
+        coarse = COARSE_SIDE / max(width, height)
+        if 2 * coarse > scale:
+            return [_size(width * scale, height * scale)]
+        steps = math.ceil(math.log(scale / coarse, LEVEL_STEP) - 1e-9)
+        scales = np.geomspace(scale, coarse, steps + 1)
+        return [_size(width * one, height * one) for one in scales.tolist()]
+
+    def look(self, view: View, turns: int = 0, regions: Array | None = None) -> Look:
+        """Look at tiles that hold the regions, or at everything; see ``Detector.look``."""
+        turns %= 4
+        if regions is not None:
+            found = self._look_at_tiles(view, turns, regions)
+            if found is not None:
+                return found
+        return Look(self.detect(view, turns), None)
 
     def detect(self, view: View, turns: int = 0) -> list[Face]:
         """All faces of a picture with a score of at least the lower threshold, best first.
@@ -113,14 +183,9 @@ class Detector(ABC):
         pixels: Pixels | None = None
         for width, height in self.sizes(*upright):
             if pixels is None:
-                stored = (width, height) if turns % 2 == 0 else (height, width)
-                pixels = view.thumbnail(*stored)
-                if turns:
-                    pixels = np.ascontiguousarray(np.rot90(pixels, turns))
-                if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
-                    raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
+                pixels = _upright(view, turns, width, height)
             else:
-                # From the fine one, which has more than enough detail: the picture is large.
+                # From the finest one, which has more than enough detail: the picture is large.
                 small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
                 pixels = np.asarray(small, np.uint8)
             candidates = self._candidates(pixels)
@@ -129,14 +194,48 @@ class Detector(ABC):
                 large = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) >= COARSE_FACE**2
                 candidates = (boxes[large], candidates[1][large], candidates[2][large])
             found.append(_scaled(candidates, upright[0] / width, upright[1] / height))
-        parts = [np.concatenate(part) for part in zip(*found, strict=True)]
-        boxes, landmarks, scores = merge(*parts)
-        _check(boxes, landmarks, scores, *upright)
-        boxes, landmarks = _turned(boxes, landmarks, turns, *upright)
-        return [
-            Face(box=box, landmarks=points, score=float(score))
-            for box, points, score in zip(boxes, landmarks, scores, strict=True)
-        ]
+        return _faces(found, turns, *upright)
+
+    def _look_at_tiles(self, view: View, turns: int, regions: Array) -> Look | None:
+        """Look at tiles that hold the regions; None where all of the picture is cheaper."""
+        upright = (view.width, view.height) if turns % 2 == 0 else (view.height, view.width)
+        width, height = self.sizes(*upright)[0]
+        scale = np.tile((width / upright[0], height / upright[1]), 2)
+        nothing = np.zeros((len(regions), 0, 2))
+        wanted = _turned(regions, nothing, (4 - turns) % 4, view.width, view.height)[0] * scale
+        pixels: Pixels | None = None
+        found: list[Candidates] = []
+        cores: list[Array] = []
+        for sides in (TILE_SIDES, TILE_SIDES[1:]):
+            planned = tiles.plan(wanted, width, height, sides, TILE_MARGIN)
+            if planned is None:
+                return None
+            if pixels is None:
+                pixels = _upright(view, turns, width, height)
+            broken: list[Array] = []
+            for x, y, side in planned:
+                tile = np.ascontiguousarray(pixels[y : y + side, x : x + side])
+                boxes, landmarks, scores = self._candidates(tile)
+                boxes = boxes + np.array([x, y, x, y])
+                whole = _whole(boxes, (x, y, side), width, height)
+                broken += list(boxes[~whole & (scores >= self.config.threshold)])
+                found.append((boxes[whole], landmarks[whole] + (x, y), scores[whole]))
+                cores.append(tiles.core((x, y, side), TILE_MARGIN, width, height))
+            if not broken:
+                break
+            # Faces that a tile's border cuts are looked at again in larger tiles.
+            cut = np.array(broken)
+            reach = (cut[:, 2:] - cut[:, :2]) / 2
+            wanted = np.concatenate([cut[:, :2] - reach, cut[:, 2:] + reach], axis=1)
+        else:
+            return None
+        areas = np.array(cores)
+        # What lies along the picture's border was looked at to its very edge.
+        areas = np.where(areas <= 0, -1e6, areas)
+        areas = np.where(areas >= (width, height, width, height), 1e6, areas) / scale
+        areas = _turned(areas, np.zeros((len(areas), 0, 2)), turns, *upright)[0]
+        scaled = [_scaled(one, 1 / scale[0], 1 / scale[1]) for one in found]
+        return Look(_faces(scaled, turns, *upright), areas)
 
     def _candidates(self, pixels: Pixels) -> Candidates:
         """Run the network on a (height, width, 3) uint8 BGR picture."""
@@ -148,9 +247,7 @@ class Detector(ABC):
         if not all(np.isfinite(output).all() for output in outputs):
             raise DetectorFault(f"{self.name} answered with values that are not finite")
         named = dict(zip(engine.outputs, outputs, strict=True))
-        boxes, landmarks, scores = self._decode(named, width, height)
-        best = np.argsort(-scores, kind="stable")[:MOST_FACES]
-        return boxes[best], landmarks[best], scores[best]
+        return self._decode(named, width, height)
 
     @property
     def threads(self) -> int:
@@ -177,7 +274,7 @@ def make_detector(config: DetectorConfig, models_dir: Path | None = None) -> Det
     from stream_anon.faces.centerface import CenterFace
     from stream_anon.faces.yunet import YuNet
 
-    known: dict[str, type[Detector]] = {kind.name: kind for kind in (CenterFace, YuNet)}
+    known: dict[str, type[NetworkDetector]] = {kind.name: kind for kind in (CenterFace, YuNet)}
     if config.name not in known:
         raise ModelError(f"there is no detector '{config.name}'; there are {', '.join(known)}")
     return known[config.name](config, models_dir)
@@ -201,30 +298,66 @@ def merge(boxes: Array, landmarks: Array, scores: Array) -> Candidates:
     Candidates that overlap the best one are dropped; those that nearly coincide with it are
     averaged into it by their scores, which steadies the box from picture to picture.
     """
-    order = np.argsort(-scores, kind="stable")[:MOST_FACES]
+    order = np.argsort(-scores, kind="stable")
     boxes, landmarks, scores = boxes[order], landmarks[order], scores[order]
-    shared = overlaps(boxes, boxes)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    # From the union: shared area = iou (a + b) / (1 + iou).
-    inside = shared / (1 + shared) * (areas[:, None] + areas[None]) / np.maximum(areas[None], 1e-9)
-    alike = (shared >= 0.6) & (scores[None] >= 0.5 * scores[:, None])
-    np.fill_diagonal(alike, True)
-    apart = (shared < OVERLAP) & (inside < CONTAINED)
-    np.fill_diagonal(apart, False)
     free = np.ones(len(scores), bool)
     kept: list[int] = []
     merged_boxes, merged_landmarks = boxes.copy(), landmarks.copy()
+    # One row of overlaps for each face that is kept: all pairs of a crowd would not fit.
     for i in range(len(scores)):
         if not free[i]:
             continue
-        same = np.flatnonzero(free & alike[i])
+        left = np.flatnonzero(free)
+        shared = overlaps(boxes[i : i + 1], boxes[left])[0]
+        # From the union: shared area = iou (a + b) / (1 + iou).
+        common = shared / (1 + shared) * (areas[i] + areas[left])
+        inside = common / np.maximum(areas[left], 1e-9)
+        same = left[((shared >= 0.6) & (scores[left] >= 0.5 * scores[i])) | (left == i)]
         if len(same) > 1:
             weight = scores[same] / scores[same].sum()
             merged_boxes[i] = weight @ boxes[same]
             merged_landmarks[i] = np.tensordot(weight, landmarks[same], axes=1)
-        free &= apart[i]
+        free[left] = (shared < OVERLAP) & (inside < CONTAINED) & (left != i)
         kept.append(i)
     return merged_boxes[kept], merged_landmarks[kept], scores[kept]
+
+
+def _upright(view: View, turns: int, width: int, height: int) -> Pixels:
+    """A view's thumbnail, turned upright: (height, width, 3) uint8 BGR."""
+    pixels = view.thumbnail(*((width, height) if turns % 2 == 0 else (height, width)))
+    if turns:
+        pixels = np.ascontiguousarray(np.rot90(pixels, turns))
+    if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
+        raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
+    return pixels
+
+
+def _whole(
+    boxes: Array, tile: tuple[int, int, int], width: int, height: int
+) -> NDArray[np.bool_]:
+    """Which boxes are not cut by a tile's border inside the picture."""
+    x, y, side = tile
+    low = np.array([-np.inf if x == 0 else x + 1.0, -np.inf if y == 0 else y + 1.0])
+    high = np.array(
+        [
+            np.inf if x + side >= width else x + side - 1.0,
+            np.inf if y + side >= height else y + side - 1.0,
+        ]
+    )
+    return np.asarray((boxes[:, :2] >= low).all(axis=1) & (boxes[:, 2:] <= high).all(axis=1))
+
+
+def _faces(found: list[Candidates], turns: int, width: int, height: int) -> list[Face]:
+    """Candidates in pixels of the upright picture as faces in the picture as it is stored."""
+    parts = [np.concatenate(part) for part in zip(*found, strict=True)]
+    boxes, landmarks, scores = merge(*parts)
+    _check(boxes, landmarks, scores, width, height)
+    boxes, landmarks = _turned(boxes, landmarks, turns, width, height)
+    return [
+        Face(box=box, landmarks=points, score=float(score))
+        for box, points, score in zip(boxes, landmarks, scores, strict=True)
+    ]
 
 
 def _size(width: float, height: float) -> tuple[int, int]:

@@ -31,6 +31,9 @@ GROWTH = (0.15, 0.9)
 COASTING = 0.6
 """Seconds in which a face that is out of sight loses its speed but for 37 %."""
 
+Span = tuple[float, int]
+"""Seconds and pictures: whichever covers more counts."""
+
 MOST_DOUBT = 1.0
 """Doubt is at most this, in sizes."""
 
@@ -110,6 +113,8 @@ class Trajectory:
         self.looks = 1
         self.best = first.score
         self.followed = True
+        self.looked = (first.index, first.seconds)
+        self.missed = 0
         self.centre = first.centre
         self.velocity: Array = np.zeros(2)
         self._seconds = first.seconds
@@ -180,6 +185,7 @@ class Trajectory:
             self.velocity = measured if astray else (self.velocity + measured) / 2
         self.sights.append(sight)
         self.looks += 1
+        self.missed = 0
         self.best = max(self.best, sight.score)
         self.followed, self.centre, self._template = True, sight.centre, template
 
@@ -194,13 +200,13 @@ class Trajectory:
             _followed(self._template, first, pictures, np.zeros(2), "look-back")
         )
 
-    def place(self, index: int, back: float, hold: float, most: float) -> Place | None:
+    def place(self, index: int, back: Span, hold: Span, most: Span) -> Place | None:
         """Where the face is in one picture, or None where it is not to be painted.
 
         Args:
             index: of the picture.
-            back: seconds before the first sight that are painted.
-            hold: seconds after the last one.
+            back: how long before the first sight is painted.
+            hold: how long after the last one.
             most: both at least, for as long as the face is followed without a break.
         """
         at = bisect_left(self.sights, index, key=lambda sight: sight.index)
@@ -212,12 +218,12 @@ class Trajectory:
         if spot is None:
             return None
         if at == 0:
-            limit = max(back, most) if spot.score >= motion.GOOD else back
-            if self.sights[0].seconds - spot.seconds > limit + 1e-6:
+            limits = (back, most) if spot.score >= motion.GOOD else (back,)
+            if not _reached(self.sights[0], index, spot.seconds, limits):
                 return None
         elif at == len(self.sights):
-            limit = max(hold, most) if self.followed else hold
-            if spot.seconds - self.last.seconds > limit + 1e-6:
+            limits = (hold, most) if self.followed else (hold,)
+            if not _reached(self.last, index, spot.seconds, limits):
                 return None
         first, second = max(0, at - 1), min(at, len(self.sights) - 1)
         a, b = self.sights[first], self.sights[second]
@@ -253,6 +259,12 @@ class Trajectory:
         if kept is None or kept[0] != key:
             kept = self._shapes[here.index] = (key, *_steadied(here, near))
         return kept[1], kept[2]
+
+
+def _reached(sight: Sight, index: int, seconds: float, limits: Iterable[Span]) -> bool:
+    """Whether a picture lies within one of the spans from a sight."""
+    away, pictures = abs(seconds - sight.seconds), abs(index - sight.index)
+    return any(away <= span + 1e-6 or pictures <= count for span, count in limits)
 
 
 def _steadied(here: Sight, near: Sequence[Sight]) -> tuple[Array, Array | None]:

@@ -3,6 +3,10 @@
 Pictures are decided in order and each exactly once, after a bounded delay: what the
 detector finds later may still change the past. At a shot cut every track ends, and
 nothing is followed, held or looked back across it.
+
+The tracker also says where the detector must look, and when: at once where something is new,
+soon where something moves or somebody is followed, now and then everywhere. Time stamps are
+not believed for that (``StreamClock``), and every span is counted in pictures as well.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from numpy.typing import NDArray
 
 from stream_anon.config import TrackerConfig
 from stream_anon.errors import TrackerFault
-from stream_anon.faces import association, motion
+from stream_anon.faces import association, motion, tiles
 from stream_anon.faces.align import align_all
+from stream_anon.faces.changes import CELL, ChangeMap, Periods
+from stream_anon.faces.clock import StreamClock
 from stream_anon.faces.cuts import CutDetector
 from stream_anon.faces.face import Face, TrackedFace
 from stream_anon.faces.smoothing import Place, Seen, Trajectory, sight_of
@@ -39,7 +45,32 @@ UNSURE = 0.15
 """Share of its size by which a face of score 0 is grown beyond the margin, one of ``SURE`` not at
 all: boxes of profiles and half-hidden faces are off by about that much."""
 
+LOOK_RATE = 30.0
+"""Pictures a second by which the detector's interval is counted in pictures, at least: a clock
+that runs too slow must not make looks rare."""
+
+FEWEST = 2
+"""Pictures that every span covers at least, however slow the camera."""
+
+AFTER_CUT = (2, 5)
+"""Pictures into a shot that are looked at whole again: the first one may be blurred."""
+
+AROUND = 0.5
+"""Share of its size by which a tracked face's box is grown to where it is looked for again."""
+
 _UNKNOWN: Array = np.full((5, 2), np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """Where the detector must look.
+
+    Attributes:
+        regions: (n, 4) float64, x0 y0 x1 y1 pixels of the picture, the largest first; None for
+            all of it.
+    """
+
+    regions: Array | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,12 +91,15 @@ class Decided:
 class Tracker:
     """One video stream's tracks.
 
-    For each picture in presentation order: ask ``due``, run the detector if it is, then
-    ``push``. At the end ``flush``. Not to be shared between threads.
+    For each picture in presentation order: ask ``ending``, and where it says so run the detector
+    on the picture before and ``look_again``; then ask ``due``, run the detector if it is, then
+    ``push``. At the end ask ``ending`` once more, then ``flush``. Not to be shared between
+    threads.
 
     Attributes:
         delay: seconds of video that a picture waits for what comes after it.
         luma_step: distance of the luma samples that should be given.
+        least_waiting: pictures that must be able to wait, for ``limit``.
     """
 
     def __init__(
@@ -77,6 +111,7 @@ class Tracker:
         numbers: Iterator[int],
         threshold: float = 0.2,
         turns: int = 0,
+        smallest: float = 20.0,
     ) -> None:
         """Set up for one stream.
 
@@ -88,6 +123,7 @@ class Tracker:
             numbers: gives each new track its number.
             threshold: score from which a detection starts a track; lower ones only continue.
             turns: quarter turns, counter-clockwise, that make the pictures upright.
+            smallest: side in pixels of the smallest face that matters.
 
         Raises:
             ValueError: a size or the rate is not positive.
@@ -95,26 +131,44 @@ class Tracker:
         if width <= 0 or height <= 0 or not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"no such video: {width}x{height} at {rate} a second")
         self.config, self.width, self.height = config, width, height
+        self._clock = StreamClock(rate)
         # A face may vanish just after one look and be back just before another.
         self._bridge = config.bridge + config.interval
         self.delay = max(config.look_back, self._bridge)
+        if config.latency is not None:
+            self.delay = min(self.delay, config.latency)
         self.luma_step = motion.luma_step(width, height)
         self._numbers, self._threshold, self._turns = numbers, threshold, turns
         # Half a picture early rather than half a picture late, whatever the rounding of times.
-        self._interval = config.interval - 0.5 / rate
+        interval = min(config.interval, self.delay) - 0.5 * self._clock.usual
+        frames = max(1, round(min(config.interval, self.delay) * LOOK_RATE))
+        self._periods = Periods(interval, frames, max(1.0, config.idle_interval / config.interval))
+        self.least_waiting = frames + self._pictures(min(config.look_back, self.delay))
         self._most_waiting: int | None = None
+        self._short = self.delay < self._bridge - 1e-6
         self._cuts = CutDetector()
+        self._changes = ChangeMap(smallest / self.luma_step)
+        self._cell = float(CELL * self.luma_step)
         self._tracks: list[Trajectory] = []
         self._closed: list[Trajectory] = []
         self._waiting: deque[tuple[int, float]] = deque()
         self._seen: deque[Seen] = deque()
-        self._looked = -math.inf
         self._now: Seen | None = None
-        self._cut = False
+        self._next_cut: bool | None = None
+        self._whole = True
+        self._shot = 0
         self._pushed = -1
+
+    @property
+    def look_pictures(self) -> int:
+        """Pictures within which whatever moves is looked at."""
+        return self._periods.frames
 
     def limit(self, pictures: int) -> None:
         """Never keep more than this many pictures waiting, whatever ``delay`` says.
+
+        The detector then looks at least as often as that, and gaps that can no longer be
+        bridged in hindsight are painted ahead of it.
 
         Raises:
             ValueError: the number is negative.
@@ -122,29 +176,92 @@ class Tracker:
         if pictures < 0:
             raise ValueError(f"{pictures} pictures cannot wait")
         self._most_waiting = pictures
+        known = self._periods
+        self._periods = Periods(known.seconds, max(1, min(known.frames, pictures)), known.idle)
+        self._short = self._short or pictures < self._pictures(self._bridge)
 
-    def due(self, index: int, seconds: float, luma: Luma) -> bool:
-        """Whether the detector must look at this picture.
+    def ending(self, seconds: float | None = None, luma: Luma | None = None) -> Attention | None:
+        """Whether the last picture must be looked at (again) before the next one comes.
+
+        Whoever came into it since the last look would never be looked for: after a cut, a jump
+        of the time stamps, or the end, nobody looks back.
+
+        Args:
+            seconds: the next picture's time stamp; None at the end of the stream.
+            luma: of the next picture, as for ``due``.
+
+        Returns:
+            Where in the last picture the detector must look before anything else is done.
+        """
+        if self._now is None or self._now.index != self._pushed:
+            return None
+        if seconds is not None and luma is not None:
+            self._next_cut = self._cuts.push(luma)
+            if not self._next_cut and not self._clock.jumps(seconds):
+                return None
+        unseen = self._changes.unseen()
+        lost = [track.box for track in self._tracks if not track.followed]
+        return self._attention(unseen, lost) if unseen.any() or lost else None
+
+    def look_again(self, faces: Sequence[Face], areas: Array | None = None) -> None:
+        """Take what the detector found in the last picture, after ``ending``.
+
+        Args:
+            faces: what it found.
+            areas: as for ``push``.
+        """
+        if self._now is not None:
+            self._take(self._now, faces, areas)
+
+    def due(self, index: int, seconds: float, luma: Luma) -> Attention | None:
+        """Where the detector must look in this picture, or None where it need not.
 
         Args:
             index: of the picture; larger than all before.
-            seconds: its presentation time.
+            seconds: its time stamp; any number.
             luma: (h, w) uint8, every ``luma_step``-th sample of it.
 
         Raises:
-            TrackerFault: the pictures do not come in order, or the time or luma is no such.
+            TrackerFault: the pictures do not come in order, or the luma is no such.
         """
-        self._advance(index, seconds, luma)
-        now = self._now
-        return now is None or self._cut or now.seconds - self._looked >= self._interval
+        now = self._advance(index, seconds, luma)
+        if self._whole or self._shot in AFTER_CUT:
+            return Attention(None)
+        cells = self._changes.due(self._periods)
+        boxes = []
+        for track in self._tracks:
+            frames, since = now.index - track.looked[0], now.seconds - track.looked[1]
+            # Who is lost is looked for at once, and then ever less often.
+            patience = self._periods.frames if track.followed else 1 << track.missed
+            if frames >= min(patience, self._periods.frames) or (
+                since + 1e-6 >= self._periods.seconds
+            ):
+                boxes.append(track.box)
+        return self._attention(cells, boxes) if boxes or cells.any() else None
+
+    def _attention(self, cells: NDArray[np.bool_], faces: Sequence[Array]) -> Attention:
+        """Cells and the surroundings of faces as regions."""
+        if cells.mean() > tiles.WORTHWHILE:
+            return Attention(None)
+        boxes = np.array(list(faces)).reshape(-1, 4)
+        reach = AROUND * (boxes[:, 2:] - boxes[:, :2])
+        boxes = np.concatenate([boxes[:, :2] - reach, boxes[:, 2:] + reach], axis=1)
+        touched = cells | tiles.cells_touched(boxes, self._cell, cells.shape)
+        # A face of which a part is due is looked at whole.
+        for track in self._tracks:
+            own = tiles.cells_touched(track.box[None], self._cell, cells.shape)
+            if (own & touched).any():
+                touched |= own
+        regions = tiles.boxes_of(touched, self._cell)
+        return Attention(np.minimum(regions, (self.width, self.height, self.width, self.height)))
 
     def push(
         self,
         index: int,
         seconds: float,
         luma: Luma,
-        motion: NDArray[np.float32] | None = None,
         faces: Sequence[Face] | None = None,
+        areas: Array | None = None,
     ) -> list[Decided]:
         """Take the next picture and give out those that are now decided.
 
@@ -152,23 +269,19 @@ class Tracker:
             index: as for ``due``.
             seconds: as for ``due``.
             luma: as for ``due``; it is copied.
-            motion: the decoder's block motion; taken but not used, faces are followed by template.
             faces: what the detector found, or None where it did not look.
+            areas: (n, 4) float64 pixels, the parts of the picture in which it looked; None for all.
 
         Raises:
             TrackerFault: as from ``due``, or a picture is pushed twice.
         """
         if index <= self._pushed:
             raise TrackerFault(f"picture {index} came after picture {self._pushed}")
-        self._advance(index, seconds, luma)
-        now = self._now
-        if now is None:
-            raise TrackerFault(f"picture {index} is lost")
+        now = self._advance(index, seconds, luma)
         self._pushed = index
         if faces is not None:
-            self._looked = now.seconds
-            self._look(now, list(faces))
-        self._close(now.seconds)
+            self._take(now, faces, areas)
+        self._close(now)
         self._seen.append(now)
         self._waiting.append((index, now.seconds))
         return self._release(now.seconds)
@@ -186,27 +299,43 @@ class Tracker:
         self._seen.clear()
         return decided
 
-    def _advance(self, index: int, seconds: float, luma: Luma) -> None:
+    def _advance(self, index: int, seconds: float, luma: Luma) -> Seen:
         """Move all tracks on to this picture, once."""
         if self._now is not None and self._now.index == index:
-            return
+            return self._now
         if self._now is not None and index < self._now.index:
             raise TrackerFault(f"picture {index} came after picture {self._now.index}")
-        if not math.isfinite(seconds) or luma.ndim != 2 or luma.dtype != np.uint8 or not luma.size:
-            raise TrackerFault(f"picture {index} has no time or no luma")
-        if self._now is not None:
-            # Time stamps that jump back are taken as standing still.
-            seconds = max(seconds, self._now.seconds)
+        if luma.ndim != 2 or luma.dtype != np.uint8 or not luma.size:
+            raise TrackerFault(f"picture {index} has no luma")
+        cut = self._cuts.push(luma) if self._next_cut is None else self._next_cut
+        self._next_cut = None
+        # A jump in time is a cut to the detector. The tracks go on: they can only cover more.
+        self._whole = self._now is None or cut or self._clock.jumps(seconds)
+        self._shot = 0 if self._whole else self._shot + 1
         step = max(1, round(self.width / luma.shape[1]))
-        now = Seen(index, seconds, luma.copy(), step)
-        self._cut = self._cuts.push(now.luma)
-        if self._cut:
+        now = Seen(index, self._clock.push(seconds), luma.copy(), step)
+        self._changes.push(now.luma, now.seconds)
+        if cut:
             self._closed.extend(self._tracks)
             self._tracks = []
             self._seen.clear()
         for track in self._tracks:
             track.follow(now)
         self._now = now
+        return now
+
+    def _take(self, now: Seen, faces: Sequence[Face], areas: Array | None) -> None:
+        """What the detector found in ``now``, and where it looked."""
+        if areas is None:
+            self._whole = False
+            self._changes.looked()
+        else:
+            shape = self._changes.shape
+            self._changes.looked(tiles.cells_in(areas, self._cell, shape))
+        for track in self._tracks:
+            if areas is None or _within(track.box, areas):
+                track.looked, track.missed = (now.index, now.seconds), track.missed + 1
+        self._look(now, list(faces))
 
     def _look(self, now: Seen, faces: list[Face]) -> None:
         """Give the detector's faces to tracks: the strong first, the faint to what is left."""
@@ -244,18 +373,25 @@ class Tracker:
         """The pictures after this one that are still known, latest first."""
         return itertools.takewhile(lambda seen: seen.index > index, reversed(self._seen))
 
-    def _close(self, seconds: float) -> None:
+    def _pictures(self, span: float) -> int:
+        """Pictures that a span covers at least, whatever the time stamps say."""
+        rate = min(LOOK_RATE, 1.0 / self._clock.usual)
+        return max(FEWEST, round(span * rate))
+
+    def _close(self, now: Seen) -> None:
         """End tracks that were not seen for longer than ``bridge`` or have left the picture."""
         for track in list(self._tracks):
-            lost = seconds - track.last.seconds > self._bridge + 1e-6
+            lost = now.seconds - track.last.seconds > self._bridge + 1e-6
+            lost = lost and now.index - track.last.index > self._pictures(self._bridge)
             if lost or (track.last.index != self._pushed and self._outside(track.box)):
                 self._tracks.remove(track)
                 self._closed.append(track)
 
     def _release(self, seconds: float) -> list[Decided]:
         decided = []
+        least = FEWEST if self._most_waiting is None else min(FEWEST, self._most_waiting)
         while self._waiting and (
-            seconds - self._waiting[0][1] >= self.delay - 1e-6
+            (seconds - self._waiting[0][1] >= self.delay - 1e-6 and len(self._waiting) > least)
             or (self._most_waiting is not None and len(self._waiting) > self._most_waiting)
         ):
             decided.append(self._decide(*self._waiting.popleft()))
@@ -272,7 +408,12 @@ class Tracker:
             faint = track.looks == 1 and track.best < FAINT
             spans = (self.config.look_back, self.config.hold)
             back, hold = (min(span, self.config.interval) if faint else span for span in spans)
-            place = track.place(index, back, hold, self.delay if sure else 0.0)
+            if self._short and track.looks > 1:
+                # No time to see whether somebody comes back: painted on until nobody can.
+                hold = max(hold, self._bridge)
+            place = track.place(
+                index, self._span(back), self._span(hold), self._span(self.delay if sure else 0.0)
+            )
             if place is not None:
                 places.append((track.number, place))
         faces = self._paint(places)
@@ -320,7 +461,17 @@ class Tracker:
             for k, transform in zip(kept.tolist(), transforms, strict=True)
         ]
 
+    def _span(self, seconds: float) -> tuple[float, int]:
+        """A span in seconds and in pictures; whichever covers more counts."""
+        return seconds, self._pictures(seconds) if seconds > 0 else 0
+
     def _outside(self, box: Array) -> bool:
         return bool(
             box[2] <= 0 or box[3] <= 0 or box[0] >= self.width or box[1] >= self.height
         )
+
+
+def _within(box: Array, areas: Array) -> bool:
+    """Whether the middle of a box lies in one of the areas."""
+    centre = (box[:2] + box[2:]) / 2
+    return bool(((areas[:, :2] <= centre) & (centre <= areas[:, 2:])).all(axis=1).any())

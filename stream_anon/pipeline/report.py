@@ -71,7 +71,9 @@ class PicturesPart(_Part):
     covered: int = 0
     """Pictures in which at least one face was painted, or which were covered whole."""
     looked_at: int = 0
-    """Pictures that the detector saw; the tracker fills the others."""
+    """Pictures that the detector saw whole."""
+    looked_at_parts: int = 0
+    """Pictures of which it saw what was new, moved or was followed."""
     stepped_down: dict[str, int] = Field(default_factory=dict)
     """Pictures that left below the chosen method: on 'fill', 'pixelated' or 'black'."""
     faces_stepped_down: int = 0

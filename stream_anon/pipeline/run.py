@@ -222,6 +222,7 @@ class Pipeline:
                 self._numbers,
                 self._config.detector.threshold,
                 turns,
+                self._config.detector.smallest_face,
             )
             lane = Lane(self._detector, tracker, self._config, turns)
             self._lanes[picture.stream] = lane
@@ -274,7 +275,10 @@ class Pipeline:
                 last_seconds=span.last[1],
                 pictures=span.pictures,
             )
-        outcome.pictures.looked_at = sum(lane.looked_at for lane in self._lanes.values())
+        for lane in self._lanes.values():
+            outcome.pictures.looked_at += lane.looked_at
+            outcome.pictures.looked_at_parts += lane.looked_at_parts
+            outcome.notes += lane.notes
         outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
         outcome.pictures.faces_stepped_down = steps.faces
         outcome.pictures.reasons = dict(steps.reasons)

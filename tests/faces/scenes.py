@@ -85,6 +85,7 @@ class Run:
     times: Sequence[float]
     looked: list[int]
     most_waiting: int
+    whole: list[int]
 
 
 def run(
@@ -104,23 +105,34 @@ def run(
         tracker.limit(limit)
     rng = np.random.default_rng(0)
     decided: list[Decided] = []
-    looked = []
+    looked, whole = [], []
     most = 0
     for index, seconds in enumerate(times):
         plane = luma(people, seconds, shots(index))
-        faces = None
-        if tracker.due(index, seconds, plane):
+        faces = areas = None
+        attention = tracker.due(index, seconds, plane)
+        if attention is not None:
+            areas = attention.regions
             looked.append(index)
+            if areas is None:
+                whole.append(index)
             found = [
                 seen(person, seconds, jitter, rng)
                 for k, person in enumerate(people)
                 if not hidden(k, index)
             ]
             faces = [face for face in found if face is not None] + extra(index)
-        decided += tracker.push(index, seconds, plane, None, faces)
+            faces = [face for face in faces if areas is None or inside(face, areas)]
+        decided += tracker.push(index, seconds, plane, faces, areas)
         most = max(most, index + 1 - len(decided))
     decided += tracker.flush()
-    return Run(decided, times, looked, most)
+    return Run(decided, times, looked, most, whole)
+
+
+def inside(face: Face, areas: NDArray[np.float64]) -> bool:
+    """Whether the face's middle lies in one of the areas."""
+    centre = (face.box[:2] + face.box[2:]) / 2
+    return bool(((areas[:, :2] <= centre) & (centre <= areas[:, 2:])).all(axis=1).any())
 
 
 def painted(decided: Decided, box: NDArray[np.float64], share: float = 0.9) -> bool:

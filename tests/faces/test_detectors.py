@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,9 @@ def test_the_input_is_chosen_for_the_smallest_face(detector: Detector) -> None:
         scale = sizes[0][0] / width
         assert scale * detector.config.smallest_face > 0.9 * detector.smallest_input
         assert all(side % 32 == 0 for size in sizes for side in size)
-        assert len(sizes) <= 2
+        widths = [size[0] for size in sizes]
+        assert all(a / b < 5 for a, b in itertools.pairwise(widths)), "a size is missed"
+        assert len(sizes) == 1 or max(sizes[-1]) <= 2 * 320
     assert len(detector.sizes(1920, 1080)) == 2
     assert len(detector.sizes(176, 144)) == 1
 

@@ -64,7 +64,7 @@ def test_someone_who_walks() -> None:
     check_order(result)
     assert open_pictures(result, people) == []
     assert {f.track for d in result.decided for f in d.faces} == {1}
-    assert len(result.looked) <= 0.25 * len(result.times)
+    assert len(result.whole) <= 0.1 * len(result.times)
 
 
 @settings(max_examples=20, deadline=None)
@@ -206,6 +206,8 @@ def test_any_time_stamps_and_any_limit(gaps: list[float], limit: int | None) -> 
     for index, seconds in enumerate(times):
         last = max(t for t, i in zip(looks, result.looked, strict=True) if i <= index)
         assert seconds - last <= TrackerConfig().interval + 1e-6
+        # Whatever the clock says.
+        assert any(index - 9 < i <= index for i in result.looked)
     if limit is not None:
         assert result.most_waiting <= limit
 
@@ -225,7 +227,7 @@ def test_memory_does_not_grow() -> None:
         stray = rng.uniform(0, 300, 2)
         faces = [Face(box, landmarks(box), 0.9), Face(box - 90 + np.tile(stray, 2), None, 0.3)]
         due = tracker.due(index, index / 25, plane)
-        tracker.push(index, index / 25, plane, None, faces if due else None)
+        tracker.push(index, index / 25, plane, faces if due else None)
         kept = [*tracker._tracks, *tracker._closed]
         size = len(tracker._seen) + len(tracker._waiting) + sum(
             len(t.sights) + len(t._spots) + len(t._ahead) + len(t._shapes) for t in kept
@@ -243,7 +245,7 @@ def test_pictures_out_of_order_and_worse_are_faults() -> None:
     tracker.push(5, 0.2, plane)
     with pytest.raises(TrackerFault):
         tracker.due(3, 0.3, plane)
-    for seconds, luma in ((np.nan, plane), (0.4, plane[None]), (0.4, plane.astype(float))):
+    for seconds, luma in ((0.4, plane[None]), (0.4, plane.astype(float))):
         with pytest.raises(TrackerFault):
             tracker.due(9, seconds, luma)
     for arguments in ((0, 9, 25.0), (9, 9, 0.0), (9, 9, np.nan)):

@@ -1,0 +1,120 @@
+"""Which parts of a frame to look at when not all of it must be looked at."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+WORTHWHILE = 0.6
+"""Share of the whole frame's cost from which tiles are given up for one whole look."""
+
+
+def boxes_of(cells: Mask, cell: float) -> Array:
+    """Bounding boxes of connected groups of cells.
+
+    Args:
+        cells: (rows, columns).
+        cell: side of a cell in pixels.
+
+    Returns:
+        (n, 4) float64, x0 y0 x1 y1 in pixels, the largest first.
+    """
+    count, _, stats, _ = cv2.connectedComponentsWithStats(cells.view(np.uint8), connectivity=8)
+    found = stats[1:count, :4].astype(np.float64)
+    boxes = np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1) * cell
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return boxes[np.argsort(-areas, kind="stable")]
+
+
+def cells_in(boxes: Array, cell: float, shape: tuple[int, int]) -> Mask:
+    """Cells of a grid that lie wholly inside one of the boxes, or reach over the grid's end.
+
+    Args:
+        boxes: (n, 4) pixels.
+        cell: side of a cell in pixels.
+        shape: rows and columns of the grid.
+    """
+    inside = np.zeros(shape, np.bool_)
+    for x0, y0, x1, y1 in boxes:
+        left, top = max(0, int(np.ceil(x0 / cell - 1e-6))), max(0, int(np.ceil(y0 / cell - 1e-6)))
+        right, bottom = int(np.floor(x1 / cell + 1e-6)), int(np.floor(y1 / cell + 1e-6))
+        inside[top:max(top, bottom), left:max(left, right)] = True
+    return inside
+
+
+def cells_touched(boxes: Array, cell: float, shape: tuple[int, int]) -> Mask:
+    """Cells of a grid that one of the boxes touches; arguments as of ``cells_in``."""
+    touched = np.zeros(shape, np.bool_)
+    for x0, y0, x1, y1 in boxes:
+        left, top = max(0, int(np.floor(x0 / cell))), max(0, int(np.floor(y0 / cell)))
+        right, bottom = int(np.ceil(x1 / cell)), int(np.ceil(y1 / cell))
+        touched[top:max(top, bottom), left:max(left, right)] = True
+    return touched
+
+
+def plan(
+    boxes: Array, width: int, height: int, sides: tuple[int, ...], margin: int
+) -> list[tuple[int, int, int]] | None:
+    """Cover boxes by square tiles.
+
+    Args:
+        boxes: (n, 4) in pixels of a (height, width) picture, the largest first.
+        width: of the picture.
+        height: likewise.
+        sides: of tiles, ascending.
+        margin: pixels along a tile's border in which nothing may be expected to be found.
+
+    Returns:
+        Tiles (x, y, side) inside the picture, or None where the whole picture is cheaper.
+    """
+    budget = WORTHWHILE * width * height
+    tiles: list[tuple[int, int, int]] = []
+    spent = 0.0
+    for box in boxes:
+        box = np.clip(box, 0, (width, height, width, height))
+        if any(_inside(box, core(tile, margin, width, height)) for tile in tiles):
+            continue
+        wide, high = box[2:] - box[:2]
+        side = next((s for s in sides if s - 2 * margin >= max(wide, high)), sides[-1])
+        if side > min(width, height):
+            return None
+        reach = side - 2 * margin
+        for top in _starts(box[1], box[3], reach):
+            for left in _starts(box[0], box[2], reach):
+                x = int(min(max(0.0, left - margin), width - side)) // 8 * 8
+                y = int(min(max(0.0, top - margin), height - side)) // 8 * 8
+                tiles.append((x, y, side))
+                spent += side * side
+                if spent > budget:
+                    return None
+    return tiles
+
+
+def core(tile: tuple[int, int, int], margin: int, width: int, height: int) -> Array:
+    """The part of a tile (4,) in which faces are found: all but its border inside the picture."""
+    x, y, side = tile
+    return np.array(
+        [
+            0.0 if x == 0 else x + margin,
+            0.0 if y == 0 else y + margin,
+            width if x + side >= width else x + side - margin,
+            height if y + side >= height else y + side - margin,
+        ]
+    )
+
+
+def _inside(box: Array, outer: Array) -> bool:
+    return bool((box[:2] >= outer[:2] - 1e-6).all() and (box[2:] <= outer[2:] + 1e-6).all())
+
+
+def _starts(low: float, high: float, reach: float) -> list[float]:
+    """First edges of as few stretches of ``reach`` as cover low..high, spread evenly about it."""
+    # 8 less: tiles begin at whole multiples of 8 pixels.
+    step = reach - 8
+    count = max(1, int(np.ceil((high - low) / step)))
+    first = (low + high - count * step) / 2
+    return [first + k * step for k in range(count)]

@@ -1,0 +1,236 @@
+"""Which true faces of a clip are shown by what ``stream_anon.redact`` made of it.
+
+A face is judged in cells of about 8 pixels within the inner ellipse of its box, those of them that
+can be seen in the original. A cell is covered
+
+- by ``fill`` in a colour that no face has (magenta): where the output is that colour. Nothing
+  else counts, so a cover that lies beside the face covers nothing;
+- by another method: where the cell's mean or its detail has changed by more than encoding does.
+
+and a face is covered where most of its cells are (``SHARE``), and most of each of its four halves
+(left, right, upper, lower): a cover that leaves half a face open is no cover. In a frame that was
+pixelated or blackened as a whole, nothing is shown.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import stream_anon
+from stream_anon.config import Config, override
+from stream_anon.errors import StreamAnonError
+from tests.torture.film import Clip, decoded
+from tests.torture.pictures import Pixels
+from tests.torture.scene import TrueFace, cell_means, ellipse
+
+MAGENTA = (255, 0, 255)
+"""Far from skin, hair and the backgrounds: green is at most 20 where it was painted."""
+
+NEAR = 75.0
+"""Euclidean distance in RGB from ``MAGENTA`` up to which a cell's mean is painted: the encoder's
+rounding and halved chroma stay below 40, skin lies beyond 150."""
+
+CHANGE = {"mean": 5.0, "detail": 4.0}
+"""Levels. Encoding again at the default quality changes a cell's mean by at most 2 and its
+detail, the mean absolute change of luma from pixel to pixel, by at most 3."""
+
+SHARE = {"fill": (0.9, 0.8), "other": (0.75, 0.6)}
+"""Share of a face's visible cells that must be covered, in the whole and in each half. Below one
+for ``fill`` since an edge cell may lie half in the soft rim; lower for others, in which a smooth
+cheek may keep its own mean by chance."""
+
+WHOLE = 0.5
+"""Share of a frame's cells that changed, beside painted ones, from which the whole frame was
+obscured."""
+
+BUDGETS: dict[str, dict[str, float]] = {
+    "0.25": {"tracker.interval": 0.12, "tracker.look_back": 0.25, "tracker.bridge": 0.13},
+    "0.6": {"tracker.interval": 0.2, "tracker.look_back": 0.6, "tracker.bridge": 0.4},
+    "1.7": {},
+}
+"""Options of the tracker for a live stream that may wait so many seconds; the last is the
+default."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One true face that was left open."""
+
+    frame: int
+    face: TrueFace
+    covered: float
+    """Share of its cells that are covered."""
+
+
+@dataclass
+class Verdict:
+    """What became of one clip.
+
+    Attributes:
+        clip: that was redacted.
+        shown: faces left open.
+        obscured: frames that were pixelated or blackened whole.
+        refused: the error that ended the run, or "".
+        broken: what makes the output no counterpart of the input, or "".
+        faces: true faces that were judged.
+        seconds: that the redaction took.
+    """
+
+    clip: Clip
+    shown: list[Shown] = field(default_factory=list)
+    obscured: int = 0
+    refused: str = ""
+    broken: str = ""
+    faces: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        frames = sorted({one.frame for one in self.shown})
+        words = [f"{self.clip.kind} seed {self.clip.seed}: {len(self.shown)} of {self.faces} shown"]
+        if frames:
+            words.append("in frames " + _spans(frames))
+        if self.obscured:
+            words.append(f"{self.obscured} frames obscured whole")
+        words += [f"{k}: {v}" for k in ("refused", "broken") if (v := getattr(self, k))]
+        return ", ".join(words)
+
+
+def configuration(method: str = "fill", config: Config | None = None, **dotted: Any) -> Config:
+    """A configuration for judging; ``fill`` in magenta.
+
+    Args:
+        method: name.
+        config: to start from; None is the default.
+        dotted: options by their place in the tree, with dots: ``**{"tracker.hold": 0.3}``.
+    """
+    changes: dict[str, Any] = {"method.name": method, **dotted}
+    if method == "fill":
+        changes["method.colour"] = MAGENTA
+    return override(config or Config(), **changes)
+
+
+def judge(clip: Clip, config: Config, folder: Path) -> Verdict:
+    """Redact a clip and look which true faces are left open.
+
+    Args:
+        clip: with its truth.
+        config: as made by ``configuration``.
+        folder: for the output, which is removed again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{clip.path.stem}-out{clip.path.suffix}"
+    started = time.monotonic()
+    try:
+        stream_anon.redact(clip.path, target, config=config, overwrite=True, **clip.options)
+    except StreamAnonError as error:
+        verdict = Verdict(clip, refused=f"{type(error).__name__}: {error}")
+        if target.exists():
+            verdict.broken = "there is an output beside an error"
+        return verdict
+    seconds = time.monotonic() - started
+    try:
+        verdict = compare(clip, target, config.method.name)
+    finally:
+        target.unlink()
+    verdict.seconds = seconds
+    return verdict
+
+
+def compare(clip: Clip, output: Path, method: str) -> Verdict:
+    """Judge an output that is there; its frames are paired with the clip's by their order."""
+    verdict = Verdict(clip)
+    known = clip.truth[: clip.kept]
+    pairs = itertools.zip_longest(decoded(clip.path), decoded(output))
+    count = 0
+    for frame, (before, after) in enumerate(pairs):
+        if after is None:
+            break
+        count = frame + 1
+        if before is None or count > len(known):
+            continue
+        if before.shape != after.shape:
+            verdict.broken = f"frame {frame} is {after.shape[:2]}, was {before.shape[:2]}"
+            return verdict
+        open_ = [
+            Shown(frame, face, share)
+            for face in known[frame]
+            for share in [covered_share(before, after, face, method)]
+            if share < 1.0
+        ]
+        verdict.faces += len(known[frame])
+        if open_ and obscured(before, after):
+            verdict.obscured += 1
+        else:
+            verdict.shown += open_
+    if count != len(known):
+        verdict.broken = f"{count} frames came out, {len(known)} went in"
+    return verdict
+
+
+def covered_share(before: Pixels, after: Pixels, face: TrueFace, method: str) -> float:
+    """1 where a face counts as covered, else the share of its cells that are, at most 0.999."""
+    painted = painted_cells(before, after, face, method)[face.cells]
+    whole, half = SHARE.get(method, SHARE["other"])
+    share = float(painted.mean())
+    n = len(face.cells)
+    row, column = np.nonzero(face.cells)
+    halves = (row < n / 2, row >= n / 2, column < n / 2, column >= n / 2)
+    fits = all(painted[part].mean() >= half for part in halves if part.sum() >= 3)
+    return 1.0 if share >= whole and fits else min(share, 0.999)
+
+
+def painted_cells(
+    before: Pixels, after: Pixels, face: TrueFace, method: str
+) -> NDArray[np.bool_]:
+    """(n, n) bool: which cells of a face's box are covered."""
+    n = len(face.cells)
+    left, top, a, b, box = _near(before, after, face)
+    del left, top
+    if method == "fill":
+        means = cell_means(b.astype(np.float32), box, n)
+        return np.asarray(np.linalg.norm(means - MAGENTA, axis=-1) <= NEAR)
+    mean = np.abs(
+        cell_means(a.astype(np.float32), box, n) - cell_means(b.astype(np.float32), box, n)
+    ).max(-1)
+    grey = [p.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) for p in (a, b)]
+    detail = cell_means(np.abs(grey[0] - grey[1]), box, n)
+    return np.asarray((mean > CHANGE["mean"]) | (detail > CHANGE["detail"]))
+
+
+def _near(
+    before: Pixels, after: Pixels, face: TrueFace
+) -> tuple[int, int, Pixels, Pixels, tuple[float, float, float, float]]:
+    x0, y0, x1, y1 = face.box
+    left, top = max(0, int(x0) - 2), max(0, int(y0) - 2)
+    part = (slice(top, int(y1) + 3), slice(left, int(x1) + 3))
+    return left, top, before[part], after[part], (x0 - left, y0 - top, x1 - left, y1 - top)
+
+
+def obscured(before: Pixels, after: Pixels) -> bool:
+    """Whether a frame was pixelated or blackened as a whole."""
+    size = (before.shape[1] // 8, before.shape[0] // 8)
+    a, b = (
+        cv2.resize(p, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for p in (before, after)
+    )
+    painted = np.linalg.norm(b - MAGENTA, axis=-1) <= NEAR
+    changed = (np.abs(a - b).max(-1) > CHANGE["mean"]) & ~painted
+    return bool(changed[~painted].mean() > WHOLE) if (~painted).any() else False
+
+
+def _spans(numbers: list[int]) -> str:
+    """1, 2, 3, 7 as 1-3, 7."""
+    groups = itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    parts = [[number for _, number in group] for _, group in groups]
+    return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+
+
+__all__ = ["BUDGETS", "MAGENTA", "Shown", "Verdict", "compare", "configuration", "ellipse", "judge"]
