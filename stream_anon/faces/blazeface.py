@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.faces.detector import Candidates, Detector
+from stream_anon.faces.detector import Candidates, NetworkDetector
 from stream_anon.networks.engine import Engine, Precision, runtime
 
 STRIDE = 4
@@ -35,7 +35,7 @@ LANDMARKS = np.array([0, 1, 2, 3, 3])
 """Right eye, left eye, nose, mouth; the corners of the mouth are not told apart."""
 
 
-class BlazeFace(Detector):
+class BlazeFace(NetworkDetector):
     """Blinder to small faces than CenterFace, but blind to others: what a second look needs."""
 
     name = "blazeface"

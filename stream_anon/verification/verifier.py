@@ -26,14 +26,14 @@ from stream_anon.config import DetectorConfig, VerifyConfig
 from stream_anon.errors import DetectorFault
 from stream_anon.faces.blazeface import BlazeFace
 from stream_anon.faces.centerface import CenterFace
-from stream_anon.faces.detector import Detector
+from stream_anon.faces.detector import NetworkDetector
 from stream_anon.faces.face import Face
 from stream_anon.faces.yunet import YuNet
 from stream_anon.networks import registry
 from stream_anon.verification.likeness import same_shares
 from stream_anon.video.picture import Picture
 
-KINDS: dict[str, type[Detector]] = {kind.name: kind for kind in (YuNet, BlazeFace, CenterFace)}
+KINDS: dict[str, type[NetworkDetector]] = {kind.name: kind for kind in (YuNet, BlazeFace, CenterFace)}
 """The most able second look first; CenterFace analyses by default."""
 
 OPEN = 0.7
@@ -94,7 +94,7 @@ class Verifier:
         self._close = base.model_copy(update=close)
         self._names = choose(config.detector, analysed, models_dir)
         self._second = KINDS[self._names[0]](self._options, models_dir)
-        self._near: list[Detector] = []
+        self._near: list[NetworkDetector] = []
 
     @property
     def detector(self) -> str:
@@ -172,7 +172,7 @@ class _Place:
         return np.ascontiguousarray(pixels[..., ::-1])
 
 
-def _strength(detector: Detector, view: _Place, turns: int) -> float:
+def _strength(detector: NetworkDetector, view: _Place, turns: int) -> float:
     """Best score of a face in the middle of a place and about as large as expected."""
     expected, best = SIDE / ZOOM, 0.0
     for face in detector.detect(view, turns):
