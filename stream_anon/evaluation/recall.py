@@ -294,7 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _redact(clip: Path, target: Path, method: str, start: float | None = None) -> None:
     import stream_anon
 
-    stream_anon.redact(clip, target, method=method, start=start, overwrite=True)
+    # Judged here by the true boxes: a check that refuses the file would leave nothing to measure.
+    stream_anon.redact(clip, target, method=method, start=start, overwrite=True, verify="off")
 
 
 def _four(box: Sequence[float]) -> tuple[float, float, float, float]:

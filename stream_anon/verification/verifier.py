@@ -33,7 +33,9 @@ from stream_anon.networks import registry
 from stream_anon.verification.likeness import same_shares
 from stream_anon.video.picture import Picture
 
-KINDS: dict[str, type[NetworkDetector]] = {kind.name: kind for kind in (YuNet, BlazeFace, CenterFace)}
+KINDS: dict[str, type[NetworkDetector]] = {
+    kind.name: kind for kind in (YuNet, BlazeFace, CenterFace)
+}
 """The most able second look first; CenterFace analyses by default."""
 
 OPEN = 0.7
