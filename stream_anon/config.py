@@ -192,6 +192,7 @@ OPTIONS = {
     "keep_metadata": "video.keep_metadata",
     "device": "device",
     "models_dir": "models_dir",
+    "latency": "tracker.latency",
     "draw_boxes": "draw_boxes",
 }
 """Options with a short name, on the command line and as keywords of ``stream_anon.redact``,

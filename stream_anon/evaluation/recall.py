@@ -1,7 +1,7 @@
 """Which faces of a clip with known boxes were left open by a redaction.
 
     python -m stream_anon.evaluation.recall CLIP TRUTH.json [--method pixelate] [--phases 8]
-                                            [--out FILE.md]
+                                            [--every 8] [--latency 0.25] [--out FILE.md]
 
 A box counts as covered when the picture has changed inside it: the mean absolute change of
 luma within the box's inscribed ellipse, both pictures averaged over 5x5 pixels first, is
@@ -10,13 +10,15 @@ whether a face was painted, not whether it can still be recognised.
 
 The detector looks at every few pictures only, and which ones depends on where the clip begins.
 `--phases` redacts the clip again, begun one, two and more pictures later, so that a figure does
-not rest on the looks that happened to be taken.
+not rest on the looks that happened to be taken. `--every` redacts it at lower frame rates as
+well: every second, third, ... picture of it, at the times that they had.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import itertools
 import json
 import sys
@@ -179,6 +181,20 @@ def transcode(source: str | Path, target: str | Path) -> None:
         made.mux(out.encode(None))
 
 
+def thin(source: str | Path, target: str | Path, every: int) -> None:
+    """Encode every so manieth picture of a file, at its own time, hardly compressed."""
+    with av.open(str(source)) as given, av.open(str(target), "w") as made:
+        stream = given.streams.video[0]
+        out: Any = made.add_stream("libx264", rate=stream.average_rate)
+        out.width, out.height, out.pix_fmt = stream.width, stream.height, "yuv420p"
+        out.options = {"preset": "veryfast", "crf": "10"}
+        out.codec_context.time_base = stream.time_base
+        for frame in itertools.islice(given.decode(stream), 0, None, every):
+            frame.pict_type = av.video.frame.PictureType.NONE
+            made.mux(out.encode(frame))
+        made.mux(out.encode(None))
+
+
 def starts(path: str | Path, count: int) -> list[float]:
     """Times in seconds, half a picture early, at which the first pictures of a file begin.
 
@@ -200,8 +216,18 @@ def starts(path: str | Path, count: int) -> list[float]:
     return [max(0.0, time - early) for time in known]
 
 
-def page(recall: Recall, title: str, how: str, phases: Sequence[Recall] = ()) -> str:
-    """A result as Markdown; ``phases`` are those of the clip begun 1, 2, ... pictures later."""
+def page(
+    recall: Recall,
+    title: str,
+    how: str,
+    phases: Sequence[Recall] = (),
+    thinned: Sequence[Recall] = (),
+) -> str:
+    """A result as Markdown.
+
+    ``phases`` are those of the clip begun 1, 2, ... pictures later, ``thinned`` those of every
+    second, third, ... of its pictures.
+    """
     leaks = recall.leaks
     lines = [f"# {title}", "", f"`{how}`", ""]
     lines += [
@@ -227,12 +253,18 @@ def page(recall: Recall, title: str, how: str, phases: Sequence[Recall] = ()) ->
     if phases:
         lines += ["", "The clip begun some pictures later, so that the detector looks at others:"]
         lines += ["", "| pictures later | boxes | covered | left open (frame/track) |"]
-        lines += ["|---|---|---|---|"]
-        for late, phase in enumerate(phases, 1):
-            left = ", ".join(f"{box.frame}/{box.track}" for box, _ in phase.leaks) or "none"
-            count = len(phase.boxes)
-            lines += [f"| {late} | {count} | {count - len(phase.leaks)} | {left} |"]
+        lines += ["|---|---|---|---|", *itertools.starmap(_row, enumerate(phases, 1))]
+    if thinned:
+        lines += ["", "Every so manieth picture of the clip, at its own time:"]
+        lines += ["", "| every | boxes | covered | left open (frame/track) |"]
+        lines += ["|---|---|---|---|", *itertools.starmap(_row, enumerate(thinned, 2))]
     return "\n".join(lines) + "\n"
+
+
+def _row(number: int, one: Recall) -> str:
+    left = ", ".join(f"{box.frame}/{box.track}" for box, _ in one.leaks) or "none"
+    count = len(one.boxes)
+    return f"| {number} | {count} | {count - len(one.leaks)} | {left} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -254,11 +286,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help="also begin the clip 1 to N-1 pictures later",
     )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N",
+        help="also redact every 2nd to Nth picture of the clip",
+    )
+    parser.add_argument("--latency", type=float, metavar="SECONDS", help="as of `redact`")
     parser.add_argument("--least", type=float, default=0.0, metavar="SHARE")
     parser.add_argument("--out", type=Path, help="write the page there as well")
     options = parser.parse_args(arguments)
-    if options.phases > 1 and (options.redacted is not None or options.transcode):
-        parser.error("--phases goes with neither --redacted nor --transcode")
+    given = options.redacted is not None or options.transcode
+    if max(options.phases, options.every) > 1 and given:
+        parser.error("--phases and --every go with neither --redacted nor --transcode")
     try:
         with contextlib.ExitStack() as stack:
             redacted = options.redacted
@@ -268,34 +306,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if options.transcode:
                     transcode(options.clip, redacted)
                 else:
-                    _redact(options.clip, redacted, options.method)
+                    _redact(options.clip, redacted, options.method, options.latency)
             truth = read_truth(options.truth)
             recall = measure(options.clip, redacted, truth)
             phases = []
             begins = starts(options.clip, options.phases) if options.phases > 1 else []
             for late, start in enumerate(begins[1:], 1):
-                _redact(options.clip, redacted, options.method, start)
+                _redact(options.clip, redacted, options.method, options.latency, start)
                 later = [box for box in truth if box.frame >= late]
                 phases.append(measure(options.clip, redacted, later, late))
+            thinned = []
+            for every in range(2, options.every + 1):
+                rare = redacted.with_name(f"every_{every}.mp4")
+                thin(options.clip, rare, every)
+                _redact(rare, redacted, options.method, options.latency)
+                kept = [
+                    dataclasses.replace(box, frame=box.frame // every)
+                    for box in truth
+                    if box.frame % every == 0
+                ]
+                thinned.append(measure(rare, redacted, kept))
     except StreamAnonError as error:
         print(error, file=sys.stderr)
         return 1
     what = "transcode" if options.transcode else f"method {options.method}"
-    given = " ".join(arguments if arguments is not None else sys.argv[1:])
-    how = f"python -m stream_anon.evaluation.recall {given}"
-    text = page(recall, f"Recall on {options.clip.name}, {what}", how, phases)
+    words = " ".join(arguments if arguments is not None else sys.argv[1:])
+    how = f"python -m stream_anon.evaluation.recall {words}"
+    text = page(recall, f"Recall on {options.clip.name}, {what}", how, phases, thinned)
     print(text, end="")
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(text, encoding="utf-8")
-    return 0 if all(one.covered >= options.least for one in (recall, *phases)) else 1
+    return 0 if all(one.covered >= options.least for one in (recall, *phases, *thinned)) else 1
 
 
-def _redact(clip: Path, target: Path, method: str, start: float | None = None) -> None:
+def _redact(
+    clip: Path, target: Path, method: str, latency: float | None, start: float | None = None
+) -> None:
     import stream_anon
 
     # Judged here by the true boxes: a check that refuses the file would leave nothing to measure.
-    stream_anon.redact(clip, target, method=method, start=start, overwrite=True, verify="off")
+    stream_anon.redact(
+        clip, target, method=method, latency=latency, start=start, overwrite=True, verify="off"
+    )
 
 
 def _four(box: Sequence[float]) -> tuple[float, float, float, float]:

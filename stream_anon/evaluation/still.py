@@ -19,7 +19,8 @@ from stream_anon.faces.align import widen_all
 from stream_anon.geometry import FACE_FRAME, TEMPLATE, apply
 from stream_anon.methods import Fill, Method, Subject
 from stream_anon.methods.masks import at_least_minimum
-from stream_anon.pipeline.gate import COVER_GROWTH, check_rendered, grown, unchanged
+from stream_anon.pipeline.gate import COVER_GROWTH, check_rendered, grown
+from stream_anon.pipeline.likeness import unchanged
 
 Pixels = NDArray[np.uint8]
 Landmarks = NDArray[np.float64]

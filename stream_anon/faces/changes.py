@@ -71,7 +71,7 @@ class ChangeMap:
     def __init__(self, smallest: float) -> None:
         self._small = _side(smallest, SMALL)
         self._sudden = _side(smallest, SUDDEN)
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._now: Luma | None = None
         self._seen: Luma
         self._grid: tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -185,15 +185,16 @@ class ChangeMap:
         below = cv2.subtract(cv2.erode(self._seen, _SQUARE3), now)
         news = (cv2.blur(cv2.max(above, below), (3, 3)) > levels).view(np.uint8)
         patch = np.ones((self._small, self._small), np.uint8)
-        news = cv2.morphologyEx(news, cv2.MORPH_OPEN, patch)
+        news = np.asarray(cv2.morphologyEx(news, cv2.MORPH_OPEN, patch), np.uint8)
         if not news.any():
             self._age[:] = 0
             return
         # News that grows out of older news is as old; what is large and young came at once.
-        self._age = np.asarray(cv2.multiply(cv2.add(cv2.dilate(self._age, _SQUARE5), 1), news))
+        self._age = (np.minimum(cv2.dilate(self._age, _SQUARE5), 254) + 1).astype(np.uint8) * news
         young = cv2.bitwise_and(news, (self._age <= 1).view(np.uint8))
         patch = np.ones((self._sudden, self._sudden), np.uint8)
-        self._urgent |= _cells(cv2.morphologyEx(young, cv2.MORPH_OPEN, patch), self.shape)
+        at_once = np.asarray(cv2.morphologyEx(young, cv2.MORPH_OPEN, patch), np.uint8)
+        self._urgent |= _cells(at_once, self.shape)
 
 
 def _side(smallest: float, bounds: tuple[float, int, int]) -> int:
@@ -206,8 +207,6 @@ def _cells(samples: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:
     rows, columns = shape
     height, width = samples.shape
     if (rows * CELL, columns * CELL) != (height, width):
-        samples = cv2.copyMakeBorder(
-            samples, 0, rows * CELL - height, 0, columns * CELL - width, cv2.BORDER_CONSTANT
-        )
+        samples = np.pad(samples, ((0, rows * CELL - height), (0, columns * CELL - width)))
     blocks = samples.reshape(rows, CELL, columns, CELL)
     return np.asarray(blocks.any(axis=(1, 3)))

@@ -13,9 +13,23 @@ Array = NDArray[np.float64]
 Origin = Literal["detected", "interpolated", "held", "look-back"]
 
 
+def _fixed(values: Array) -> Array:
+    """A float64 copy that nobody can write to: what was checked stays as it was checked.
+
+    Raises:
+        ValueError: these are no numbers.
+    """
+    try:
+        own = np.asarray(values, np.float64)
+    except TypeError as error:
+        raise ValueError(f"a face's place must be numbers, not {type(values).__name__}") from error
+    # On bytes, since an array's own memory could be made writable again.
+    return np.frombuffer(own.tobytes(), np.float64).reshape(own.shape)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One face as a detector sees it in one picture.
+    """One face as a detector sees it in one picture; the arrays are its own, read-only.
 
     Attributes:
         box: (4,) float64, x0 y0 x1 y1 in pixels of the picture, x0 < x1 and y0 < y1; it may
@@ -33,6 +47,9 @@ class Face:
     score: float
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "box", _fixed(self.box))
+        if self.landmarks is not None:
+            object.__setattr__(self, "landmarks", _fixed(self.landmarks))
         if self.box.shape != (4,) or not np.isfinite(self.box).all():
             raise ValueError(f"a face's box must be four finite numbers, got {self.box!r}")
         if not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
@@ -52,7 +69,8 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackedFace:
-    """One person's face in one picture, as it is to be painted.
+    """One person's face in one picture, as it is to be painted; the arrays are its own, read-only.
+    Whether the place makes sense is checked by the gate.
 
     Attributes:
         track: number of the track, unique within a run.
@@ -70,6 +88,12 @@ class TrackedFace:
     landmarks: Array | None
     origin: Origin
     score: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transform", _fixed(self.transform))
+        object.__setattr__(self, "box", _fixed(self.box))
+        if self.landmarks is not None:
+            object.__setattr__(self, "landmarks", _fixed(self.landmarks))
 
     @property
     def size(self) -> float:

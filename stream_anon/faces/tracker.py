@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from stream_anon.config import TrackerConfig
 from stream_anon.errors import TrackerFault
-from stream_anon.faces import association, motion, tiles
+from stream_anon.faces import association, motion
 from stream_anon.faces.align import align_all
-from stream_anon.faces.changes import CELL, ChangeMap, Periods
+from stream_anon.faces.attention import LOOK_RATE, Attention, Schedule
 from stream_anon.faces.clock import StreamClock
 from stream_anon.faces.cuts import CutDetector
 from stream_anon.faces.face import Face, TrackedFace
@@ -45,32 +45,10 @@ UNSURE = 0.15
 """Share of its size by which a face of score 0 is grown beyond the margin, one of ``SURE`` not at
 all: boxes of profiles and half-hidden faces are off by about that much."""
 
-LOOK_RATE = 30.0
-"""Pictures a second by which the detector's interval is counted in pictures, at least: a clock
-that runs too slow must not make looks rare."""
-
 FEWEST = 2
 """Pictures that every span covers at least, however slow the camera."""
 
-AFTER_CUT = (2, 5)
-"""Pictures into a shot that are looked at whole again: the first one may be blurred."""
-
-AROUND = 0.5
-"""Share of its size by which a tracked face's box is grown to where it is looked for again."""
-
 _UNKNOWN: Array = np.full((5, 2), np.nan)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Attention:
-    """Where the detector must look.
-
-    Attributes:
-        regions: (n, 4) float64, x0 y0 x1 y1 pixels of the picture, the largest first; None for
-            all of it.
-    """
-
-    regions: Array | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,30 +117,27 @@ class Tracker:
             self.delay = min(self.delay, config.latency)
         self.luma_step = motion.luma_step(width, height)
         self._numbers, self._threshold, self._turns = numbers, threshold, turns
-        # Half a picture early rather than half a picture late, whatever the rounding of times.
-        interval = min(config.interval, self.delay) - 0.5 * self._clock.usual
-        frames = max(1, round(min(config.interval, self.delay) * LOOK_RATE))
-        self._periods = Periods(interval, frames, max(1.0, config.idle_interval / config.interval))
-        self.least_waiting = frames + self._pictures(min(config.look_back, self.delay))
+        self._schedule = Schedule(
+            config, self.delay, self._clock.usual, (width, height), self.luma_step, smallest
+        )
+        self.least_waiting = self.look_pictures + self._pictures(
+            min(config.look_back, self.delay)
+        )
         self._most_waiting: int | None = None
         self._short = self.delay < self._bridge - 1e-6
         self._cuts = CutDetector()
-        self._changes = ChangeMap(smallest / self.luma_step)
-        self._cell = float(CELL * self.luma_step)
         self._tracks: list[Trajectory] = []
         self._closed: list[Trajectory] = []
         self._waiting: deque[tuple[int, float]] = deque()
         self._seen: deque[Seen] = deque()
         self._now: Seen | None = None
         self._next_cut: bool | None = None
-        self._whole = True
-        self._shot = 0
         self._pushed = -1
 
     @property
     def look_pictures(self) -> int:
         """Pictures within which whatever moves is looked at."""
-        return self._periods.frames
+        return self._schedule.pictures
 
     def limit(self, pictures: int) -> None:
         """Never keep more than this many pictures waiting, whatever ``delay`` says.
@@ -176,8 +151,7 @@ class Tracker:
         if pictures < 0:
             raise ValueError(f"{pictures} pictures cannot wait")
         self._most_waiting = pictures
-        known = self._periods
-        self._periods = Periods(known.seconds, max(1, min(known.frames, pictures)), known.idle)
+        self._schedule.limit(pictures)
         self._short = self._short or pictures < self._pictures(self._bridge)
 
     def ending(self, seconds: float | None = None, luma: Luma | None = None) -> Attention | None:
@@ -199,9 +173,7 @@ class Tracker:
             self._next_cut = self._cuts.push(luma)
             if not self._next_cut and not self._clock.jumps(seconds):
                 return None
-        unseen = self._changes.unseen()
-        lost = [track.box for track in self._tracks if not track.followed]
-        return self._attention(unseen, lost) if unseen.any() or lost else None
+        return self._schedule.unseen(self._tracks)
 
     def look_again(self, faces: Sequence[Face], areas: Array | None = None) -> None:
         """Take what the detector found in the last picture, after ``ending``.
@@ -224,36 +196,8 @@ class Tracker:
         Raises:
             TrackerFault: the pictures do not come in order, or the luma is no such.
         """
-        now = self._advance(index, seconds, luma)
-        if self._whole or self._shot in AFTER_CUT:
-            return Attention(None)
-        cells = self._changes.due(self._periods)
-        boxes = []
-        for track in self._tracks:
-            frames, since = now.index - track.looked[0], now.seconds - track.looked[1]
-            # Who is lost is looked for at once, and then ever less often.
-            patience = self._periods.frames if track.followed else 1 << track.missed
-            if frames >= min(patience, self._periods.frames) or (
-                since + 1e-6 >= self._periods.seconds
-            ):
-                boxes.append(track.box)
-        return self._attention(cells, boxes) if boxes or cells.any() else None
-
-    def _attention(self, cells: NDArray[np.bool_], faces: Sequence[Array]) -> Attention:
-        """Cells and the surroundings of faces as regions."""
-        if cells.mean() > tiles.WORTHWHILE:
-            return Attention(None)
-        boxes = np.array(list(faces)).reshape(-1, 4)
-        reach = AROUND * (boxes[:, 2:] - boxes[:, :2])
-        boxes = np.concatenate([boxes[:, :2] - reach, boxes[:, 2:] + reach], axis=1)
-        touched = cells | tiles.cells_touched(boxes, self._cell, cells.shape)
-        # A face of which a part is due is looked at whole.
-        for track in self._tracks:
-            own = tiles.cells_touched(track.box[None], self._cell, cells.shape)
-            if (own & touched).any():
-                touched |= own
-        regions = tiles.boxes_of(touched, self._cell)
-        return Attention(np.minimum(regions, (self.width, self.height, self.width, self.height)))
+        self._advance(index, seconds, luma)
+        return self._schedule.due(self._tracks)
 
     def push(
         self,
@@ -310,11 +254,10 @@ class Tracker:
         cut = self._cuts.push(luma) if self._next_cut is None else self._next_cut
         self._next_cut = None
         # A jump in time is a cut to the detector. The tracks go on: they can only cover more.
-        self._whole = self._now is None or cut or self._clock.jumps(seconds)
-        self._shot = 0 if self._whole else self._shot + 1
+        begins = self._now is None or cut or self._clock.jumps(seconds)
         step = max(1, round(self.width / luma.shape[1]))
         now = Seen(index, self._clock.push(seconds), luma.copy(), step)
-        self._changes.push(now.luma, now.seconds)
+        self._schedule.push(index, now.seconds, now.luma, begins)
         if cut:
             self._closed.extend(self._tracks)
             self._tracks = []
@@ -326,15 +269,7 @@ class Tracker:
 
     def _take(self, now: Seen, faces: Sequence[Face], areas: Array | None) -> None:
         """What the detector found in ``now``, and where it looked."""
-        if areas is None:
-            self._whole = False
-            self._changes.looked()
-        else:
-            shape = self._changes.shape
-            self._changes.looked(tiles.cells_in(areas, self._cell, shape))
-        for track in self._tracks:
-            if areas is None or _within(track.box, areas):
-                track.looked, track.missed = (now.index, now.seconds), track.missed + 1
+        self._schedule.looked(areas, self._tracks)
         self._look(now, list(faces))
 
     def _look(self, now: Seen, faces: list[Face]) -> None:
@@ -469,9 +404,3 @@ class Tracker:
         return bool(
             box[2] <= 0 or box[3] <= 0 or box[0] >= self.width or box[1] >= self.height
         )
-
-
-def _within(box: Array, areas: Array) -> bool:
-    """Whether the middle of a box lies in one of the areas."""
-    centre = (box[:2] + box[2:]) / 2
-    return bool(((areas[:, :2] <= centre) & (centre <= areas[:, 2:])).all(axis=1).any())

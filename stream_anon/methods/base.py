@@ -72,7 +72,7 @@ class Method(ABC):
         """Rebuild faces of one picture.
 
         Args:
-            crops: (n, crop_size, crop_size, 3) uint8 RGB in the face frame, n >= 1.
+            crops: (n, crop_size, crop_size, 3) uint8 RGB in the face frame, n >= 1; read-only.
             subjects: n of them.
         """
 

@@ -204,11 +204,16 @@ class CodedMethod(Method):
         new = [i for i, s in enumerate(subjects) if self._releases.get(s.track) is None]
         true: dict[int, NDArray[np.float64]] = {}
         if new and (self._people is not None or self._releases.mechanism.reads_code):
-            encoded = self.encode(crops[new], landmarks[new])
+            encoded = np.require(self.encode(crops[new], landmarks[new]), requirements="W")
             if encoded.shape[0] != len(new) or not np.isfinite(encoded).all():
                 raise MethodFault(f"the encoder of {self.name} answered with no codes")
             true = dict(zip(new, encoded, strict=True))
-        rows = [self._release(s, true.get(i)).code for i, s in enumerate(subjects)]
+        try:
+            rows = [self._release(s, true.get(i)).code for i, s in enumerate(subjects)]
+        finally:
+            for code in true.values():
+                # A clear code has served when its release is drawn.
+                code.fill(0.0)
         return np.stack(rows).astype(np.float32)
 
     def _release(self, subject: Subject, code: NDArray[np.float64] | None) -> Release:

@@ -58,8 +58,10 @@ class Pseudonyms:
         """``track`` shows ``release``; a known person's mean code moves a little."""
         for person in self._people:
             if person.release is release:
-                moved = (1.0 - STEP) * person.code + STEP * code
-                person.code = moved / np.linalg.norm(moved)
+                # In place: the one array that is there is the one that is wiped.
+                person.code *= 1.0 - STEP
+                person.code += STEP * code
+                person.code /= np.linalg.norm(person.code)
                 self._present[track] = person
                 return
         person = _Person(code.copy(), release, track)

@@ -4,7 +4,11 @@ What a picture needs before it may leave is decided here and nowhere else. The c
 handed a picture together with the faces that are known to be in it; it paints them, looks at
 what it painted, and steps down the ladder where that is not good enough:
 
-    the chosen method -> solid cover of the grown face -> whole picture pixelated -> black
+    the chosen method -> solid cover of the grown face
+        -> whole picture pixelated, what is known solidly covered -> black
+
+Whatever is raised on the way, by a method or by a picture's own crop and paste, is a fault; the
+next step covers what the last one may have left half done.
 """
 
 from __future__ import annotations
@@ -13,30 +17,22 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.config import FaultConfig
-from stream_anon.errors import Fault, MethodFault, PictureFault
+from stream_anon.errors import Fault, MethodFault, PictureFault, TrackerFault
 from stream_anon.faces.face import TrackedFace
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES
+from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES, apply, mask_radius
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
-from stream_anon.methods.masks import at_least_minimum, core_mask, minimum_interior
+from stream_anon.methods.masks import at_least_minimum, core_mask
 from stream_anon.pipeline.frames import Frames, subject_of
+from stream_anon.pipeline.likeness import OldFaces
 from stream_anon.video.cleared import Cleared, Rung, claim_seal
 from stream_anon.video.picture import Picture
 
 log = logging.getLogger(__name__)
-
-UNCHANGED_LEVELS = 3.0
-"""A new face that differs from the old one by less than this, on the mean over the minimum
-ellipse of coarse averages, shows the old one."""
-
-COARSE = 16
-"""Side at which old and new are compared: cells of eight face-frame units, so that fine noise on
-top of an old face does not count as a change."""
 
 COVER_GROWTH = 1.25
 """The solid cover is larger than the method's mask by this factor."""
@@ -44,8 +40,17 @@ COVER_GROWTH = 1.25
 EDGE_REACH = 1.25
 """Radius of the widest mask that a method paints with, in minimum masks."""
 
-PIXELATED_BLOCKS = 24
-"""Blocks along the longer side of a picture that is pixelated whole."""
+PIXELATED_BLOCKS = 4
+"""Blocks along the longer side of a picture that is pixelated whole, and so at most across any face
+that it could hold: upright, lying, of a portrait or larger than the picture. At 12 blocks across a
+recogniser still names a quarter of the people."""
+
+FARTHEST = 1.0
+"""Gap between a face's box and the picture, in the box's longer sides, from which the box makes no
+sense: a tracker drops a face that has left the picture."""
+
+LEAST_SIDE = 0.5
+"""Side of a face's box in pixels below which it makes no sense."""
 
 _SEAL = claim_seal()
 
@@ -91,7 +96,7 @@ class Compositor:
         self._draw_boxes = draw_boxes
         self._cover = Fill(slope=True)
         self._frames = Frames(method)
-        self._covered_before: frozenset[int] = frozenset()
+        self._covered_before: dict[int, frozenset[int]] = {}
 
     def clear(
         self, picture: Picture, faces: Sequence[TrackedFace], doubt: Fault | None = None
@@ -100,7 +105,8 @@ class Compositor:
 
         Args:
             picture: as decoded; it is changed in place and must not be used afterwards.
-            faces: every face that is known or feared to be in it.
+            faces: every face that is known or feared to be in it. A place that makes no sense is
+                a doubt about the whole picture.
             doubt: why the faces of this picture are not known, if they are not.
 
         Raises:
@@ -108,26 +114,48 @@ class Compositor:
         """
         if picture.corrupt and doubt is None:
             doubt = PictureFault(f"the picture at {picture.seconds:.3f} s is damaged")
+        if doubt is None:
+            doubt = misplaced(picture, faces)
         if doubt is not None:
             self._stop_or_log(doubt)
             return self._whole(picture, faces, str(doubt))
         try:
             self._paint(picture, faces)
-        except Fault as fault:
+        except Exception as error:  # noqa: BLE001 - raised as a fault, or left by the next step
+            fault = error
+            if not isinstance(fault, Fault):
+                fault = PictureFault(
+                    f"the picture at {picture.seconds:.3f} s could not be painted: {_cause(error)}"
+                )
+                fault.__cause__ = error
             self._stop_or_log(fault)
             return self._covered(picture, faces, str(fault))
         return self._pass(picture, faces, Rung.METHOD)
 
     def end(self, tracks: Sequence[int]) -> None:
-        """Tracks have ended: the method drops what it kept for them."""
+        """Tracks have ended: the method drops what it kept for them.
+
+        Raises:
+            MethodFault: it could not, under either policy: what it keeps may be a key.
+        """
+        failed: Exception | None = None
         for track in tracks:
-            self.method.forget(track)
             self._frames.forget(track)
+            try:
+                self.method.forget(track)
+            except Exception as error:  # noqa: BLE001 - raised below, when all have been told
+                failed = error
+        if failed is not None:
+            name = self.method.name
+            raise MethodFault(f"method {name} kept a track: {_cause(failed)}") from failed
 
     def _pass(self, picture: Picture, faces: Sequence[TrackedFace], rung: Rung) -> Cleared:
         if self._draw_boxes:
             for face in faces:
-                picture.outline(face.box)
+                try:
+                    picture.outline(face.box)
+                except Exception as error:  # noqa: BLE001 - a line that is missing shows nobody
+                    log.warning("a box could not be outlined: %s", _cause(error))
         return Cleared(picture, tuple(face.track for face in faces), rung, _SEAL)
 
     def _stop_or_log(self, fault: Fault) -> None:
@@ -136,17 +164,21 @@ class Compositor:
         log.warning("%s; stepping down", fault)
 
     def _paint(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
+        covered_before = self._covered_before.pop(picture.stream, frozenset())
         if not faces:
             return
         try:
-            transforms, subjects = self._frames.of(picture, faces, self._covered_before)
+            transforms, subjects = self._frames.of(picture, faces, covered_before)
         except Exception as error:
             raise MethodFault(f"the faces' frames failed: {_cause(error)}") from error
         size = self.method.crop_size
         crops = picture.crops(transforms, size, FACE_FRAME)
+        # Before the method has them: nothing it does to its crops can change what is compared.
+        old = OldFaces(crops)
+        crops.setflags(write=False)
         rendered = self._render(crops, subjects)
         masks = at_least_minimum(rendered.masks, len(faces))
-        rejected = unchanged(crops, rendered.crops)
+        rejected = old.shown_in(rendered.crops)
         if rejected.any():
             self.steps.count_faces(int(rejected.sum()), "the new face was too like the old one")
         if rendered.declined is not None:
@@ -154,7 +186,7 @@ class Compositor:
             if declined.any():
                 self.steps.count_faces(int(declined.sum()), f"not fit for {self.method.name}")
             rejected = rejected | declined
-        self._covered_before = frozenset(
+        self._covered_before[picture.stream] = frozenset(
             face.track for face, bad in zip(faces, rejected, strict=True) if bad
         )
         good = np.flatnonzero(~rejected)
@@ -200,6 +232,12 @@ class Compositor:
         )
 
     def _whole(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:
+        for face in faces:
+            # Each on its own: one that cannot be painted must not leave the others open.
+            try:
+                self._fill(picture, [face])
+            except Exception as error:  # noqa: BLE001 - the whole picture is pixelated next
+                log.warning("a face could not be covered: %s", _cause(error))
         return self._step(
             picture,
             faces,
@@ -210,7 +248,12 @@ class Compositor:
         )
 
     def _black(self, picture: Picture, faces: Sequence[TrackedFace], reason: str) -> Cleared:
-        picture.blacken()
+        try:
+            picture.blacken()
+        except Exception as error:
+            raise PictureFault(
+                f"the picture at {picture.seconds:.3f} s could not be blackened: {_cause(error)}"
+            ) from error
         self.steps.count(Rung.BLACK, reason)
         return self._pass(picture, (), Rung.BLACK)
 
@@ -230,6 +273,43 @@ class Compositor:
             return below(picture, faces, reason)
         self.steps.count(rung, reason)
         return self._pass(picture, faces, rung)
+
+
+def misplaced(picture: Picture, faces: Sequence[TrackedFace]) -> TrackerFault | None:
+    """What makes no sense about where faces are said to be, or None.
+
+    A place that is not finite, has no area, lies far outside the picture, or whose transform puts
+    the mask elsewhere would be painted nowhere, and nobody would notice.
+    """
+    size = np.array([picture.width, picture.height], np.float64)
+    for face in faces:
+        try:
+            wrong = _wrong_place(face, size)
+        except Exception as error:  # noqa: BLE001 - of the wrong type or shape, say
+            wrong = f"cannot be read ({_cause(error)})"
+        if wrong is not None:
+            return TrackerFault(f"the place of a face at {picture.seconds:.3f} s {wrong}")
+    return None
+
+
+def _wrong_place(face: TrackedFace, size: NDArray[np.float64]) -> str | None:
+    box, transform, landmarks = face.box, face.transform, face.landmarks
+    if box.shape != (4,) or transform.shape != (2, 3):
+        return f"has shapes {box.shape} and {transform.shape}"
+    finite = np.isfinite(box).all() and np.isfinite(transform).all()
+    if not finite or not (landmarks is None or np.isfinite(landmarks).all()):
+        return "is not finite"
+    low, high = box[:2], box[2:]
+    side = float((high - low).max())
+    if not ((high - low) >= LEAST_SIDE).all():
+        return "has no area"
+    if max(float((low - size).max()), float((-high).max())) > FARTHEST * side:
+        return "lies far outside the picture"
+    middle = mask_radius(apply(transform, 0.5 * (low + high)[None]))[0]
+    flat = abs(float(np.linalg.det(transform[:, :2]))) < 1e-9
+    if flat or not middle <= 1.0:
+        return "does not lie under its mask"
+    return None
 
 
 def grown(transform: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
@@ -278,39 +358,6 @@ def check_rendered(rendered: object, count: int, name: str) -> None:
         raise MethodFault(f"method {name} answered with masks {masks.shape} {masks.dtype}")
     if declined is not None and (declined.shape != (count,) or declined.dtype != np.bool_):
         raise MethodFault(f"method {name} answered with declined {declined.shape} {declined.dtype}")
-
-
-def unchanged(before: Pixels, after: Pixels) -> NDArray[np.bool_]:
-    """Which new faces still show the old one.
-
-    Args:
-        before: (n, s, s, 3) uint8.
-        after: (n, t, t, 3) uint8, any other side.
-
-    Returns:
-        (n,) bool: the mean absolute change inside the minimum ellipse, between averages over
-        cells of ``128 / COARSE`` units, is below ``UNCHANGED_LEVELS``. A flat face that a mosaic
-        hardly changes is reported as well; the solid cover it then gets costs nothing.
-    """
-    if not len(before):
-        return np.zeros(0, np.bool_)
-    change = cv2.absdiff(_coarse(before), _coarse(after)).reshape(len(before), -1, 3)
-    inside = change[:, np.flatnonzero(minimum_interior(COARSE))]
-    return np.asarray(inside.mean(axis=(1, 2), dtype=np.float64) < UNCHANGED_LEVELS)
-
-
-def _coarse(crops: Pixels) -> Pixels:
-    """Averages of (n, s, s, 3) as one (n * COARSE, COARSE, 3) picture."""
-    count, side = crops.shape[:2]
-    if side % COARSE == 0:
-        # Whole cells: one picture under the other, none reaches into the next.
-        stack = crops.reshape(count * side, side, 3)
-        size = (COARSE, count * COARSE)
-        return np.asarray(cv2.resize(stack, size, interpolation=cv2.INTER_AREA), np.uint8)
-    coarse = np.empty((count, COARSE, COARSE, 3), np.uint8)
-    for crop, out in zip(crops, coarse, strict=True):
-        cv2.resize(crop, (COARSE, COARSE), dst=out, interpolation=cv2.INTER_AREA)
-    return coarse.reshape(count * COARSE, COARSE, 3)
 
 
 def _cause(error: BaseException) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from stream_anon.config import Config
 from stream_anon.errors import DetectorFault, Fault, GateError, TrackerFault
+from stream_anon.faces.attention import Attention
 from stream_anon.faces.detector import Detector, Look
 from stream_anon.faces.face import TrackedFace
-from stream_anon.faces.tracker import Attention, Decided, Tracker
+from stream_anon.faces.tracker import Decided, Tracker
 from stream_anon.video.picture import Picture
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Lane:
         self._waiting: deque[Picture] = deque()
         self._doubts: dict[int, Fault] = {}
         self._doubt: Fault | None = None
-        self._last_seen = -1
+        self._last_seen = self._last_whole = -1
         self.looked_at = 0
         self.looked_at_parts = 0
         self.notes: list[str] = []
@@ -149,6 +150,7 @@ class Lane:
         self._last_seen = picture.index
         if look.areas is None:
             self.looked_at += 1
+            self._last_whole = picture.index
         else:
             self.looked_at_parts += 1
         return look
@@ -159,8 +161,10 @@ class Lane:
         # Whoever came into the picture since the last good look is not known either, nor who was
         # to be looked at soon after it.
         self._doubt = fault
+        soon = self._last_seen - self._tracker.look_pictures + 1
+        since = max(self._last_whole, soon)
         for waiting in self._waiting:
-            if waiting.index > self._last_seen - self._tracker.look_pictures:
+            if waiting.index > since:
                 self._doubts[waiting.index] = fault
 
     def _pair(self, decided: Decided) -> Judged:

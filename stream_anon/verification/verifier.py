@@ -41,6 +41,9 @@ KINDS: dict[str, type[NetworkDetector]] = {
 OPEN = 0.7
 """Share of a place's contrast that must be the same for the place to count as unchanged."""
 
+SMALLEST = 0.8
+"""Faces below this share of the smallest one that the run was to find are none of its failures."""
+
 ZOOM, SIDE = 3.0, 192
 """The place is shown again with so many times its size around it, in so many pixels."""
 
@@ -118,7 +121,8 @@ class Verifier:
         if (original.width, original.height) != (output.width, output.height):
             raise ValueError("the frames differ in size")
         found = self._second.detect(original, turns)
-        found = [face for face in found if face.score >= self._options.threshold]
+        least = SMALLEST * self._options.smallest_face
+        found = [f for f in found if f.score >= self._options.threshold and f.size >= least]
         if not found:
             return Look(0, 0)
         boxes = np.stack([face.box for face in found])

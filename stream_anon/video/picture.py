@@ -95,7 +95,7 @@ class Picture(ABC):
 
     @abstractmethod
     def pixelate(self, blocks: int) -> None:
-        """Replace the whole picture by about ``blocks`` block averages along its longer side."""
+        """Replace the whole picture by at most ``blocks`` block averages along its longer side."""
 
     @abstractmethod
     def blacken(self) -> None:

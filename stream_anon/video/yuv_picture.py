@@ -244,7 +244,7 @@ class YuvPicture(Picture):
         return kept, starts[kept], ends[kept]
 
     def pixelate(self, blocks: int) -> None:
-        """Replace the whole picture by about ``blocks`` block averages along its longer side.
+        """Replace the whole picture by at most ``blocks`` block averages along its longer side.
 
         Raises:
             ValueError: ``blocks`` is below 1.
@@ -252,8 +252,8 @@ class YuvPicture(Picture):
         if blocks < 1:
             raise ValueError(f"blocks must be at least 1, is {blocks}")
         longer = max(self.width, self.height)
-        across = max(1, round(blocks * self.width / longer))
-        down = max(1, round(blocks * self.height / longer))
+        across = max(1, blocks * self.width // longer)
+        down = max(1, blocks * self.height // longer)
         for plane in self._writable_planes():
             size = (min(across, plane.shape[1]), min(down, plane.shape[0]))
             small = cv2.resize(np.ascontiguousarray(plane), size, interpolation=cv2.INTER_AREA)

@@ -49,24 +49,27 @@ def picture(index: int) -> np.ndarray:
     return np.where(where > 127, drawn[..., None], ground)
 
 
-def write_clip(path: Path, frames: int = FRAMES) -> Path:
-    """H.264 and a tone, 25 pictures a second."""
+def write_clip(path: Path, frames: int = FRAMES, videos: int = 1) -> Path:
+    """H.264 and a tone, 25 pictures a second; the same in every video stream."""
     with av.open(str(path), "w") as container:
-        video = container.add_stream("libx264", rate=RATE)
-        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        video.options = {"crf": "12", "preset": "ultrafast"}
+        streams = [container.add_stream("libx264", rate=RATE) for _ in range(videos)]
+        for video in streams:
+            video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            video.options = {"crf": "12", "preset": "ultrafast"}
         sound = container.add_stream("aac", rate=16000, layout="mono")
         tone = np.sin(np.arange(1024) * 0.05).astype(np.float32)[None]
         for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
-            container.mux(video.encode(frame))
+            for video in streams:
+                frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, RATE)
+                container.mux(video.encode(frame))
         for index in range(frames * 16000 // RATE // 1024):
             samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
             samples.sample_rate, samples.pts = 16000, index * 1024
             samples.time_base = Fraction(1, 16000)
             container.mux(sound.encode(samples))
-        container.mux(video.encode())
+        for video in streams:
+            container.mux(video.encode())
         container.mux(sound.encode())
     return path
 

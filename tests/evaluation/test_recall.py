@@ -61,7 +61,9 @@ def test_a_clip_is_measured_again_begun_later(
     path, truth, pictures = clip
     begun = []
 
-    def redact(clip: Path, target: Path, method: str, start: float | None = None) -> None:
+    def redact(
+        clip: Path, target: Path, method: str, latency: float | None, start: float | None = None
+    ) -> None:
         begun.append(start)
         late = 0 if start is None else round(start * 25 + 0.5)
         painted = [255 - picture for picture in pictures[late:]]
@@ -101,3 +103,26 @@ def test_files_that_do_not_belong_together_are_refused(clip, tmp_path: Path, cap
             recall.read_truth(bad)
     assert recall.main([str(path), str(tmp_path / "absent.json"), "--redacted", str(path)]) == 1
     assert "absent.json" in capsys.readouterr().err
+
+
+def test_a_clip_is_measured_again_at_lower_frame_rates(
+    clip: tuple[Path, Path, list[np.ndarray]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, truth, pictures = clip
+    counts = []
+
+    def redact(source: Path, target: Path, method: str, latency: float | None) -> None:
+        kept = list(recall.lumas(source))
+        counts.append(len(kept))
+        # Every second picture alone is left as it is.
+        write(target, kept if len(kept) == (len(pictures) + 1) // 2 else [255 - p for p in kept])
+
+    monkeypatch.setattr(recall, "_redact", redact)
+    assert recall.main([str(path), str(truth), "--every", "3", "--least", "0.9"]) == 1
+    assert counts == [len(pictures[::n]) for n in (1, 2, 3)]
+    rows = capsys.readouterr().out.split("| every |")[1]
+    assert "| 2 |" in rows
+    assert "| 0 |" in rows.splitlines()[2]
+    assert "| 0 |" not in rows.splitlines()[3]

@@ -163,7 +163,8 @@ def times_missing(s: Studio) -> Take:
 @kind
 def times_drift(s: Studio) -> Take:
     """Times that creep forward by ever smaller steps: the clock nearly stands."""
-    return Take(enter(s, 10, s.count(24)), suffix="mkv", times=lambda n: 0.4 - 0.4 * 0.8**n + n / 1000)
+    take = enter(s, 10, s.count(24))
+    return Take(take, suffix="mkv", times=lambda n: 0.4 - 0.4 * 0.8**n + n / 1000)
 
 
 @kind

@@ -135,7 +135,9 @@ class Canvas:
         self.pixels[here] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
         self.owner[here][owned[part]] = len(self.placed) + 1
 
-    def cover(self, x0: float, y0: float, x1: float, y1: float, with_: Pixels | None = None) -> None:
+    def cover(
+        self, x0: float, y0: float, x1: float, y1: float, with_: Pixels | None = None
+    ) -> None:
         """Put something opaque before everything: a pole, a curtain, a door."""
         height, width = self.owner.shape
         a, b = int(np.clip(round(x0), 0, width)), int(np.clip(round(x1), 0, width))
