@@ -66,12 +66,13 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("--mechanism", group="Faces", row="noise", metavar="NAME",
         help="identity, dp-image: noise, budget")
 @option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
-@option("--on-fault", group="Faces", metavar="stop|step-down",
-        type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
-@option("--verify", group="Faces", row="check", metavar="MODE",
-        type=click.Choice(["off", "sampled", "full"]), help="check the result | seconds of wait")
-@option("--latency", group="Faces", row="check", metavar="S", type=float)
-@option("--draw-boxes", group="Faces", is_flag=True, help="show what was tracked")
+@option("--on-fault", group="Faces", row="safe", metavar="POLICY",
+        type=click.Choice(["stop", "step-down"]), help="stop, step-down | off, sampled, full")
+@option("--verify", group="Faces", row="safe", metavar="MODE",
+        type=click.Choice(["off", "sampled", "full"]))
+@option("--latency", group="Faces", row="track", metavar="S", type=float,
+        help="seconds of wait | show tracks")
+@option("--draw-boxes", group="Faces", row="track", is_flag=True)
 @option("--codec", group="Video", metavar="NAME",
         type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
         help="auto, h264, hevc, av1, vp9, gif")
