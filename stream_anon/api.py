@@ -11,7 +11,7 @@ from typing import Any
 
 from stream_anon import recipes
 from stream_anon.config import Config, options_to_config
-from stream_anon.errors import ConfigError, OutputError, UsageError
+from stream_anon.errors import ConfigError, OutputError, UsageError, VerificationError
 from stream_anon.pipeline.analyze import Analysis, analyze_file
 from stream_anon.pipeline.plan import Plan, as_path, make_plan
 from stream_anon.pipeline.report import Report
@@ -57,6 +57,8 @@ def redact(
         OutputError: the output cannot be written.
         ModelError: weights are missing.
         Fault: a part failed and the fault policy is to stop.
+        VerificationError: the result shows a face as it was, or could not be checked; it did not
+            get its name, and the report is written nevertheless.
         Cancelled: ``cancel`` was set.
         KeyboardInterrupt: Ctrl-C, after everything was stopped and removed.
     """
@@ -66,15 +68,14 @@ def redact(
     part = _report_file(as_path(report), planned) if report is not None else None
     try:
         running = recipes.pipeline(pipeline).build(planned)
-        made: Report = running.run(progress, cancel)
-        made.time.total = time.monotonic() - started
-        if part is not None:
-            try:
-                part.path.write_text(made.to_json(), encoding="utf-8")
-                part.commit(overwrite)
-            except OSError as error:
-                why = error.strerror or str(error)
-                raise OutputError(f"{report}: cannot be written ({why.lower()})") from error
+        try:
+            made: Report = running.run(progress, cancel)
+        except VerificationError as error:
+            # What was found stands in the report, whatever became of the file.
+            if isinstance(error.report, Report):
+                _write(error.report, part, started, overwrite)
+            raise
+        _write(made, part, started, overwrite)
     finally:
         if part is not None:
             part.discard()
@@ -155,6 +156,18 @@ def _settings(config: Config | None, options: Mapping[str, Any]) -> Config:
             f"config is a {kind}, not a Config; stream_anon.config.parse reads a mapping"
         )
     return options_to_config(config, options)
+
+
+def _write(made: Report, part: PartFile | None, started: float, overwrite: bool) -> None:
+    made.time.total = time.monotonic() - started
+    if part is None:
+        return
+    try:
+        part.path.write_text(made.to_json(), encoding="utf-8")
+        part.commit(overwrite)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OutputError(f"{part.target}: cannot be written ({why.lower()})") from error
 
 
 def _report_file(report: Path, planned: Plan) -> PartFile:

@@ -13,6 +13,9 @@ from stream_anon.errors import InputError, OutputError, StreamAnonError, UsageEr
 
 SUFFIX = "_anonymized"
 
+UNVERIFIED = ".unverified"
+"""Ends the stem of a result that was kept aside: never an input by itself."""
+
 EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx"}
     | {".flv", ".wmv", ".asf", ".ogv", ".ogm", ".gif", ".mxf", ".nut", ".dv", ".rm", ".rmvb"}
@@ -271,13 +274,19 @@ def _target(
 
 
 def _earlier(found: Iterable[Path], named: Collection[Path]) -> list[Path]:
-    """Results that lie beside the file they were made of, unless they were named themselves."""
+    """Results that lie beside the file they were made of, and whatever did not pass its check,
+    unless they were named themselves."""
     originals = {(path.parent, name) for path in found for name in (path.stem, path.name)}
     return [
         path for path in found
-        if path.stem.endswith(SUFFIX)
-        and (path.parent, path.stem.removesuffix(SUFFIX)) in originals
-        and path not in named
+        if path not in named
+        and (
+            path.stem.endswith(UNVERIFIED)
+            or (
+                path.stem.endswith(SUFFIX)
+                and (path.parent, path.stem.removesuffix(SUFFIX)) in originals
+            )
+        )
     ]
 
 

@@ -82,8 +82,10 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("--cells", group="Faces", row="strength", metavar="N", type=int)
 @option("--latency", group="Faces", metavar="SPAN",
         help="time to decide; short ones miss more")
-@option("--on-fault", group="Faces", metavar="stop|step-down",
-        type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
+@option("--on-fault", group="Faces", row="safe", metavar="POLICY",
+        type=click.Choice(["stop", "step-down"]), help="stop, step-down | off, sampled, full")
+@option("--verify", group="Faces", row="safe", metavar="MODE",
+        type=click.Choice(["off", "sampled", "full"]))
 @option("--codec", group="Video", metavar="NAME",
         type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
         help="auto, h264, hevc, av1, vp9, gif")

@@ -25,6 +25,7 @@ from stream_anon.pipeline.report import (
     TimePart,
     ToolPart,
     TrackPart,
+    VerificationPart,
     file_part,
 )
 
@@ -63,8 +64,10 @@ def manifest(
     methods: Sequence[Method],
     detector: str,
     analysis: AnalysisPart | None = None,
+    verification: VerificationPart | None = None,
+    output: str | None = None,
 ) -> Report:
-    """The report of a run that ended well.
+    """The report of a run.
 
     Args:
         plan: what was to be done.
@@ -72,6 +75,8 @@ def manifest(
         methods: the run's own first, then those that single regions asked for.
         detector: its name.
         analysis: the Tracks file that was rendered, if one was.
+        verification: what the second look came to.
+        output: name of the file that was made, None if it was removed.
     """
     given = plan.request.config
     config = given.model_dump(mode="json", exclude={"models_dir"})
@@ -96,10 +101,13 @@ def manifest(
     # What a Tracks file was made with is said there.
     used = [detector] if analysis is None else []
     used += [name for method in methods for name in (*networks(method), *method.networks())]
+    if verification is not None and verification.detector is not None:
+        used.append(verification.detector)
+    called = output if named != "none" else None
     return Report(
         tool=ToolPart(libraries=_versions()),
         input=file_part(plan.request.input.name if named == "both" else None, outcome.input),
-        output=file_part(plan.request.output.name if named != "none" else None, outcome.output),
+        output=None if output is None else file_part(called, outcome.output),
         config=config,
         device=plan.device.name,
         method=methods[0].name,
@@ -113,6 +121,7 @@ def manifest(
         kept=outcome.kept,
         analysis=analysis,
         privacy=_together([method.privacy() for method in methods]),
+        verification=verification,
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
 

@@ -68,6 +68,9 @@ class Plan:
             f"  method {config.method.name}, {found}, "
             f"device {self.device.name} ({self.device.why})",
         ]
+        verify = config.verify
+        if verify.mode != "off":
+            lines.append(f"  verification {verify.mode}, on failure: {verify.on_failure}")
         for stream in self.media.streams:
             became = f" -> {stream.output_codec}" if stream.action == "redact" else ""
             lines.append(

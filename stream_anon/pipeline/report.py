@@ -117,6 +117,42 @@ class AnalysisPart(_Part):
     """Edits that count, by verb."""
 
 
+class UnchangedPart(_Part):
+    """A frame of the output with faces that are as they were. No place, no picture."""
+
+    stream: int
+    index: int | None
+    """In presentation order from 0; none where the file could not be counted through."""
+    seconds: float
+    """Presentation time in the output."""
+    faces: int
+
+
+class VerificationPart(_Part):
+    """The second look at the finished file, beside the input."""
+
+    mode: Literal["sampled", "full"]
+    passed: bool | None
+    """None: it was not made."""
+    detector: str | None = None
+    """The second detector."""
+    frames: int = 0
+    """Compared."""
+    faces: int = 0
+    """Found by the second detector in the input's frames that were compared."""
+    unchanged: int = 0
+    """Of these, open in the output."""
+    unchanged_frames: int = 0
+    """Frames that show such a face."""
+    named: list[UnchangedPart] = Field(default_factory=list)
+    """The first 1000 of them."""
+    problem: str | None = None
+    """Why the check could not be made, or ended early."""
+    outcome: Literal["published", "kept aside", "removed"] = "published"
+    """What became of the file."""
+    seconds: float = 0.0
+
+
 class TimePart(_Part):
     """Seconds spent."""
 
@@ -135,7 +171,8 @@ class Report(_Part):
     started: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """UTC, ISO 8601."""
     input: FilePart
-    output: FilePart
+    output: FilePart | None
+    """None where the file was removed since it did not pass the verification."""
     config: dict[str, Any]
     """The configuration that ran; folders of this machine are left out."""
     device: str
@@ -155,6 +192,8 @@ class Report(_Part):
     """None where the frames themselves were analysed in this run."""
     privacy: dict[str, Any] = Field(default_factory=dict)
     """The ledger of randomised releases, for methods that make any."""
+    verification: VerificationPart | None = None
+    """None where none was wanted."""
     time: TimePart
 
     @property
@@ -195,6 +234,8 @@ class Report(_Part):
                 text += f" instead ({why})"
         if self.kept:
             text += f"; {len({part.track for part in self.kept})} tracks left visible on purpose"
+        if (look := self.verification) is not None and look.passed:
+            text += f"; {look.frames} frames checked again"
         for step, count in pictures.stepped_down.items():
             text += f"; {count} pictures stepped down to {step}"
         return text

@@ -61,11 +61,12 @@ class PartFile:
         self.bytes = 0
         self._done = False
 
-    def commit(self, replace: bool = True) -> None:
+    def commit(self, replace: bool = True, target: Path | None = None) -> None:
         """Have it written to the disk, and put it in its place.
 
         Args:
             replace: a file of that name may go.
+            target: another place in the same folder; None is the one it was made for.
 
         Raises:
             OSError: it cannot be done.
@@ -77,12 +78,13 @@ class PartFile:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             self.bytes = os.fstat(file.fileno()).st_size
         os.fsync(self._handle)
+        target = self.target if target is None else target
         if replace:
-            os.replace(self.path, self.target)
+            os.replace(self.path, target)
         else:
-            _move_to_free(self.path, self.target)
+            _move_to_free(self.path, target)
         self._close()
-        folder = os.open(self.target.parent, os.O_RDONLY)
+        folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:

@@ -64,6 +64,26 @@ class Sink(ABC):
         """What was left out of what was copied, in words."""
         return []
 
+    def close(self) -> Path | None:
+        """Write what is left, without giving the result its name yet.
+
+        Returns:
+            The file that is whole and waits for ``publish``; None where nothing is left to do.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self.finish()
+        return None
+
+    def publish(self, path: Path | None = None) -> None:  # noqa: B027 - only files have names
+        """Give a closed result its name, or ``path`` instead of it.
+
+        Raises:
+            GateError: it is not closed, or was published or given up before.
+            OutputError: it cannot be renamed.
+        """
+
     @abstractmethod
     def abort(self, hard: bool = False) -> None:
         """Leave nothing behind; safe to call at any time, also twice.
@@ -172,6 +192,7 @@ class FileSink(_MuxerSink):
     ) -> None:
         super().__init__(info, plan, str(path))
         self._replace = replace
+        self._closed = False
         self.path = Path(path)
         self._target = Path(os.path.realpath(self.path))
         _check_target(self._target, self.path, info.path)
@@ -188,18 +209,38 @@ class FileSink(_MuxerSink):
         """Bytes and SHA-256 of the finished file."""
         return None if self._part.sha256 is None else (self._part.bytes, self._part.sha256)
 
-    def finish(self) -> None:
-        """Write what is left, and put the file in its place; see ``Sink.finish``."""
-        if self._done:
+    def close(self) -> Path:
+        """Write what is left; the file keeps its hidden name. See ``Sink.close``."""
+        if self._done or self._closed:
             raise GateError("the file was already finished or given up")
         try:
             with self._errors():
                 self._muxer.finish()
-                self._part.commit(self._replace)
+        except BaseException:
+            self.abort()
+            raise
+        self._closed = True
+        return self.temporary
+
+    def publish(self, path: Path | None = None) -> None:
+        """Put the closed file in its place; see ``Sink.publish``."""
+        if self._done or not self._closed:
+            raise GateError("the file is not closed, or was finished or given up")
+        try:
+            with self._errors():
+                if path is None:
+                    self._part.commit(self._replace)
+                else:
+                    self._part.commit(replace=False, target=path)
         except BaseException:
             self.abort()
             raise
         self._done = True
+
+    def finish(self) -> None:
+        """Write what is left, and put the file in its place; see ``Sink.finish``."""
+        self.close()
+        self.publish()
 
     def abort(self, hard: bool = False) -> None:
         """Remove what was written; see ``Sink.abort``."""
@@ -210,10 +251,11 @@ class FileSink(_MuxerSink):
         self.temporary.unlink(missing_ok=True)
         if hard:
             return
-        try:
-            self._muxer.abandon()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            log.debug("%s: closing what was given up: %s", self._name, error)
+        if not self._closed:
+            try:
+                self._muxer.abandon()
+            except (av.FFmpegError, OSError, ValueError) as error:
+                log.debug("%s: closing what was given up: %s", self._name, error)
         self._part.discard()
 
 
