@@ -84,7 +84,8 @@ class SecondLook:
         self._missing: str | None = None
         if config.verify.mode == "off":
             return
-        full, name = config.verify.mode == "full", config.verify.detector
+        full = config.verify.mode == "full"
+        name: str = config.verify.detector
         try:
             at_hand = registry.path if full else registry.path_if_due
             for one in choose(config.verify.detector, analysed, config.models_dir):
@@ -174,8 +175,9 @@ def aside(target: Path) -> Path:
 def _named(words: str, places: Mapping[Path, str]) -> str:
     """Words with other names in the place of paths and of file names."""
     for place, name in places.items():
+        word = name.replace("\\", "\\\\")
         for old in (os.path.realpath(place), str(place), place.name):
-            words = re.sub(rf"(?<![\w./-]){re.escape(old)}(?![\w/-])", lambda _, n=name: n, words)
+            words = re.sub(rf"(?<![\w./-]){re.escape(old)}(?![\w/-])", word, words)
     return words
 
 
