@@ -30,7 +30,9 @@ def build(plan: Plan) -> Pipeline:
     # Detector and tracker, or a Tracks file that says what they would.
     analyzer = make_analyzer(plan, source.info)
     method, others = make_method(config.method), other_methods(config.method, analyzer.methods)
-    compositor = Compositor(method, config.fault, config.draw_boxes, others)
+    compositor = Compositor(
+        method, config.fault, config.draw_boxes, others, models_dir=config.models_dir
+    )
     sink = FileSink(
         plan.request.output,
         plan.media,

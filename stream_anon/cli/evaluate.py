@@ -97,6 +97,7 @@ def evaluate(
 
     FACES: tar or folder of 128 px pictures in the face frame. PAIRS: CSV of
     fold,a,b,same over them. Nothing of FACES is in the JSON; the page shows some.
+    With --only looks FACES is a clip or a folder of clips, and there are no PAIRS.
     """
     import os
     from dataclasses import replace
@@ -112,6 +113,13 @@ def evaluate(
     if mixer:
         videos = [path for pattern in clips for path in _files(pattern)]
         _mixer(faces, models, output, cache, quiet, quick, videos)
+        return
+    if only == ("looks",):
+        from stream_anon.evaluation.looks_run import clips_of
+
+        found = [*clips_of(faces), *([pairs] if pairs else [])]
+        found += [path for pattern in clips for path in _files(pattern)]
+        _looks(found, models, methods or ("identity",), detectors, output, quiet, quick)
         return
     if pairs is None:
         fail_usage("PAIRS is missing: a CSV of fold,a,b,same over FACES")
@@ -175,4 +183,23 @@ def _mixer(
     size = QUICK if quick else None
     section = mixer.run(faces, models, output.parent, cache, size, tell, clips)
     for path in write(Report({"machine": machine(), "method": "visual-mixer"}, [section]), output):
+        click.echo(str(path))
+
+
+def _looks(
+    clips: list[Path],
+    models: Path | None,
+    methods: tuple[str, ...],
+    detectors: tuple[str, ...],
+    output: Path,
+    quiet: bool,
+    quick: bool,
+) -> None:
+    """What a stranger notices, on a page of its own."""
+    from stream_anon.evaluation import looks_run
+    from stream_anon.evaluation.files import write
+
+    tell = (lambda words: None) if quiet else say
+    report = looks_run.run(clips, models, methods, detectors, tell, quick=quick)
+    for path in write(report, output):
         click.echo(str(path))

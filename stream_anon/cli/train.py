@@ -27,7 +27,10 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--teacher", type=_file, help="Recogniser as ONNX: the code space that is learned.")
 @click.option("--detector", type=_file, help="YuNet as ONNX: finds and aligns the faces.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
-@click.option("--stages", help="Comma-separated: distil, landmarks, identity, appearance, export.")
+@click.option(
+    "--stages",
+    help="Comma-separated: distil, landmarks, identity, appearance, morphable, export.",
+)
 @click.option("--device", help="auto, cpu, cuda.")
 @click.option("--worker", type=click.IntRange(0, 63), help="Number of this process.")
 def train(

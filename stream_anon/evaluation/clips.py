@@ -96,7 +96,7 @@ def film(
         for path, person in clips:
             tell(f"clip {path.name}: {condition}")
             target = Path(folder) / f"{path.stem}.mp4"
-            redact(path, target, config=config, overwrite=True, end=_end(path, most))
+            redact(path, target, config=config, overwrite=True, end=end_of(path, most))
             tracks = _cut(path, target, finder, most)
             for number, track in enumerate(sorted(tracks, key=lambda t: -len(t.frames))):
                 if len(track.frames) < SHORTEST or (person >= 0 and number > 0):
@@ -227,7 +227,7 @@ def _is_face(track: Film, finder: Finder) -> bool:
     return sum(finder.aligned(track.clear[i]) is not None for i in rows) >= 3
 
 
-def _end(path: Path, most: int) -> float | None:
+def end_of(path: Path, most: int) -> float | None:
     """Seconds after which the clip may end; None where its rate is not known."""
     try:
         with av.open(str(path)) as container:

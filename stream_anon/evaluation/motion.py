@@ -108,22 +108,32 @@ def along(embeddings: NDArray[np.float32]) -> float:
 def flicker(track: Film) -> float:
     """Motion-compensated change of the new face over the original's; NaN if nothing changes."""
     old, new = 0.0, 0.0
-    inside = minimum_interior(FACE_FRAME)
-    estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     for i in range(1, len(track.frames)):
         if track.frames[i] != track.frames[i - 1] + 1:
             continue
-        now, before = (
-            cv2.cvtColor(p[i], cv2.COLOR_RGB2GRAY) for p in (track.clear, track.clear_before)
+        changes = compensated(
+            track.clear[i], track.clear_before[i], track.new[i], track.new_before[i]
         )
-        there: Flow = estimator.calc(now, before, None)
-        back: Flow = estimator.calc(before, now, None)
-        valid = inside & consistent(there, back)
-        if valid.sum() < 200:
-            continue
-        old += change(track.clear[i], track.clear_before[i], there, valid)
-        new += change(track.new[i], track.new_before[i], there, valid)
+        old, new = old + changes[0], new + changes[1]
     return new / old if old > 0 else float("nan")
+
+
+def compensated(
+    clear: Pixels, clear_before: Pixels, new: Pixels, new_before: Pixels
+) -> tuple[float, float]:
+    """Motion-compensated changes of the old and the new face between two frames, in levels.
+
+    All four are (128, 128, 3) uint8 under one transform; the motion is the clear face's. Both are
+    0 where too little of it could be followed.
+    """
+    estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    now, before = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (clear, clear_before))
+    there: Flow = estimator.calc(now, before, None)
+    back: Flow = estimator.calc(before, now, None)
+    valid = minimum_interior(FACE_FRAME) & consistent(there, back)
+    if valid.sum() < 200:
+        return 0.0, 0.0
+    return change(clear, clear_before, there, valid), change(new, new_before, there, valid)
 
 
 def consistent(there: Flow, back: Flow) -> NDArray[np.bool_]:

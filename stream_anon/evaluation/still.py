@@ -10,15 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.errors import ModelError
 from stream_anon.faces.align import widen_all
+from stream_anon.faces.mesh import PRESENT, FaceMesh
+from stream_anon.faces.mesh_track import told
 from stream_anon.geometry import FACE_FRAME, TEMPLATE, apply
 from stream_anon.methods import Fill, Method, Subject
 from stream_anon.methods.masks import at_least_minimum
+from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
+from stream_anon.methods.soft_cover import SoftCover, soft_mask
 from stream_anon.pipeline.checks import check_rendered
 from stream_anon.pipeline.likeness import unchanged
 from stream_anon.pipeline.targets import COVER_GROWTH, grown
@@ -48,6 +54,7 @@ def anonymise(
     landmarks: Landmarks | None = None,
     first_track: int = 1,
     same_track: bool = False,
+    models_dir: Path | None = None,
 ) -> Stills:
     """Apply a method to face-frame pictures.
 
@@ -57,6 +64,7 @@ def anonymise(
         landmarks: (n, 5, 2) face-frame units; None takes the template's.
         first_track: track number of the first picture.
         same_track: all pictures are of one track (one draw); else each has its own.
+        models_dir: where the mesh network is looked for first, for a method that wants meshes.
 
     Raises:
         Fault: the method answered with something that breaks its contract.
@@ -65,6 +73,7 @@ def anonymise(
     points = np.broadcast_to(TEMPLATE, (n, 5, 2)) if landmarks is None else landmarks
     out = pictures.copy()
     covered = np.zeros(n, np.bool_)
+    finder = _finder(method, models_dir)
     for i in range(n):
         track = first_track if same_track else first_track + i
         # The face box fills about 92 of the frame's 128 units (YuNet's median on LFW).
@@ -73,14 +82,22 @@ def anonymise(
             frames, _ = widen_all(IDENTITY[None], np.asarray(points[i : i + 1]), method.reach)
             frame = frames[0]
         places = apply(frame, np.asarray(points[i], np.float64))
-        subject = Subject(track=track, landmarks=places, size=92.0, score=0.9)
+        mesh, presence = None, None
+        if finder is not None:
+            found, seen = finder(pictures[i : i + 1])
+            presence = float(seen[0])
+            if presence >= PRESENT:
+                mesh = told(found[0].astype(np.float64), frame)
+        subject = Subject(
+            track=track, landmarks=places, size=92.0, score=0.9, mesh=mesh, presence=presence
+        )
         crop = scaled(through(pictures[i], frame), method.crop_size)[None]
         rendered = method.render(crop, [subject])
         check_rendered(rendered, 1, method.name)
         declined = rendered.declined is not None and bool(rendered.declined[0])
         covered[i] = declined or bool(unchanged(crop, rendered.crops)[0])
         if covered[i]:
-            out[i] = cover(pictures[i], subject)
+            out[i] = (soft if declined else cover)(pictures[i], subject)
         else:
             mask = at_least_minimum(rendered.masks, 1, rendered.crops.shape[1])
             out[i] = blend(pictures[i], rendered.crops[0], mask[0], frame)
@@ -96,6 +113,27 @@ def cover(picture: Pixels, subject: Subject) -> Pixels:
     crop = through(picture, matrix)
     painted = fill.render(scaled(crop, fill.crop_size)[None], [subject]).crops[0]
     return blend(picture, painted, at_least_minimum(None, 1, FACE_FRAME)[0], matrix)
+
+
+def _finder(method: Method, models_dir: Path | None) -> FaceMesh | None:
+    """The mesh network, as the pipeline has it."""
+    if not method.meshed:
+        return None
+    try:
+        return FaceMesh(models_dir)
+    except ModelError:
+        if method.needs_mesh:
+            raise
+        return None
+
+
+def soft(picture: Pixels, subject: Subject) -> Pixels:
+    """The cover of a face that the method declined."""
+    method = SoftCover()
+    matrix = grown(IDENTITY.copy(), SOFT_GROWTH)
+    crop = scaled(through(picture, matrix), method.crop_size)
+    rendered = method.render(crop[None], [subject])
+    return blend(picture, rendered.crops[0], soft_mask(), matrix)
 
 
 def through(picture: Pixels, frame: NDArray[np.float64]) -> Pixels:

@@ -26,7 +26,15 @@ LEVELS = 14
 """Difference in levels from which a sample has become something else, noise permitting."""
 
 NOISE_FACTOR = 4.0
-"""The same, in median differences from frame to frame: a noisy camera is not all news."""
+"""The same, in median differences that noise makes from frame to frame: a noisy camera is not all
+news."""
+
+MOST_LEVELS = 24
+"""However noisy, a difference of so many levels is news."""
+
+QUIET = (20, 2.66)
+"""Noise is read off the quietest fifth of the samples, since the others may move: their greatest
+difference in per cent of all, and a normal distribution's median over its fifth."""
 
 MOVING_LEVELS = 6
 """Difference from the frame before from which a sample moves."""
@@ -36,6 +44,9 @@ LEAST_MOVING = 0.0005
 
 BEYOND = 32
 """Samples around what moves among which the flow is computed."""
+
+FASTEST_SAMPLES = 20.0
+"""Samples from frame to frame up to which motion explains a change."""
 
 SMALL = (1.4, 3, 12)
 """New content is a patch of at least this side: smallest faces, least and most samples."""
@@ -113,7 +124,7 @@ class ChangeMap:
             return
         before, self._now = self._now, now
         change = cv2.absdiff(now, before)
-        noise = float(np.median(change[::4, ::4]))
+        noise = QUIET[1] * float(np.percentile(change[::4, ::4], QUIET[0]))
         moving = (change > max(MOVING_LEVELS, 3.0 * noise)).view(np.uint8)
         if not moving.any() and not self._age.any():
             # Slow changes add up in here without one frame that moves.
@@ -121,7 +132,7 @@ class ChangeMap:
             if not moving.any():
                 return
         self._follow(moving, now, before)
-        self._compare(now, max(LEVELS, NOISE_FACTOR * noise))
+        self._compare(now, min(MOST_LEVELS, max(LEVELS, NOISE_FACTOR * noise)))
         # Specks are an encoder's work, no face's.
         moving = np.asarray(cv2.morphologyEx(moving, cv2.MORPH_OPEN, _SQUARE3), np.uint8)
         self._moved |= _cells(moving, self.shape)
@@ -195,9 +206,15 @@ class ChangeMap:
         small = (max(16, (x1 - x0) // 2), max(16, (y1 - y0) // 2))
         here = cv2.resize(now[part], small, interpolation=cv2.INTER_AREA)
         there = cv2.resize(before[part], small, interpolation=cv2.INTER_AREA)
-        flow = cv2.resize(self._flow.calc(here, there, None), (x1 - x0, y1 - y0))
-        x = self._grid[0][part] + flow[..., 0] * ((x1 - x0) / small[0])
-        y = self._grid[1][part] + flow[..., 1] * ((y1 - y0) / small[1])
+        across, down = cv2.split(self._flow.calc(here, there, None))
+        ratio = (x1 - x0) / small[0], (y1 - y0) / small[1]
+        # Faster than faces can be followed is no explanation: what came there is looked at.
+        speed = np.maximum(np.abs(across), np.abs(down))
+        slow = (speed <= FASTEST_SAMPLES / max(ratio)).view(np.uint8)
+        size = (x1 - x0, y1 - y0)
+        cv2.min(where[part], cv2.resize(slow, size, interpolation=cv2.INTER_NEAREST), where[part])
+        x = cv2.scaleAdd(cv2.resize(across, size), ratio[0], self._grid[0][part])
+        y = cv2.scaleAdd(cv2.resize(down, size), ratio[1], self._grid[1][part])
         border = cv2.BORDER_CONSTANT
         moved = cv2.remap(self._seen, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
         cv2.copyTo(np.asarray(moved, np.uint8), where[part], self._seen[part])
@@ -213,8 +230,7 @@ class ChangeMap:
             return
         # News that grows out of older news is as old; what is large and young came at once.
         self._age = (np.minimum(cv2.dilate(self._age, _SQUARE5), 254) + 1).astype(np.uint8) * news
-        young = cv2.bitwise_and(news, (self._age <= 1).view(np.uint8))
-        at_once = _dense(young, self._sudden)
+        at_once = _dense(news & (self._age <= 1).view(np.uint8), self._sudden)
         self._urgent |= _cells(at_once, self.shape)
 
 
@@ -226,7 +242,7 @@ def _side(smallest: float, bounds: tuple[float, int, int]) -> int:
 def _dense(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Samples of a 0/1 mask around which a square patch is mostly set."""
     share = cv2.blur(mask * np.uint8(255), (side, side), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.compare(share, 255.0 * DENSE, cv2.CMP_GT) & 1, np.uint8)
+    return (np.asarray(share) > 255.0 * DENSE).view(np.uint8)
 
 
 def _cells(samples: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:
@@ -236,6 +252,6 @@ def _cells(samples: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:
     if (rows * CELL, columns * CELL) != (height, width):
         samples = np.pad(samples, ((0, rows * CELL - height), (0, columns * CELL - width)))
     # One sample of 255 in a cell leaves a mean of 4: much faster than a maximum over two axes.
-    full = cv2.compare(samples, 0, cv2.CMP_GT)
+    full = (samples != 0).view(np.uint8) * np.uint8(255)
     means = cv2.resize(full, (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(means > 0)

@@ -44,7 +44,7 @@ LEVEL_STEP = 4.5
 """Largest factor between the sizes in which a picture is looked at: a face that is too large for
 one of them is not yet too small for the next."""
 
-TILE_SIDES = (128, 192, 256)
+TILE_SIDES = (96, 128, 192, 256)
 """Sides in network pixels of the squares in which parts of a picture are looked at."""
 
 TILE_MARGIN = 20

@@ -79,18 +79,22 @@ def plan(
         if any(_inside(box, core(tile, margin, width, height)) for tile in tiles):
             continue
         wide, high = box[2:] - box[:2]
-        side = next((s for s in sides if s - 2 * margin >= max(wide, high)), sides[-1])
-        if side > min(width, height):
+        side = next((s for s in sides if s - 2 * margin - 8 >= max(wide, high)), 0)
+        # A region too large for a tile is not cut into several: a face could lie across them.
+        if side == 0 or side > min(width, height):
             return None
-        reach = side - 2 * margin
-        for top in _starts(box[1], box[3], reach):
-            for left in _starts(box[0], box[2], reach):
-                x = int(min(max(0.0, left - margin), width - side)) // 8 * 8
-                y = int(min(max(0.0, top - margin), height - side)) // 8 * 8
-                tiles.append((x, y, side))
-                spent += side * side
-                if spent > budget:
-                    return None
+        # In the middle, but inside the picture.
+        x, y = ((box[:2] + box[2:]) / 2 - side / 2).tolist()
+        tiles.append(
+            (
+                int(min(max(0.0, x), width - side)) // 8 * 8,
+                int(min(max(0.0, y), height - side)) // 8 * 8,
+                side,
+            )
+        )
+        spent += side * side
+        if spent > budget:
+            return None
     return tiles
 
 
@@ -109,12 +113,3 @@ def core(tile: tuple[int, int, int], margin: int, width: int, height: int) -> Ar
 
 def _inside(box: Array, outer: Array) -> bool:
     return bool((box[:2] >= outer[:2] - 1e-6).all() and (box[2:] <= outer[2:] + 1e-6).all())
-
-
-def _starts(low: float, high: float, reach: float) -> list[float]:
-    """First edges of as few stretches of ``reach`` as cover low..high, spread evenly about it."""
-    # 8 less: tiles begin at whole multiples of 8 pixels.
-    step = reach - 8
-    count = max(1, int(np.ceil((high - low) / step)))
-    first = (low + high - count * step) / 2
-    return [first + k * step for k in range(count)]

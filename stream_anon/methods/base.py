@@ -25,6 +25,10 @@ class Subject:
         seconds: presentation time of the picture, for the ledger; None where there is none.
         motion: (16, 16, 2) float32, how far from each cell of the frame its surface lay in the
             frame of the picture before (`faces.surface`); None where that is not known.
+        mesh: (468, 3) float32, the points of its dense mesh in face-frame units
+            (`faces.mesh`); None where it was not asked for or none was found.
+        presence: how sure the mesh network is, along the track, that there is a face, 0 to 1;
+            None where it was not asked.
     """
 
     track: int
@@ -33,6 +37,8 @@ class Subject:
     score: float
     seconds: float | None = None
     motion: NDArray[np.float32] | None = None
+    mesh: NDArray[np.float32] | None = None
+    presence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +68,12 @@ class Method(ABC):
     """A method that wants every face at the same place of its crop gives a number here: by how
     much the crop is wider than the plain alignment. Its minimum mask then covers what the
     tracker asks for and more. None: the tracker's own frames."""
+
+    meshed: bool = False
+    """Whether it wants to be told each face's mesh."""
+
+    needs_mesh: bool = False
+    """Whether it is wrong to go on where the mesh network is missing."""
 
     opaque: ClassVar[bool] = False
     """Whether nothing of the picture passes into its new faces inside the minimum mask but what

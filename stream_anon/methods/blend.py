@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,6 +45,15 @@ OTHER_HUE = 6
 
 SKIN = (0.7, 0.95)
 """Radius in minimum ellipses up to which a drawing is skin; hair and outline from the second on."""
+
+STROKE = 2.0
+"""Standard deviation in face-frame units of what is taken off a stroke to find it."""
+
+REACH = 12.0
+"""Likewise of how far it is looked for what the surroundings have."""
+
+LEAST_STROKE = 1.5
+"""Mean level of strokes that is never calmed."""
 
 LARGEST_GRAIN = 6.0
 """Standard deviation in levels that grain is limited to."""
@@ -123,6 +133,55 @@ def keep_hues(faces: Pixels, crops: Pixels) -> Pixels:
         kept = cv2.LUT(hues, table)
         cv2.cvtColor(cv2.blendLinear(hues, kept, rest, share), cv2.COLOR_YCrCb2RGB, dst=into)
     return result
+
+
+def calm_strokes(faces: Pixels, crops: Pixels) -> Pixels:
+    """Limit fine strokes of drawn hair and outlines to what the surroundings have of them.
+
+    A generator etches: curls, lace and scales where hair meets a wall. How much fine detail there
+    is outside the ellipse is carried inwards, and what a drawing has beyond that is softened.
+
+    Args:
+        faces: (n, s, s, 3) uint8, new.
+        crops: (n, s, s, 3) uint8, old; only what lies outside the minimum ellipse is looked at.
+
+    Returns:
+        (n, s, s, 3) uint8.
+    """
+    side = faces.shape[1]
+    outside = (~minimum_interior(side)).astype(np.float32)
+    share = _strokes(side)
+    small, cell = (COARSE, COARSE), FACE_FRAME / COARSE
+    sigma = STROKE * side / FACE_FRAME
+    known = cv2.GaussianBlur(
+        cv2.resize(outside, small, interpolation=cv2.INTER_AREA), (0, 0), REACH / cell
+    )
+    out = np.empty_like(faces)
+    for face, crop, into in zip(faces, crops, out, strict=True):
+        soft = cv2.GaussianBlur(face, (0, 0), sigma)
+        found = cv2.resize(_grey_apart(face, soft), small, interpolation=cv2.INTER_AREA)
+        there = _grey_apart(crop, cv2.GaussianBlur(crop, (0, 0), sigma)) * outside
+        allowed = cv2.resize(there, small, interpolation=cv2.INTER_AREA)
+        allowed = cv2.GaussianBlur(allowed, (0, 0), REACH / cell)
+        allowed = allowed / np.maximum(known, 1e-3)
+        lost: Any = 1.0 - np.minimum(1.0, (allowed + LEAST_STROKE) / np.maximum(found, 1e-3))
+        lost = cv2.resize(lost, (side, side), interpolation=cv2.INTER_LINEAR) * share
+        cv2.blendLinear(soft, face, lost, 1.0 - lost, dst=into)
+    return out
+
+
+def _grey_apart(one: Pixels, other: Pixels) -> Floats:
+    """Difference (s, s) of two pictures in levels of luma, float32."""
+    return np.asarray(cv2.cvtColor(cv2.absdiff(one, other), cv2.COLOR_RGB2GRAY), np.float32)
+
+
+@lru_cache(maxsize=2)
+def _strokes(side: int) -> Floats:
+    """Where strokes are calmed (side, side): outline, hair and forehead, no eye and no mouth."""
+    place = np.arange(side, dtype=np.float64) * (FACE_FRAME / side)
+    x, y = np.meshgrid(place, place)
+    away = np.hypot((x - 64.0) / 24.0, (y - 77.0) / 27.0)
+    return np.asarray(np.clip((away - 0.85) / 0.3, 0.0, 1.0), np.float32)
 
 
 def match_light(faces: Pixels, crops: Pixels, masks: Pixels) -> Pixels:

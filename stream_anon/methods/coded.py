@@ -15,9 +15,17 @@ from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import FACE_BOX, FACE_FRAME
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.blend import add_grain, crispen, keep_hues, match_light, missing_grain
+from stream_anon.methods.blend import (
+    add_grain,
+    calm_strokes,
+    crispen,
+    keep_hues,
+    match_light,
+    missing_grain,
+)
 from stream_anon.methods.fitness import Fitness, is_face
 from stream_anon.methods.masks import at_least_minimum, minimum_mask
+from stream_anon.methods.morph import Morph
 from stream_anon.methods.steady import Steady
 from stream_anon.networks.face_frame import REACH
 from stream_anon.privacy import (
@@ -81,6 +89,8 @@ class CodedMethod(Method):
         chosen: the mechanism by which the code of a track is released.
         smallest: faces smaller than this many pixels are declined.
         random: where the randomness comes from; None makes one from the operating system.
+        mesh: the inside of a face is a texture that the video's mesh moves (``Morph``): always
+            (True), where there are meshes (None), never (False).
     """
 
     crop_size = FACE_FRAME
@@ -92,7 +102,11 @@ class CodedMethod(Method):
         chosen: Mechanism,
         smallest: float,
         random: SecureRandom | None = None,
+        mesh: bool | None = False,
     ) -> None:
+        self.meshed = mesh is not False
+        self.needs_mesh = mesh is True
+        self._morph = Morph() if self.meshed else None
         self._random = random if random is not None else SecureRandom()
         self._releases = Releases(chosen, rng=self._random.spawn("releases"))
         self._fitness = Fitness(smallest)
@@ -129,11 +143,10 @@ class CodedMethod(Method):
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
         declined = self._fitness.declined(list(subjects))
-        result = np.zeros_like(crops)
         masks = at_least_minimum(None, len(crops), FACE_FRAME).copy()
         fit = [i for i, out in enumerate(declined) if not out]
         if not fit:
-            return Rendered(result, masks, declined)
+            return Rendered(np.zeros_like(crops), masks, declined)
         chosen = [subjects[i] for i in fit]
         masks[fit] = np.maximum(masks[fit], self.mask)
         faces, sound = self._faces(crops[fit], masks[fit], chosen)
@@ -141,6 +154,10 @@ class CodedMethod(Method):
         tile = self._grain[self._drawn % GRAIN_TILES]
         self._drawn += 1
         levels = np.array([self._levels.get(s.track, 0.0) for s in chosen], np.float32)
+        side = faces.shape[1]
+        if side != len(tile):
+            tile = np.tile(tile, (side // len(tile),) * 2)
+        result = np.zeros((len(crops), side, side, 3), np.uint8)
         result[fit] = add_grain(faces, levels, tile)
         return Rendered(result, masks, declined)
 
@@ -162,12 +179,19 @@ class CodedMethod(Method):
             sound[due] = is_face(drawn)
             waiting = [s for s, now in zip(subjects, due, strict=True) if now]
             scales = [REACH * s.size / FACE_BOX for s in waiting]
-            drawn = crispen(keep_hues(drawn, crops[due]), scales)
+            drawn = calm_strokes(keep_hues(drawn, crops[due]), crops[due])
+            drawn = crispen(drawn, scales)
             drawn = match_light(drawn, crops[due], masks[due])
             lacking = missing_grain(drawn, crops[due])
             for subject, level in zip(waiting, lacking, strict=True):
                 self._levels[subject.track] = float(level)
-        return self._steady(drawn, sound[due], due, subjects), sound
+            if self._morph is not None:
+                self._morph.read(drawn, codes[due], waiting)
+        shown = self._steady(drawn, sound[due], due, subjects)
+        if self._morph is not None:
+            largest = max(REACH * s.size / FACE_BOX for s in subjects)
+            shown = self._morph(shown, subjects, largest)
+        return shown, sound
 
     def forget(self, track: int) -> None:
         """See ``Method.forget``."""
@@ -175,6 +199,8 @@ class CodedMethod(Method):
         self._fitness.forget(track)
         self._steady.forget(track)
         self._levels.pop(track, None)
+        if self._morph is not None:
+            self._morph.forget(track)
 
     def privacy(self) -> Mapping[str, Any]:
         """See ``Method.privacy``."""
@@ -183,6 +209,8 @@ class CodedMethod(Method):
     def close(self) -> None:
         """See ``Method.close``."""
         self._steady.clear()
+        if self._morph is not None:
+            self._morph.clear()
         self._releases.close()
         self._random.close()
 

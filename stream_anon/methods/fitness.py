@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from stream_anon.geometry import TEMPLATE, apply, scale_of, similarity
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.masks import minimum_interior
+from stream_anon.networks.mesh_measures import direction
 
 WIDEST_TURN = 0.75
 """Nose off the middle of the eyes, in interocular distances, beyond which a face is in profile."""
@@ -23,6 +24,13 @@ WIDEST_FRAME = 2.05
 
 LEAST_SCORE = 0.25
 """Confidence below which it is not sure enough that there is a face to be drawn."""
+
+LEAST_PRESENCE = 0.35
+"""Presence of a mesh along a track below which there is no face to be drawn: a coat of arms, the
+back of a head. It never decides whether a face is covered."""
+
+FURTHEST = 58.0
+"""Turn in degrees of a mesh beyond which a face is in profile."""
 
 SLACK = 1.15
 """A track that was declined must be better than the limits by this factor to come back, so
@@ -57,7 +65,8 @@ class Fitness:
             subject.size >= self._smallest * slack
             and subject.score >= LEAST_SCORE * slack
             and subject.landmarks is not None
-            and posed(subject.landmarks, slack)
+            and (subject.presence is None or subject.presence >= LEAST_PRESENCE * slack)
+            and posed(subject.landmarks, slack, _turn(subject))
         )
         if fit:
             self._declined.discard(subject.track)
@@ -66,9 +75,23 @@ class Fitness:
         return fit
 
 
-def posed(landmarks: NDArray[np.float64], slack: float = 1.0) -> bool:
-    """Whether five landmarks in face-frame units show a face that is turned no further than
-    the generator was taught, by a margin of ``slack``."""
+def _turn(subject: Subject) -> float | None:
+    """Degrees by which a subject's mesh looks past the camera; None where it has none."""
+    if subject.mesh is None:
+        return None
+    return direction(subject.mesh).turn
+
+
+def posed(
+    landmarks: NDArray[np.float64], slack: float = 1.0, turn: float | None = None
+) -> bool:
+    """Whether a face is turned no further than can be drawn.
+
+    Args:
+        landmarks: (5, 2) face-frame units.
+        slack: margin by which it must be turned less.
+        turn: degrees, from a mesh; None judges by the landmarks alone.
+    """
     eyes = landmarks[1] - landmarks[0]
     span = float(np.hypot(*eyes))
     try:
@@ -77,6 +100,8 @@ def posed(landmarks: NDArray[np.float64], slack: float = 1.0) -> bool:
         return False
     scale = scale_of(aligning)
     template = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
+    if turn is not None:
+        return scale <= WIDEST_FRAME / slack and turn <= FURTHEST / slack
     if scale > WIDEST_FRAME / slack or span * scale < SMALLEST_SPAN * slack * template:
         return False
     along = eyes / span

@@ -43,7 +43,7 @@ class Identity(CodedMethod):
     ) -> None:
         mean, root = (part.astype(np.float64) for part in prior("identity_prior"))
         chosen = mechanism_of(config, "independent", 0.0, GaussianPrior(mean, root))
-        super().__init__(chosen, config.smallest, random)
+        super().__init__(chosen, config.smallest, random, config.mesh)
         self._generator = IdentityGenerator(threads)
         self._encoder = IdentityEncoder(threads) if chosen.reads_code else None
 

@@ -164,6 +164,59 @@ class Engine:
             return [np.array(answer[i], np.float32) for i in range(len(self.outputs))]
 
 
+class BatchEngine:
+    """A network of one input whose first dimension is the batch; any number of rows at a call.
+
+    TensorFlow Lite files are read as they are. Calls may come from any thread, one runs at a time.
+
+    Args:
+        path: a file that OpenVINO reads.
+        shape: of one row, in the network's own layout.
+        precision: arithmetic inside.
+        threads: of this network.
+
+    Raises:
+        ModelError: the file cannot be read, or not at this shape.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        shape: Sequence[int],
+        precision: Precision = "f32",
+        threads: int = 1,
+    ) -> None:
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_PRECISION_HINT": choose_precision(precision),
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._shape = tuple(shape)
+        try:
+            model = core().read_model(str(path))
+            model.reshape({0: [-1, *shape]})
+            self.outputs = tuple(str(port.get_any_name()) for port in model.outputs)
+            self._request = core().compile_model(model, "CPU", options).create_infer_request()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[-200:]
+            raise ModelError(f"{path}: no network that can be run at {shape}: {reason}") from error
+        self._lock = threading.Lock()
+
+    def __call__(self, rows: Array) -> list[NDArray[np.float32]]:
+        """Run once: (n, *shape) to one float32 array (n, ...) for each output, owned by the caller.
+
+        Raises:
+            ValueError: the rows have another shape.
+        """
+        if rows.shape[1:] != self._shape or not len(rows):
+            raise ValueError(f"rows must be (n, {self._shape}), got {rows.shape}")
+        with self._lock:
+            answer = self._request.infer({0: np.ascontiguousarray(rows, np.float32)})
+            return [np.array(answer[i], np.float32) for i in range(len(self.outputs))]
+
+
 def compile_bytes(
     path: str | Path,
     threads: int,

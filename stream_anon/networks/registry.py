@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         name: how the registry calls it.
-        kind: ``detector`` or ``sample``.
+        kind: ``detector``, ``mesh`` or ``sample``.
         what: one line for a reader.
         file: its name in the models folder.
         sha256: of the file, hexadecimal.

@@ -7,21 +7,30 @@ tracker's, and is told how the surface of the face moved within its frame.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.errors import ModelError
 from stream_anon.faces import lock
 from stream_anon.faces.align import widen_all
 from stream_anon.faces.face import TrackedFace
 from stream_anon.faces.landmarks import NAME, LandmarkFinder, believed
 from stream_anon.faces.lock import LandmarkLock
+from stream_anon.faces.mesh import NAME as MESH
+from stream_anon.faces.mesh import SIDE as MESH_SIDE
+from stream_anon.faces.mesh import FaceMesh
+from stream_anon.faces.mesh_track import Found, MeshTracks, told
 from stream_anon.faces.surface import Field, Surface
-from stream_anon.geometry import apply, invert
+from stream_anon.geometry import FACE_FRAME, apply, invert
 from stream_anon.methods.base import Method, Subject
 from stream_anon.video.picture import Picture
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -43,13 +52,18 @@ class Frames:
 
     Args:
         method: that paints.
+        models_dir: where the mesh network is looked for first, if the method wants meshes.
+
+    Raises:
+        ModelError: a network is missing.
     """
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, models_dir: Path | None = None) -> None:
         self._reach = method.reach
         self._lock = LandmarkLock()
         self._surface = Surface(lock.EXTENT)
         self._finder = None if method.reach is None else LandmarkFinder()
+        self._meshes = _meshes(method, models_dir)
         self._wide: dict[int, float] = {}
         self._wait: dict[int, int] = {}
         self._sure: set[int] = set()
@@ -58,6 +72,8 @@ class Frames:
         """The track has ended."""
         self._lock.forget(track)
         self._surface.forget(track)
+        if self._meshes is not None:
+            self._meshes.forget(track)
         self._wide.pop(track, None)
         self._wait.pop(track, None)
         self._sure.discard(track)
@@ -101,13 +117,48 @@ class Frames:
                 motions[i] = self._surface(
                     faces[i].track, luma, transforms[i], wide[i], picture.seconds
                 )
+            meshes = self._mesh(picture, faces, transforms, wide, landmarks, motions)
             transforms = wide
+        else:
+            meshes = [None] * len(faces)
         return transforms, [
-            subject_of(face, picture.seconds, transform, points, motion)
-            for face, transform, points, motion in zip(
-                faces, transforms, landmarks, motions, strict=True
+            subject_of(face, picture.seconds, transform, points, motion, mesh)
+            for face, transform, points, motion, mesh in zip(
+                faces, transforms, landmarks, motions, meshes, strict=True
             )
         ]
+
+    def _mesh(
+        self,
+        picture: Picture,
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        wide: Array,
+        landmarks: Sequence[Array | None],
+        motions: Sequence[Field | None],
+    ) -> list[Found | None]:
+        """What the mesh network says of each face; None where it was never asked."""
+        found: list[Found | None] = [None] * len(faces)
+        if self._meshes is None:
+            return found
+        chosen = []
+        for i, face in enumerate(faces):
+            if self._meshes.wants(face.track, face.size):
+                chosen.append(i)
+            else:
+                found[i] = self._meshes.carried(
+                    face.track, wide[i], motions[i], landmarks[i], picture.seconds
+                )
+        if chosen:
+            crops = picture.crops(transforms[chosen], MESH_SIDE, FACE_FRAME)
+            tracks = [faces[i].track for i in chosen]
+            points = [landmarks[i] for i in chosen]
+            answers = self._meshes(
+                tracks, crops, transforms[chosen], wide[chosen], points, picture.seconds
+            )
+            for i, answer in zip(chosen, answers, strict=True):
+                found[i] = answer
+        return found
 
     @staticmethod
     def _look(
@@ -180,9 +231,26 @@ class Frames:
         return frames
 
 
+def _meshes(method: Method, models_dir: Path | None) -> MeshTracks | None:
+    """The mesh network where the method wants it; without it faces are drawn less well, not less
+    safely, so that only who asked for it must have it."""
+    if not method.meshed:
+        return None
+    try:
+        return MeshTracks(FaceMesh(models_dir))
+    except ModelError as error:
+        if method.needs_mesh:
+            raise
+        log.warning("%s; faces are drawn without it", error)
+        # The report names the networks that ran.
+        method.meshed = False
+        return None
+
+
 def networks(method: Method) -> tuple[str, ...]:
     """Names of the networks that a method's frames need."""
-    return () if method.reach is None else (NAME,)
+    used = () if method.reach is None else (NAME,)
+    return (*used, MESH) if method.meshed else used
 
 
 def subject_of(
@@ -191,6 +259,7 @@ def subject_of(
     transform: Array,
     landmarks: Array | None,
     motion: Field | None = None,
+    found: Found | None = None,
 ) -> Subject:
     """What a method may know of a face.
 
@@ -200,6 +269,11 @@ def subject_of(
         transform: (2, 3), by which it is cut.
         landmarks: (5, 2) pixels, or None.
         motion: of its surface within its frame, or None.
+        found: by the mesh network, or None.
     """
     points = None if landmarks is None else apply(transform, landmarks)
-    return Subject(face.track, points, face.size, face.score, seconds, motion)
+    mesh, presence = None, None
+    if found is not None:
+        mesh = None if found.mesh is None else told(found.mesh, transform)
+        presence = found.presence
+    return Subject(face.track, points, face.size, face.score, seconds, motion, mesh, presence)

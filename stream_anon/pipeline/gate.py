@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +35,13 @@ from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.masks import core_mask
+from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
+from stream_anon.methods.soft_cover import SoftCover
 from stream_anon.pipeline.analysis import key_of
 from stream_anon.pipeline.checks import cause_of, check_rendered, misplaced
 from stream_anon.pipeline.frames import Frames, subject_of
 from stream_anon.pipeline.likeness import OldFaces
-from stream_anon.pipeline.targets import COVER_GROWTH, TARGETS, grown, place
+from stream_anon.pipeline.targets import TARGETS, grown, place
 from stream_anon.regions import DRAWN_METHODS, FACE, Regions
 from stream_anon.video.cleared import Cleared, Rung, claim_seal
 from stream_anon.video.picture import Picture
@@ -90,6 +93,7 @@ class Compositor:
         draw_boxes: outline what was painted, to see what was tracked.
         others: methods by name that single regions ask for.
         label: what the method paints; the rest is left to helpers, each with a method and label.
+        models_dir: where networks are looked for first.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Compositor:
         draw_boxes: bool = False,
         others: Mapping[str, Method] | None = None,
         label: str = FACE,
+        models_dir: Path | None = None,
     ) -> None:
         self.method = method
         self.steps = Steps()
@@ -109,7 +114,9 @@ class Compositor:
         self._fault = fault
         self._draw_boxes = draw_boxes
         self._cover = Fill(slope=True)
-        self._frames = Frames(method)
+        self._soft = SoftCover()
+        self._models_dir = models_dir
+        self._frames = Frames(method, models_dir)
         self._covered_before: dict[int, frozenset[int]] = {}
 
     @property
@@ -232,7 +239,9 @@ class Compositor:
             method = known.get(name)
             if method is None or (label != FACE and name not in DRAWN_METHODS):
                 raise MethodFault(f"a {label} asks for the method {name}, which is not here")
-            helper = Compositor(method, self._fault, label=label)
+            helper = Compositor(
+                method, self._fault, label=label, models_dir=self._models_dir
+            )
             helper.steps = self.steps
             self._helpers[label, name] = helper
         return helper
@@ -252,27 +261,32 @@ class Compositor:
         crops.setflags(write=False)
         rendered = self._render(crops, subjects)
         masks = self._shape.masks(rendered.masks, faces)
-        rejected = old.shown_in(rendered.crops)
-        if rejected.any():
-            self.steps.count_faces(int(rejected.sum()), "the new face was too like the old one")
+        failed = old.shown_in(rendered.crops)
+        if failed.any():
+            self.steps.count_faces(int(failed.sum()), "the new face was too like the old one")
+        declined = np.zeros(len(faces), np.bool_)
         if rendered.declined is not None:
-            declined = rendered.declined & ~rejected
+            declined = rendered.declined & ~failed
             if declined.any():
                 self.steps.count_faces(int(declined.sum()), f"not fit for {self.method.name}")
-            rejected = rejected | declined
+        rejected = failed | declined
         self._covered_before[picture.stream] = frozenset(
             face.track for face, bad in zip(faces, rejected, strict=True) if bad
         )
         good = np.flatnonzero(~rejected)
         if len(good):
             picture.paste(rendered.crops[good], masks[good], transforms[good], FACE_FRAME)
-        if rejected.any():
-            # After the others: a cover must not be painted over by its neighbour's soft edge.
-            self._fill(picture, [face for face, bad in zip(faces, rejected, strict=True) if bad])
+        # After the others: a cover must not be painted over by its neighbour's soft edge.
+        soft = declined & (self._label == FACE)
+        if soft.any():
+            self._soften(picture, [face for face, bad in zip(faces, soft, strict=True) if bad])
+        if (rejected & ~soft).any():
+            hard = rejected & ~soft
+            self._fill(picture, [face for face, bad in zip(faces, hard, strict=True) if bad])
         if self.method.opaque and self._label == FACE:
             # A neighbour's soft edge may carry what lies around it: another face, as it was. Nor
             # should a neighbour's generous cover hide a face that needs none.
-            outer = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
+            outer = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
             painted = np.where(rejected[:, None, None], outer, transforms)
             inner = good[crowded(transforms, painted)[good]]
             if len(inner):
@@ -288,6 +302,19 @@ class Compositor:
             raise MethodFault(f"method {self.method.name} failed: {cause_of(error)}") from error
         check_rendered(rendered, len(subjects), self.method.name)
         return rendered
+
+    def _soften(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
+        """Cover what the method declined, softly; a fault on the way is a fault of the method."""
+        transforms = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
+        crops = picture.crops(transforms, self._soft.crop_size, FACE_FRAME)
+        subjects = [
+            subject_of(face, picture.seconds, transform, face.landmarks)
+            for face, transform in zip(faces, transforms, strict=True)
+        ]
+        rendered = self._soft.render(crops, subjects)
+        if rendered.masks is None:
+            raise MethodFault("the soft cover answered with no masks")
+        picture.paste(rendered.crops, rendered.masks, transforms, FACE_FRAME)
 
     def _fill(self, picture: Picture, faces: Sequence[TrackedFace]) -> None:
         for label, group in groupby(sorted(faces, key=_label), key=_label):

@@ -100,7 +100,7 @@ class TrainConfig(Section):
     appearance: AppearanceOptions = AppearanceOptions()
 
 
-STAGES = ("distil", "landmarks", "identity", "appearance", "export")
+STAGES = ("distil", "landmarks", "identity", "appearance", "morphable", "export")
 
 
 def parse(data: Any, origin: str) -> TrainConfig:

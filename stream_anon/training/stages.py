@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stream_anon.errors import UsageError
+from stream_anon.faces.mesh import FaceMesh
 from stream_anon.networks.arch.encoder import STUDENT_A, Encoder
 from stream_anon.networks.arch.generator import FaceGenerator
 from stream_anon.networks.arch.landmarks import SIDE, LandmarkNet
 from stream_anon.networks.arch.recogniser import OnnxRecogniser
 from stream_anon.networks.face_frame import REACH
+from stream_anon.training import morphable
 from stream_anon.training.activations import quantise_activations
 from stream_anon.training.appearance import AppearanceTrainer, AppearanceWeights
 from stream_anon.training.codes import Prior, code_table
@@ -128,6 +131,40 @@ class Training:
         codes = code_table(self.teacher, self.faces)
         save_checkpoint(path, {"codes": codes})
         return codes
+
+    def _morphable(self) -> None:
+        """The morphable face: no training, linear algebra over the pack and its meshes."""
+        codes = self._codes()
+        prior = self._public_prior(codes)
+        folder = self.config.weights or self.out / "weights"
+        folder.mkdir(parents=True, exist_ok=True)
+        pack = Pack.load(self.out / "pack")
+        meshes, presence = self._meshes(pack)
+        mean, root = (part.float().cpu().numpy() for part in (prior.mean, prior.root))
+        morphable.build(
+            pack,
+            meshes,
+            presence,
+            codes.float().cpu().numpy(),
+            (mean, root),
+            folder / "morphable.npz",
+        )
+
+    def _meshes(self, pack: Pack) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The meshes of a pack's pictures, found once and kept beside it."""
+        path = self.out / "meshes.npz"
+        if not path.exists():
+            finder = FaceMesh()
+            parts = [
+                finder(np.ascontiguousarray(pack.images[start : start + 256]))
+                for start in range(0, len(pack), 256)
+            ]
+            points, presence = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+            partial = path.with_suffix(".partial.npz")
+            np.savez(partial, points=points.astype(np.float16), presence=presence)
+            partial.replace(path)
+        with np.load(path) as stored:
+            return stored["points"].astype(np.float32), stored["presence"]
 
     def _distil(self) -> None:
         options = self.config.distil

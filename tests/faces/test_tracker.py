@@ -179,11 +179,12 @@ def test_look_back_and_hold() -> None:
 
 def test_one_faint_look_is_painted_briefly_and_a_strong_one_is_held() -> None:
     box = np.array([300.0, 150, 340, 200])
-    # One look before and one after the five pictures that may be looked at.
+    # Nothing changes here: the looks are those of an idle scene, one of them in these pictures.
+    while_idle = range(53, 58)
     briefly = 2 * TrackerConfig().interval + 0.08
     for score, most in ((0.25, briefly), (0.9, 1.4)):
         face = Face(box, landmarks(box), score)
-        result = run([], even(3.0), extra=lambda i, f=face: [f] if 38 <= i < 43 else [])
+        result = run([], even(4.0), extra=lambda i, f=face: [f] if i in while_idle else [])
         seconds = sum(bool(d.faces) for d in result.decided) / 25
         assert 0.1 < seconds <= most
     faint = Face(box, landmarks(box), 0.15)

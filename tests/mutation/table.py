@@ -226,8 +226,8 @@ GATE = (
     Break(
         "unchanged-passes",
         "stream_anon/pipeline/gate.py",
-        "        rejected = old.shown_in(rendered.crops)\n",
-        "        rejected = np.zeros(len(crops), np.bool_)\n",
+        "        failed = old.shown_in(rendered.crops)\n",
+        "        failed = np.zeros(len(crops), np.bool_)\n",
         ("tests/pipeline/test_gate.py",),
         "a method that gives back the face itself shows it",
     ),
@@ -259,8 +259,8 @@ GATE = (
     Break(
         "declined-passes",
         "stream_anon/pipeline/gate.py",
-        "            rejected = rejected | declined\n",
-        "",
+        "        rejected = failed | declined\n",
+        "        rejected = failed\n",
         ("tests/pipeline/test_gate.py",),
         "a face that the method declined is pasted as black, or as it was",
     ),

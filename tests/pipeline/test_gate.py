@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_anon.config import FaultConfig
-from stream_anon.errors import DetectorFault, Fault, MethodFault, PictureFault, TrackerFault
+from stream_anon.config import FaultConfig, MethodConfig
+from stream_anon.errors import (
+    DetectorFault,
+    Fault,
+    MethodFault,
+    ModelError,
+    PictureFault,
+    TrackerFault,
+)
 from stream_anon.faces.face import Face
 from stream_anon.geometry import apply, mask_radius
-from stream_anon.methods import Blur, Fill, Pixelate, Rendered
+from stream_anon.methods import Blur, Fill, Pixelate, Rendered, make_method
 from stream_anon.methods.base import Method
 from stream_anon.methods.masks import core_mask, minimum_interior
-from stream_anon.pipeline.frames import subject_of
+from stream_anon.networks import registry
+from stream_anon.pipeline.frames import networks, subject_of
 from stream_anon.pipeline.gate import Compositor, grown
 from stream_anon.video.cleared import Rung
 from stream_anon.video.yuv_picture import YuvPicture
@@ -140,6 +148,12 @@ def test_a_mask_smaller_than_the_minimum_is_raised_to_it():
     assert (picture.rgb[inside(picture, tracked())] == 7).all()
 
 
+def fine(rgb: np.ndarray, area: np.ndarray) -> float:
+    """What a small blur would take away of (h, w, 3) inside (h, w), in levels."""
+    soft = cv2.GaussianBlur(rgb, (0, 0), 2.0).astype(float)
+    return float(np.abs(rgb - soft)[area].mean())
+
+
 def test_a_declined_face_is_covered_and_the_others_keep_the_method():
     picture = MemoryPicture(noise())
 
@@ -153,7 +167,9 @@ def test_a_declined_face_is_covered_and_the_others_keep_the_method():
     assert compositor.steps.faces == 1
     assert (picture.rgb[inside(picture, faces[1])] == 9).all()
     assert not (picture.rgb[inside(picture, faces[0])] == 9).any()
-    assert detail(picture.rgb, inside(picture, faces[0])) < 1.0
+    # Coarse colours are left (tests/methods/test_soft_cover.py), nothing that a blur would take.
+    under = inside(picture, faces[0])
+    assert fine(picture.rgb, under) < 0.25 * fine(noise(), under)
 
 
 def test_a_damaged_picture_stops_or_is_pixelated_whole():
@@ -525,7 +541,7 @@ class Neighbours(Method):
 
 
 def test_a_neighbours_cover_does_not_hide_a_face_that_needs_none():
-    shown, hidden = tracked(60, 60, 100, track=2), tracked(120, 60, 100, track=3)
+    shown, hidden = tracked(60, 60, 100, track=2), tracked(100, 60, 100, track=3)
     for opaque in (False, True):
         picture = MemoryPicture(noise())
         Compositor(Neighbours(opaque), STOP).clear(picture, [shown, hidden])
@@ -533,7 +549,7 @@ def test_a_neighbours_cover_does_not_hide_a_face_that_needs_none():
         assert (np.abs(picture.rgb[core].astype(int) - 200).mean() < 2) == opaque
         # What the cover was there for is as hidden as ever.
         under = inside(picture, hidden) & ~inside(picture, shown, 1.1)
-        assert detail(picture.rgb, under) < 2.0
+        assert fine(picture.rgb, under) < 0.25 * fine(noise(), under)
         assert (inside(picture, hidden) & core).any()
 
 
@@ -554,3 +570,25 @@ def test_the_core_lies_inside_the_ellipse():
     assert core[~interior].max() == 0
     assert core[32, 32] == 255
     assert (core[interior] == 255).mean() > 0.7
+
+
+def test_without_the_mesh_network_faces_are_drawn_all_the_same(tmp_path, monkeypatch, caplog):
+    """Only who asked for meshes must have them; the report names no network that did not run."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("STREAM_ANON_MODELS", raising=False)
+
+    def no_index(*_: object) -> bytes:
+        raise ModelError("no index to ask")
+
+    monkeypatch.setattr(registry._fetch, "fetch", no_index)
+    assert "face_mesh" not in networks(make_method(MethodConfig(name="identity")))
+    method = make_method(MethodConfig(name="identity", mesh=None))
+    assert "face_mesh" in networks(method)
+    compositor = Compositor(method, STOP)
+    assert "drawn without it" in caplog.text
+    assert "face_mesh" not in networks(method)
+    picture = MemoryPicture(noise())
+    assert compositor.clear(picture, [tracked()]).rung is Rung.METHOD
+    with pytest.raises(ModelError):
+        Compositor(make_method(MethodConfig(name="identity", mesh=True)), STOP)
+    method.close()

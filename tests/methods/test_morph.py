@@ -1,0 +1,215 @@
+"""The morphable face: what is drawn once, what moves it, and what it may know."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_anon.config import MethodConfig
+from stream_anon.geometry import MASK_CENTRE
+from stream_anon.methods import make_method
+from stream_anon.methods.base import Subject
+from stream_anon.methods.morph import Morph, where
+from stream_anon.networks import mesh_measures as measures
+from stream_anon.networks.identity import prior_codes
+from stream_anon.networks.morphable import TEXTURE, load
+from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
+from tests.networks.test_mesh_measures import rotation
+
+
+def mesh(yaw: float = 0.0, shift=(0.0, 0.0), scale: float = 0.8, change=None) -> np.ndarray:
+    shape = measures.mean_mesh() if change is None else measures.mean_mesh() + change
+    placed = scale * shape @ rotation(yaw, 0, 0).T + [*MASK_CENTRE, 0.0]
+    placed[:, :2] += shift
+    return placed.astype(np.float32)
+
+
+def subject(points, track: int = 1) -> Subject:
+    return Subject(track, None, 90.0, 0.9, 0.0, None, points, 1.0)
+
+
+@pytest.fixture(scope="module")
+def codes() -> np.ndarray:
+    return prior_codes(6, np.random.default_rng(0))
+
+
+def drawn(level: float = 128.0) -> np.ndarray:
+    return np.full((1, 128, 128, 3), level, np.uint8)
+
+
+def painted(morph: Morph, code, points, level: float = 128.0, track: int = 1) -> np.ndarray:
+    morph.read(drawn(level), code[None], [subject(points, track)])
+    return morph(drawn(level), [subject(points, track)], 1.0)[0]
+
+
+def test_a_code_decides_who_is_painted_and_the_same_one_paints_the_same(codes):
+    faces = [painted(Morph(), code, mesh()) for code in codes]
+    again = painted(Morph(), codes[0], mesh())
+    assert np.array_equal(faces[0], again)
+    apart = [np.abs(faces[0].astype(int) - f).mean() for f in faces[1:]]
+    assert min(apart) > 1.0
+
+
+def test_the_light_is_that_of_the_drawing(codes):
+    """Nothing of the video's face but what the generator was told decides tone and light."""
+    dark, bright = (painted(Morph(), codes[0], mesh(), level) for level in (50.0, 190.0))
+    inside = (slice(60, 90), slice(50, 78))
+    assert dark[inside].mean() < 75
+    assert bright[inside].mean() > 2 * dark[inside].mean()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-45.0, 45.0), st.floats(-8.0, 8.0), st.floats(0.6, 1.0))
+def test_texels_are_found_where_the_mesh_is(yaw, x, scale):
+    model = load()
+    points = mesh(yaw, (x, 3.0), scale)
+    texels = where(model, points)
+    assert texels is not None
+    towards = []
+    for vertex in range(0, 468, 7):
+        place = (points[vertex, :2] + 0.5) * (96 / 128) - 0.5
+        px, py = np.rint(place).astype(int)
+        if not (2 <= px < 94 and 2 <= py < 94) or texels[2][py, px] < 0.9:
+            continue
+        found = np.array([plane[py, px] for plane in texels[:2]])
+        towards.append(np.hypot(*(found - model.model.places[vertex])))
+    assert len(towards) > 25
+    # A cell of the map is about two texels wide on a frontal face, four on a turned one.
+    assert np.median(towards) < 3.0
+
+
+def test_outside_the_mesh_nothing_is_painted(codes):
+    face = painted(Morph(), codes[0], mesh())
+    assert (face[:20] == 128).all()
+    assert (face[:, :20] == 128).all()
+    assert (face[122:] == 128).all()
+
+
+def test_a_profile_is_left_to_the_drawing(codes):
+    assert np.array_equal(painted(Morph(), codes[0], mesh(80.0)), drawn()[0])
+
+
+def test_a_mouth_that_opens_opens(codes):
+    morph = Morph()
+    mean = measures.mean_mesh()
+    between = np.mean([mean[list(side), 1].mean() for side in INNER_LIPS])
+    jaw = (mean[:, 1] > between) & (np.abs(mean[:, 0]) < 24)
+    jaw[list(INNER_LIPS[0])] = False
+    jaw[list(INNER_LIPS[1][1:-1])] = True
+    openings = []
+    for gap in (0.0, 4.0, 10.0):
+        change = np.zeros((468, 3))
+        change[jaw, 1] += gap
+        moved, _, _ = morph.moved(mesh(change=change), np.zeros((468, 3), np.float32))
+        openings.append(float(measures.mouth_opening(moved[None])[0]))
+    assert openings[0] < openings[1] < openings[2]
+    wanted = measures.mouth_opening((mean + change)[None])[0]
+    assert openings[2] == pytest.approx(wanted, abs=0.03), "as far as the video's"
+
+
+def test_of_the_old_face_only_few_numbers_shape_the_new_one():
+    """Two meshes that differ orthogonally to place, size, turn and expression move alike."""
+    morph = Morph()
+    rng = np.random.default_rng(2)
+    change = rng.standard_normal((468, 3)) * 0.4
+    basis = [*morph.model.model.expression[:6].astype(np.float64)]
+    mean = measures.mean_mesh()
+    for k in range(3):
+        unit = np.zeros((468, 3))
+        unit[:, k] = 1.0
+        basis.append(unit.ravel())
+        basis.append(np.cross(mean, np.eye(3)[k]).ravel())
+    basis.append(mean.ravel())
+    q, _ = np.linalg.qr(np.stack(basis).T)
+    for contours in (INNER_LIPS, RIGHT_EYE, LEFT_EYE):  # openings are told
+        change[[k for side in contours for k in side]] = 0.0
+    change[list(MOUTH_CORNERS)] = 0.0
+    change -= (q @ (q.T @ change.ravel())).reshape(468, 3)
+    zero = np.zeros((468, 3), np.float32)
+    one, _, _ = morph.moved(mesh(), zero)
+    other, _, _ = morph.moved(mesh(change=change), zero)
+    assert np.abs(one - other).max() < 0.25
+    assert np.abs(0.8 * change).max() > 0.8
+
+
+def test_close_ups_get_more_pixels(codes):
+    morph = Morph()
+    morph.read(drawn(), codes[:1], [subject(mesh())])
+    assert morph(drawn(), [subject(mesh())], 1.0).shape == (1, 128, 128, 3)
+    assert morph(drawn(), [subject(mesh())], 2.0).shape == (1, 256, 256, 3)
+    assert morph(drawn(), [subject(mesh())], 3.0).shape == (1, 384, 384, 3)
+
+
+def test_a_track_that_ended_is_forgotten(codes):
+    morph = Morph()
+    first = painted(morph, codes[0], mesh())
+    morph.forget(1)
+    assert np.array_equal(morph(drawn(), [subject(mesh())], 1.0)[0], drawn()[0])
+    assert not np.array_equal(first, drawn()[0])
+
+
+def test_the_method_renders_with_and_without_a_mesh():
+    method = make_method(MethodConfig(name="identity", mesh=True))
+    crop = np.random.default_rng(0).integers(90, 140, (1, 128, 128, 3), dtype=np.uint8)
+    from stream_anon.networks.face_frame import WIDE_TEMPLATE
+
+    points = WIDE_TEMPLATE.astype(np.float64)
+    for known in (None, mesh()):
+        one = Subject(1, points, 90.0, 0.9, 0.0, None, known, 1.0)
+        rendered = method.render(crop, [one])
+        assert rendered.crops.shape == (1, 128, 128, 3)
+        assert not rendered.declined.any()
+    method.close()
+
+
+def test_textures_are_whole(codes):
+    model = load()
+    texture, identity = model.coefficients(codes[0])
+    picture = model.picture(model.texture(texture) + model.told(model.model.tone_mean))
+    assert picture.shape == (TEXTURE, TEXTURE, 3)
+    assert np.isfinite(picture).all()
+    assert np.isfinite(model.shape(identity)).all()
+    draws = np.stack([np.concatenate(model.coefficients(c)) for c in prior_codes(
+        300, np.random.default_rng(1))])
+    assert 0.7 < draws.std(axis=0).mean() < 1.5, "draws vary as people do"
+
+
+def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landmarks_word():
+    from stream_anon.methods.fitness import Fitness
+    from stream_anon.networks.face_frame import WIDE_TEMPLATE
+
+    points = WIDE_TEMPLATE.astype(np.float64)
+    flat = points.copy()
+    flat[2, 0] += 30.0  # the landmarks alone say profile
+
+    def fit(landmarks, presence, known) -> bool:
+        one = Subject(1, landmarks, 90.0, 0.9, 0.0, None, known, presence)
+        return not Fitness(24.0).declined([one])[0]
+
+    assert fit(points, None, None)
+    assert fit(points, 0.9, mesh())
+    assert not fit(points, 0.1, None), "a coat of arms"
+    assert not fit(flat, None, None)
+    assert fit(flat, 0.9, mesh(40.0))
+    assert not fit(points, 0.9, mesh(70.0))
+
+
+def test_closed_eyes_come_out_closed(codes):
+    morph = Morph()
+    code, points = codes[1], mesh()
+    morph.read(drawn(170.0), code[None], [subject(points)])
+    paint = morph._people[1].paint
+    assert paint.at((0.0, 0.0, 0.0)) is paint.open
+    shut = paint.at((0.0, 1.0, 1.0))
+    for rows, columns, _ in paint.closed[1:]:
+        before = paint.open[rows, columns, :3].astype(int)
+        after = shut[rows, columns, :3].astype(int)
+        assert np.abs(before - after).mean() > 5.0
+        # Skin in the middle, where an iris was.
+        y, x = before.shape[0] // 2, before.shape[1] // 2
+        middle = (slice(y - 2, y + 3), slice(x - 2, x + 3))
+        assert after[middle].mean() > before[middle].mean() + 20.0
+    rows, columns, _ = paint.closed[0]
+    assert np.array_equal(shut[rows, columns], paint.open[rows, columns])
