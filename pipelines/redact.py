@@ -33,5 +33,11 @@ def build(plan: Plan) -> Pipeline:
     compositor = Compositor(
         method, config.fault, config.draw_boxes, others, models_dir=config.models_dir
     )
-    sink = FileSink(plan.request.output, plan.media, source.info, config.video)
+    sink = FileSink(
+        plan.request.output,
+        plan.media,
+        source.info,
+        config.video,
+        replace=plan.request.overwrite,
+    )
     return Pipeline(plan, source, analyzer, compositor, sink)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,11 +11,12 @@ from typing import Any
 
 from stream_anon import recipes
 from stream_anon.config import Config, options_to_config
-from stream_anon.errors import ConfigError, OutputError, UsageError
+from stream_anon.errors import ConfigError, OutputError, UsageError, VerificationError
 from stream_anon.pipeline.analyze import Analysis, analyze_file
 from stream_anon.pipeline.plan import Plan, as_path, make_plan
 from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.run import Progress
+from stream_anon.video.part_file import PartFile
 
 
 def redact(
@@ -40,7 +39,7 @@ def redact(
         output: None takes ``NAME_anonymized.EXT`` beside the input.
         config: None takes the defaults.
         report: where to write the run manifest as JSON, or None.
-        overwrite: replace an output that exists.
+        overwrite: replace an output and a report that exist.
         progress: called now and then from the calling thread.
         cancel: set it from another thread to stop; nothing is left behind.
         pipeline: name of a pipeline, or path to a file of the same shape.
@@ -58,19 +57,28 @@ def redact(
         OutputError: the output cannot be written.
         ModelError: weights are missing.
         Fault: a part failed and the fault policy is to stop.
+        VerificationError: the result shows a face as it was, or could not be checked; it did not
+            get its name, and the report is written nevertheless.
         Cancelled: ``cancel`` was set.
         KeyboardInterrupt: Ctrl-C, after everything was stopped and removed.
     """
     started = time.monotonic()
     planned = make_plan(input, output, _settings(config, options), overwrite, tracks)
-    target = as_path(report) if report is not None else None
-    if target is not None:
-        _check_report(target, planned, overwrite)
-    running = recipes.pipeline(pipeline).build(planned)
-    made: Report = running.run(progress, cancel)
-    made.time.total = time.monotonic() - started
-    if target is not None:
-        _write_report(target, made)
+    # Made before the work, so that a place that cannot be written to costs no work.
+    part = _report_file(as_path(report), planned) if report is not None else None
+    try:
+        running = recipes.pipeline(pipeline).build(planned)
+        try:
+            made: Report = running.run(progress, cancel)
+        except VerificationError as error:
+            # What was found stands in the report, whatever became of the file.
+            if isinstance(error.report, Report):
+                _write(error.report, part, started, overwrite)
+            raise
+        _write(made, part, started, overwrite)
+    finally:
+        if part is not None:
+            part.discard()
     return made
 
 
@@ -150,8 +158,20 @@ def _settings(config: Config | None, options: Mapping[str, Any]) -> Config:
     return options_to_config(config, options)
 
 
-def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
-    """Whether it can be written there, before the work is done.
+def _write(made: Report, part: PartFile | None, started: float, overwrite: bool) -> None:
+    made.time.total = time.monotonic() - started
+    if part is None:
+        return
+    try:
+        part.path.write_text(made.to_json(), encoding="utf-8")
+        part.commit(overwrite)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OutputError(f"{part.target}: cannot be written ({why.lower()})") from error
+
+
+def _report_file(report: Path, planned: Plan) -> PartFile:
+    """A file for it, made before the work is done.
 
     Raises:
         UsageError: it would replace something.
@@ -165,7 +185,7 @@ def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
             raise UsageError(f"{report}: the report would replace a video")
     if os.path.isdir(report):
         raise UsageError(f"{report}: is a folder, the report needs a file name")
-    if os.path.lexists(report) and not overwrite:
+    if os.path.lexists(report) and not planned.request.overwrite:
         raise UsageError(f"{report}: exists")
     if not os.path.isdir(report.parent):
         raise OutputError(f"{report}: there is no folder {report.parent}")
@@ -175,8 +195,7 @@ def _check_report(report: Path, planned: Plan, overwrite: bool) -> None:
         pass
     except OSError as error:
         raise OutputError(f"{report}: {(error.strerror or str(error)).lower()}") from error
-    if not os.access(report.parent, os.W_OK):
-        raise OutputError(f"{report}: the folder {report.parent} cannot be written to")
+    return PartFile(Path(os.path.realpath(report)), like=planned.request.input)
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -184,19 +203,3 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def _write_report(target: Path, report: Report) -> None:
-    """Whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        temporary.write_text(report.to_json(), encoding="utf-8")
-        os.replace(temporary, target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OutputError(f"{target}: cannot be written ({error.strerror})") from error

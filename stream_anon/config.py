@@ -190,6 +190,24 @@ class FaultConfig(Section):
     """A part that gives no answer for this long has failed."""
 
 
+class VerifyConfig(Section):
+    """A second look at the finished file, beside the input, before it gets its name."""
+
+    mode: Literal["off", "sampled", "full"] = "sampled"
+    """Frames that are looked at again: none, some at random, or all."""
+    detector: Literal["auto", "yunet", "blazeface", "centerface"] = "auto"
+    """Network of another make than the one that analysed; `auto` takes `yunet` where its file is
+    at hand, else `blazeface`."""
+    threshold: Annotated[Number, Field(ge=0.05, le=0.5)] = 0.2
+    """Score from which it counts what it sees in the original as a face."""
+    every: Annotated[Span, Field(gt=0, le=86400)] = 10.0
+    """`sampled`: one frame in so many seconds of video, at a moment drawn at random."""
+    share: Annotated[Number, Field(gt=0, le=1)] = 0.05
+    """`sampled`: share of the run's time that may be spent on more than three frames."""
+    on_failure: Literal["keep-aside", "remove"] = "keep-aside"
+    """A file that shows an unchanged face is kept as `NAME.unverified.EXT`, or removed."""
+
+
 class ReportConfig(Section):
     """What the report of a run tells beside its figures."""
 
@@ -206,6 +224,7 @@ class Config(Section):
     method: MethodConfig = MethodConfig()
     video: VideoConfig = VideoConfig()
     fault: FaultConfig = FaultConfig()
+    verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where pictures are decoded and networks run."""
@@ -223,6 +242,7 @@ OPTIONS = {
     "mechanism": "method.mechanism",
     "epsilon": "method.epsilon",
     "on_fault": "fault.policy",
+    "verify": "verify.mode",
     "codec": "video.codec",
     "crf": "video.crf",
     "encoder_preset": "video.encoder_preset",

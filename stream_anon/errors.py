@@ -15,6 +15,7 @@
     |   |-- PictureFault      a picture is corrupt, or changed size or pixel format mid-stream
     |   `-- StallFault        a part gave no answer within its time limit
     |-- GateError             something tried to pass the gate without being cleared
+    |-- VerificationError     the finished file shows a face as it was, or could not be checked
     `-- Cancelled             the run was stopped from outside (Ctrl-C, SIGTERM)
 
 A message is one line that names the file or option and the cause; it never
@@ -80,6 +81,16 @@ class StallFault(Fault):
 
 class GateError(StreamAnonError):
     """A picture that was not cleared was about to reach an encoder."""
+
+
+class VerificationError(StreamAnonError):
+    """The finished file shows a face of the input unchanged, or could not be checked.
+
+    Attributes:
+        report: the run's report (``stream_anon.pipeline.report.Report``), None where there is none.
+    """
+
+    report: object | None = None
 
 
 class Cancelled(StreamAnonError):

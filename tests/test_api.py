@@ -13,6 +13,7 @@ import stream_anon
 from stream_anon import recipes
 from stream_anon.config import Config, override
 from stream_anon.errors import ConfigError, UsageError
+from stream_anon.pipeline import analysis
 from tests.attacks.scene import Scripted, quick, write_clip
 
 
@@ -55,7 +56,7 @@ class Blind(Scripted):
 
 def run(clip: Path, target: Path, config: Config, monkeypatch, detector) -> stream_anon.Report:
     pipeline = recipes.pipeline("redact")
-    monkeypatch.setattr(pipeline, "make_detector", lambda *_: detector)
+    monkeypatch.setattr(analysis, "make_detector", lambda *_: detector)
     monkeypatch.setattr(recipes, "pipeline", lambda _: SimpleNamespace(build=pipeline.build))
     return stream_anon.redact(clip, target, config=config, method="fill")
 
@@ -113,7 +114,7 @@ def test_a_report_is_whole_or_not_there_and_replaces_nothing(clip, tmp_path, mon
     assert report.read_text() == "an earlier one"
     assert not (tmp_path / "out.mp4").exists()
     pipeline = recipes.pipeline("redact")
-    monkeypatch.setattr(pipeline, "make_detector", lambda *_: Scripted())
+    monkeypatch.setattr(analysis, "make_detector", lambda *_: Scripted())
     monkeypatch.setattr(recipes, "pipeline", lambda _: SimpleNamespace(build=pipeline.build))
     stream_anon.redact(clip, tmp_path / "out.mp4", report=report, method="fill", overwrite=True)
     assert report.read_text().startswith("{")

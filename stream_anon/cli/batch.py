@@ -57,10 +57,10 @@ class Outcome:
             "seconds": round(self.seconds, 3),
         }
         if self.made is not None:
-            pictures = self.made.pictures
+            pictures, output = self.made.pictures, self.made.output
             entry |= {
                 "input_sha256": self.made.input.sha256,
-                "output_sha256": self.made.output.sha256,
+                "output_sha256": None if output is None else output.sha256,
                 "frames": pictures.output,
                 "frames_covered": pictures.covered,
                 "frames_stepped_down": sum(pictures.stepped_down.values()),

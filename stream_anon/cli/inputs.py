@@ -6,12 +6,15 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stream_anon.errors import InputError, OutputError, StreamAnonError, UsageError
 
 SUFFIX = "_anonymized"
+
+UNVERIFIED = ".unverified"
+"""Ends the stem of a result that was kept aside: never an input by itself."""
 
 EXTENSIONS = frozenset(
     {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".divx"}
@@ -23,8 +26,8 @@ EXTENSIONS = frozenset(
 """Names that say "video". In a folder, such a file is done, or the run says why not; any other
 file is looked into. A file that is named by itself may end in anything."""
 
-_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part\.[^.]+")
-"""What a run that was killed leaves; see ``video.sink``."""
+_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part(\.[^.]+)?")
+"""What a run that was killed leaves; see ``video.part_file``."""
 
 Probe = Callable[[Path], str]
 """What the result's name ends in; raises ``StreamAnonError`` where a file holds no video."""
@@ -37,6 +40,8 @@ class Job:
     source: Path
     target: Path
     report: Path | None = None
+    overwrite: bool = False
+    """What exists under the target's and report's names may go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +132,23 @@ def settle(planned: Sequence[Job], existing: Callable[[Path], bool]) -> tuple[li
 
     Args:
         planned: all of it.
-        existing: called for each output that exists; True replaces it.
+        existing: called for each output and report that exists; True replaces it.
     """
     todo: list[Job] = []
     skipped: list[Job] = []
     for job in planned:
         there = os.path.lexists(job.target)
+        earlier = job.report is not None and os.path.lexists(job.report)
         wanted = not there or existing(job.target)
-        if wanted and job.report is not None and os.path.lexists(job.report):
+        if wanted and job.report is not None and earlier:
             wanted = existing(job.report)
             if not wanted and not there:
                 raise UsageError(f"{job.report}: exists, without its result; -y replaces it")
-        (todo if wanted else skipped).append(job)
+        if wanted:
+            # What comes meanwhile is nobody's to replace.
+            todo.append(replace(job, overwrite=there or earlier))
+        else:
+            skipped.append(job)
     return todo, skipped
 
 
@@ -264,13 +274,19 @@ def _target(
 
 
 def _earlier(found: Iterable[Path], named: Collection[Path]) -> list[Path]:
-    """Results that lie beside the file they were made of, unless they were named themselves."""
+    """Results that lie beside the file they were made of, and whatever did not pass its check,
+    unless they were named themselves."""
     originals = {(path.parent, name) for path in found for name in (path.stem, path.name)}
     return [
         path for path in found
-        if path.stem.endswith(SUFFIX)
-        and (path.parent, path.stem.removesuffix(SUFFIX)) in originals
-        and path not in named
+        if path not in named
+        and (
+            path.stem.endswith(UNVERIFIED)
+            or (
+                path.stem.endswith(SUFFIX)
+                and (path.parent, path.stem.removesuffix(SUFFIX)) in originals
+            )
+        )
     ]
 
 

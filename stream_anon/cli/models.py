@@ -45,11 +45,12 @@ def list_(models_dir: Path | None) -> None:
 @_folder
 @click.argument("names", nargs=-1)
 def pull(models_dir: Path | None, names: tuple[str, ...]) -> None:
-    """Fetch NAMES, or where none is given the default detector."""
+    """Fetch NAMES, or where none is given what the defaults need: the detector, and
+    the one that checks results."""
     from stream_anon.networks import registry
 
     failed = False
-    for name in names or ("centerface",):
+    for name in names or ("centerface", "blazeface"):
         try:
             entry = registry.describe(name)
             path = registry.pull(name, models_dir)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,8 +82,10 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("--cells", group="Faces", row="strength", metavar="N", type=int)
 @option("--latency", group="Faces", metavar="SPAN",
         help="time to decide; short ones miss more")
-@option("--on-fault", group="Faces", metavar="stop|step-down",
-        type=click.Choice(["stop", "step-down"]), help="if a part fails: end, or cover all")
+@option("--on-fault", group="Faces", row="safe", metavar="POLICY",
+        type=click.Choice(["stop", "step-down"]), help="stop, step-down | off, sampled, full")
+@option("--verify", group="Faces", row="safe", metavar="MODE",
+        type=click.Choice(["off", "sampled", "full"]))
 @option("--codec", group="Video", metavar="NAME",
         type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
         help="auto, h264, hevc, av1, vp9, gif")
@@ -140,7 +143,9 @@ def redact(
     if dry_run:
         _show_plans(found, config)
         return
-    _, kept = inputs.settle(found.jobs, _asker(overwrite, skip))
+    todo, kept = inputs.settle(found.jobs, _asker(overwrite, skip))
+    settled = {job.source: job for job in todo}
+    found = replace(found, jobs=tuple(settled.get(job.source, job) for job in found.jobs))
     batch = Batch(found, kept)
     code = STOPPED
     try:
@@ -256,8 +261,8 @@ def _one(
             job.target,
             config=config,
             report=job.report,
-            # Whether an existing file may go was settled before anything began.
-            overwrite=True,
+            # Settled before anything began; what comes meanwhile is not replaced.
+            overwrite=job.overwrite,
             progress=progress,
             cancel=stop,
             pipeline=pipeline,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from stream_anon.cli import inputs
 from stream_anon.cli.boundary import fail_usage
 from stream_anon.cli.redact import may_replace, redact, set_up_log, settings
 from stream_anon.cli.rows import Command, Option, option
@@ -56,7 +57,9 @@ def render(
     if dry_run:
         click.echo(str(planned))
         return
-    if output.exists() and not may_replace(output, overwrite):
+    given = inputs.Job(source, output, None if report is None else Path(report))
+    todo, _ = inputs.settle([given], lambda path: may_replace(path, overwrite))
+    if not todo:
         fail_usage(f"{output}: exists; -y replaces it")
     with stoppable() as stop, bar(source.name, wanted=not quiet) as progress:
         done = stream_anon.render(
@@ -65,7 +68,8 @@ def render(
             output,
             config=config,
             report=report,
-            overwrite=True,
+            # What comes meanwhile is not replaced.
+            overwrite=todo[0].overwrite,
             progress=progress,
             cancel=stop,
             pipeline=pipeline,

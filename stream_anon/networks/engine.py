@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -93,17 +93,20 @@ class Engine:
         precision: Precision = "auto",
         threads: int = 1,
         images: Colours | None = None,
+        adapt: Callable[[Any], Any] | None = None,
     ) -> None:
         """Read and compile.
 
         Args:
-            path: an ONNX or OpenVINO file.
+            path: an ONNX, OpenVINO or TFLite file.
             shapes: input name -> shape, in the network's own layout; whatever the file has
                 frozen is replaced. None keeps the file's shapes.
             precision: arithmetic inside; inputs and outputs are float32 in any case.
             threads: of this network; 0 leaves it to OpenVINO.
             images: the first input takes (n, height, width, 3) uint8 BGR pictures, and the
                 network wants them as float32 planes in this order: the graph converts.
+            adapt: takes the graph (``openvino.Model``) as it was read and gives back the one
+                that is used, before the shapes are set.
 
         Raises:
             ModelError: the file cannot be read, or not at these shapes.
@@ -120,6 +123,8 @@ class Engine:
             options["INFERENCE_NUM_THREADS"] = threads
         try:
             model = core().read_model(str(path))
+            if adapt is not None:
+                model = adapt(model)
             if shapes is not None:
                 model.reshape({name: list(shape) for name, shape in shapes.items()})
             self.inputs = tuple(str(port.get_any_name()) for port in model.inputs)

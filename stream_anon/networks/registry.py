@@ -7,9 +7,11 @@ What is missing is fetched (``stream_anon.networks.fetch``) and stored whole or 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +25,9 @@ from stream_anon.errors import ModelError
 from stream_anon.networks import fetch as _fetch
 
 State = Literal["ok", "missing", "wrong"]
+
+RETRY_SECONDS = 86400.0
+"""After a failure, what a run can do without is not fetched again for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,35 @@ def path(name: str, models_dir: str | Path | None = None, fetch: bool = True) ->
         return pull(name, models_dir)
     problem = "is missing" if state == "missing" else f"is not the pinned file ({found})"
     raise ModelError(f"model '{name}' {problem}; {_advice(entry, models_dir)}")
+
+
+def path_if_due(name: str, models_dir: str | Path | None = None) -> Path:
+    """As ``path``, for what a run can do without: a fetch that failed is not tried again for a day.
+
+    Raises:
+        ModelError: it is not there, and could not be fetched now or lately.
+    """
+    tried = folders(models_dir)[-1] / f".{name}.not-fetched"
+    if verify(name, models_dir) != "ok" and _is_recent(tried):
+        return path(name, models_dir, fetch=False)
+    try:
+        return path(name, models_dir)
+    except ModelError:
+        _remember(tried)
+        raise
+
+
+def _is_recent(tried: Path) -> bool:
+    try:
+        return time.time() - tried.stat().st_mtime < RETRY_SECONDS
+    except OSError:
+        return False
+
+
+def _remember(tried: Path) -> None:
+    with contextlib.suppress(OSError):
+        tried.parent.mkdir(parents=True, exist_ok=True)
+        tried.touch()
 
 
 def pull(name: str, models_dir: str | Path | None = None) -> Path:

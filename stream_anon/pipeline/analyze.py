@@ -26,6 +26,7 @@ from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.writer import TracksWriter
 from stream_anon.video.info import MediaInfo
 from stream_anon.video.picture import Picture
+from stream_anon.video.probe import check_regular
 from stream_anon.video.source import FileSource, Source
 
 _DEGREES: tuple[Literal[0, 90, 180, 270], ...] = (0, 90, 180, 270)
@@ -78,10 +79,7 @@ def analyze_file(
     source, target = Path(input), Path(output)
     if not source.exists():
         raise InputError(f"{source}: there is no such file")
-    if source.is_dir():
-        raise InputError(f"{source}: is a folder, not a video")
-    if not source.is_file():
-        raise InputError(f"{source}: is no regular file")
+    check_regular(source)
     if target.exists() and target.samefile(source):
         raise UsageError(f"{target}: is the input; inputs are never written to")
     if not target.parent.is_dir():

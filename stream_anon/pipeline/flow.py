@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 POLL_SECONDS: Final = 0.05
 JOIN_SECONDS: Final = 5.0
+GAP_SECONDS: Final = 2.0
 
 
 class _Stopped(Exception):
@@ -95,6 +96,7 @@ class Flow:
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._looked = self._awake = time.monotonic()
 
     def channel(self, capacity: int) -> Channel[T]:
         """A queue that this flow stops."""
@@ -114,6 +116,7 @@ class Flow:
             Cancelled: ``cancel`` was set.
             BaseException: the first error of a worker, or of ``tick`` itself.
         """
+        self._looked = time.monotonic()
         for worker in self._workers:
             worker.start()
         try:
@@ -136,9 +139,14 @@ class Flow:
     def _watch(self) -> None:
         if self._cancel.is_set():
             raise Cancelled("stopped before it was whole")
+        now = time.monotonic()
+        gap, self._looked = now - self._looked, now
+        if gap > GAP_SECONDS:
+            # This thread stood still as well: the process was stopped, or the machine slept.
+            self._awake = now
         for worker in self._workers:
             doing = worker.doing
-            if doing is not None and time.monotonic() - doing[1] > self._stall_seconds:
+            if doing is not None and now - max(doing[1], self._awake) > self._stall_seconds:
                 raise StallFault(f"{doing[0]} gave no answer for {self._stall_seconds:g} s")
 
     def _fail(self, error: BaseException) -> None:
@@ -187,9 +195,15 @@ class Worker(threading.Thread):
             self.doing = None
             self._notify()
 
-    def busy(self, what: str, clock: Clock) -> _Busy:
-        """A context in which the worker is watched and its time is counted under ``what``."""
-        return _Busy(self, what, clock)
+    def busy(self, what: str, clock: Clock, watched: bool = True) -> _Busy:
+        """A context in which the worker's time is counted under ``what``.
+
+        Args:
+            what: the stage.
+            clock: counts it.
+            watched: being busy for too long is a stall.
+        """
+        return _Busy(self, what, clock, watched)
 
 
 class Clock:
@@ -208,15 +222,15 @@ class Clock:
 
 
 class _Busy:
-    __slots__ = ("_clock", "_cpu", "_outer", "_wall", "_what", "_worker")
+    __slots__ = ("_clock", "_cpu", "_outer", "_wall", "_watched", "_what", "_worker")
 
-    def __init__(self, worker: Worker, what: str, clock: Clock) -> None:
-        self._worker, self._what, self._clock = worker, what, clock
+    def __init__(self, worker: Worker, what: str, clock: Clock, watched: bool) -> None:
+        self._worker, self._what, self._clock, self._watched = worker, what, clock, watched
 
     def __enter__(self) -> None:
         self._outer = self._worker.doing
         self._wall, self._cpu = time.monotonic(), time.thread_time()
-        self._worker.doing = (self._what, self._wall)
+        self._worker.doing = (self._what, self._wall) if self._watched else None
 
     def __exit__(self, *_: object) -> None:
         self._worker.doing = self._outer

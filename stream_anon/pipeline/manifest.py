@@ -25,6 +25,7 @@ from stream_anon.pipeline.report import (
     TimePart,
     ToolPart,
     TrackPart,
+    VerificationPart,
     file_part,
 )
 
@@ -43,6 +44,7 @@ class Outcome:
         kept: what was left visible on purpose.
         copied: packets copied, by stream.
         clock: seconds by stage.
+        input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
     """
 
@@ -52,6 +54,8 @@ class Outcome:
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
+    input: tuple[int, str] | None = None
+    output: tuple[int, str] | None = None
 
 
 def manifest(
@@ -60,8 +64,10 @@ def manifest(
     methods: Sequence[Method],
     detector: str,
     analysis: AnalysisPart | None = None,
+    verification: VerificationPart | None = None,
+    output: str | None = None,
 ) -> Report:
-    """The report of a run that ended well.
+    """The report of a run.
 
     Args:
         plan: what was to be done.
@@ -69,15 +75,17 @@ def manifest(
         methods: the run's own first, then those that single regions asked for.
         detector: its name.
         analysis: the Tracks file that was rendered, if one was.
-
-    Raises:
-        OSError: the input or output cannot be read back for its hash.
+        verification: what the second look came to.
+        output: name of the file that was made, None if it was removed.
     """
     given = plan.request.config
     config = given.model_dump(mode="json", exclude={"models_dir"})
-    names = given.report.file_names
-    if names == "auto":
-        names = "both" if given.video.keep_metadata else "output"
+    dropped, named = list(plan.media.dropped), given.report.file_names
+    if named == "auto":
+        # A name may tell who, where and when, as any other metadata.
+        named = "both" if given.video.keep_metadata else "output"
+    if named != "both":
+        dropped.append("report: name of the input file")
     streams = [
         StreamPart(
             index=stream.index,
@@ -93,23 +101,27 @@ def manifest(
     # What a Tracks file was made with is said there.
     used = [detector] if analysis is None else []
     used += [name for method in methods for name in (*networks(method), *method.networks())]
+    if verification is not None and verification.detector is not None:
+        used.append(verification.detector)
+    called = output if named != "none" else None
     return Report(
         tool=ToolPart(libraries=_versions()),
-        input=file_part(plan.request.input, named=names == "both"),
-        output=file_part(plan.request.output, named=names != "none"),
+        input=file_part(plan.request.input.name if named == "both" else None, outcome.input),
+        output=None if output is None else file_part(called, outcome.output),
         config=config,
         device=plan.device.name,
         method=methods[0].name,
         detector=detector,
         models=[_model(name) for name in dict.fromkeys(used)],
         streams=streams,
-        dropped=list(plan.media.dropped),
+        dropped=dropped,
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
         pictures=outcome.pictures,
         tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
         kept=outcome.kept,
         analysis=analysis,
         privacy=_together([method.privacy() for method in methods]),
+        verification=verification,
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
 

@@ -15,7 +15,7 @@ from stream_anon.methods import METHODS
 from stream_anon.tracks.origin import read_header
 from stream_anon.video.formats import default_suffix
 from stream_anon.video.info import MediaInfo
-from stream_anon.video.probe import probe
+from stream_anon.video.probe import check_regular, probe
 from stream_anon.video.streams import MediaPlan, plan_streams
 
 SUFFIX = "_anonymized"
@@ -68,6 +68,9 @@ class Plan:
             f"  method {config.method.name}, {found}, "
             f"device {self.device.name} ({self.device.why})",
         ]
+        verify = config.verify
+        if verify.mode != "off":
+            lines.append(f"  verification {verify.mode}, on failure: {verify.on_failure}")
         for stream in self.media.streams:
             became = f" -> {stream.output_codec}" if stream.action == "redact" else ""
             lines.append(
@@ -123,11 +126,7 @@ def make_request(
     with _told(source, InputError):
         if not source.exists():
             raise InputError(f"{source}: there is no such file")
-        if source.is_dir():
-            raise InputError(f"{source}: is a folder, not a video")
-        if not source.is_file():
-            # A pipe would wait for ever, a device may never end.
-            raise InputError(f"{source}: is no regular file")
+        check_regular(source)
     if config.method.name not in METHODS:
         known = ", ".join(METHODS)
         raise ConfigError(f"there is no method '{config.method.name}'; there are {known}")

@@ -6,11 +6,9 @@ It names nobody and holds no picture, code or key. Its JSON schema is committed 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,6 +47,7 @@ class FilePart(_Part):
     often says who, where or when. The hash tells which file it is."""
     bytes: int
     sha256: str
+    """Of the input as it was read, and of the output before it took its name."""
 
 
 class StreamPart(_Part):
@@ -118,6 +117,42 @@ class AnalysisPart(_Part):
     """Edits that count, by verb."""
 
 
+class UnchangedPart(_Part):
+    """A frame of the output with faces that are as they were. No place, no picture."""
+
+    stream: int
+    index: int | None
+    """In presentation order from 0; none where the file could not be counted through."""
+    seconds: float
+    """Presentation time in the output."""
+    faces: int
+
+
+class VerificationPart(_Part):
+    """The second look at the finished file, beside the input."""
+
+    mode: Literal["sampled", "full"]
+    passed: bool | None
+    """None: it was not made."""
+    detector: str | None = None
+    """The second detector."""
+    frames: int = 0
+    """Compared."""
+    faces: int = 0
+    """Found by the second detector in the input's frames that were compared."""
+    unchanged: int = 0
+    """Of these, open in the output."""
+    unchanged_frames: int = 0
+    """Frames that show such a face."""
+    named: list[UnchangedPart] = Field(default_factory=list)
+    """The first 1000 of them."""
+    problem: str | None = None
+    """Why the check could not be made, or ended early."""
+    outcome: Literal["published", "kept aside", "removed"] = "published"
+    """What became of the file."""
+    seconds: float = 0.0
+
+
 class TimePart(_Part):
     """Seconds spent."""
 
@@ -136,7 +171,8 @@ class Report(_Part):
     started: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     """UTC, ISO 8601."""
     input: FilePart
-    output: FilePart
+    output: FilePart | None
+    """None where the file was removed since it did not pass the verification."""
     config: dict[str, Any]
     """The configuration that ran; folders of this machine are left out."""
     device: str
@@ -156,6 +192,8 @@ class Report(_Part):
     """None where the frames themselves were analysed in this run."""
     privacy: dict[str, Any] = Field(default_factory=dict)
     """The ledger of randomised releases, for methods that make any."""
+    verification: VerificationPart | None = None
+    """None where none was wanted."""
     time: TimePart
 
     @property
@@ -196,6 +234,8 @@ class Report(_Part):
                 text += f" instead ({why})"
         if self.kept:
             text += f"; {len({part.track for part in self.kept})} tracks left visible on purpose"
+        if (look := self.verification) is not None and look.passed:
+            text += f"; {look.frames} frames checked again"
         for step, count in pictures.stepped_down.items():
             text += f"; {count} pictures stepped down to {step}"
         return text
@@ -217,15 +257,10 @@ def schema() -> dict[str, Any]:
     return made
 
 
-def file_part(path: Path, named: bool = True) -> FilePart:
-    """Size and SHA-256 of a file, and its name if it may be ``named``.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FilePart(name=path.name if named else None, bytes=path.stat().st_size, sha256=digest)
+def file_part(name: str | None, digest: tuple[int, str] | None) -> FilePart:
+    """A file by its name, bytes and SHA-256, which are empty where it is no file."""
+    size, sha256 = digest or (0, "")
+    return FilePart(name=name, bytes=size, sha256=sha256)
 
 
 if __name__ == "__main__":

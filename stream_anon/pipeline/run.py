@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -25,6 +26,7 @@ from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.manifest import Outcome, manifest
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import KeptPart, Report, TrackPart
+from stream_anon.pipeline.second_look import SecondLook, Written
 from stream_anon.regions import Region
 from stream_anon.video.cleared import Rung
 from stream_anon.video.picture import Picture
@@ -109,6 +111,7 @@ class Pipeline:
         self._kept: dict[tuple[str, str], _Span] = {}
         self._faces = 0
         self._seconds = 0.0
+        self._written = Written()
 
     def run(
         self,
@@ -122,11 +125,22 @@ class Pipeline:
 
         Raises:
             StreamAnonError: as the parts raise it.
+            VerificationError: the result did not pass the second look; its ``report`` tells more.
             KeyboardInterrupt: from the calling thread; everything is stopped first.
         """
         for method in self._compositor.methods:
             if warning := method.warning():
                 log.warning("%s", warning)
+        began = time.monotonic()
+        try:
+            second = SecondLook(self._plan, self._analyzer.name)
+        except BaseException:
+            self._sink.abort()
+            self._source.close()
+            for method in self._compositor.methods:
+                method.close()
+            self._analyzer.close()
+            raise
         flow = Flow(self._config.fault.stall_seconds, cancel)
         decoded: Channel[Picture | Copied] = flow.channel(QUEUE)
         judged: Channel[Analyzed | Copied] = flow.channel(QUEUE)
@@ -152,13 +166,29 @@ class Pipeline:
                 self._analyzer.close()
         tick()
         self._finish()
-        return manifest(
+        try:
+            self._written.seconds = time.monotonic() - began
+            self._written.sound = not (
+                self._source.lost or self._source.repaired or self._source.spliced
+            )
+            look = second.judge(self._sink, self._written, cancel)
+            self._outcome.output = self._sink.digest()
+        except BaseException:
+            self._sink.abort()
+            raise
+        report = manifest(
             self._plan,
             self._outcome,
             self._compositor.methods,
             self._analyzer.name,
             self._analyzer.origin,
+            look.part,
+            look.output,
         )
+        if look.error is not None:
+            look.error.report = report
+            raise look.error
+        return report
 
     def _progress(self) -> Progress:
         return Progress(
@@ -166,6 +196,7 @@ class Pipeline:
         )
 
     def _read(self, worker: Worker, decoded: Channel[Picture | Copied]) -> None:
+        self._source.start_digest()
         items = iter(self._source)
         clock = self._outcome.clock
         while True:
@@ -174,6 +205,8 @@ class Pipeline:
             if item is None:
                 break
             decoded.put(item)
+        # An input that has changed meanwhile ends the run here, before the output has its name.
+        self._outcome.input = self._source.digest()
         decoded.close()
 
     def _analyse(
@@ -217,8 +250,9 @@ class Pipeline:
         pictures = self._outcome.pictures
         if pictures.input != pictures.output:
             raise GateError(f"{pictures.input} pictures were read, {pictures.output} written")
-        with worker.busy("finish", clock):
-            self._sink.finish()
+        # Unwatched: a disk may take minutes for what is finished and must not be lost.
+        with worker.busy("finish", clock, watched=False):
+            self._written.path = self._sink.close()
 
     def _count(self, item: Analyzed, rung: Rung) -> None:
         frame, pictures = item.frame, self._outcome.pictures
@@ -230,10 +264,11 @@ class Pipeline:
         self._seconds = frame.seconds
         for region in painted:
             self._span(self._spans, int(region.track), region, item).see(here)
-        if rung < Rung.PIXELATED:
-            for region in item.regions.items:
-                if region.kept is not None:
-                    self._span(self._kept, (region.track, region.kept), region, item).see(here)
+        shown = [region for region in item.regions.items if region.kept is not None]
+        shown = shown if rung < Rung.PIXELATED else []
+        for region in shown:
+            self._span(self._kept, (region.track, region.kept or ""), region, item).see(here)
+        self._written.count(frame.stream, [region.box for region in shown])
 
     @staticmethod
     def _span(spans: dict[K, _Span], key: K, region: Region, item: Analyzed) -> _Span:
@@ -281,3 +316,9 @@ class Pipeline:
             outcome.notes.append(f"{self._source.lost} packets of the input could not be decoded")
         if self._source.repaired:
             outcome.notes.append(f"{self._source.repaired} pictures had no time of their own")
+        if self._source.spliced:
+            outcome.notes.append(
+                f"the input's clock runs back in {self._source.spliced} places; "
+                "what follows comes after what was before"
+            )
+        outcome.notes += self._sink.notes

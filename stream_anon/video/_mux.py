@@ -16,8 +16,10 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from stream_anon.config import VideoConfig
 from stream_anon.video.encoders import ENCODERS, settings
+from stream_anon.video.extradata import scrubbed
 from stream_anon.video.formats import Container, drops_lead_in
 from stream_anon.video.info import MediaInfo, StreamInfo, VideoInfo
+from stream_anon.video.lead_in import LeadIn
 from stream_anon.video.planes import LAYOUTS
 from stream_anon.video.probe import open_input
 from stream_anon.video.streams import MediaPlan, StreamPlan
@@ -28,6 +30,7 @@ _TOP_FIELD_FIRST = 2
 _UNORDERED = ("matroska", "webm")
 _LARGEST_TIMESCALE = (1 << 31) - 1
 _EMPTY_TEXT = 2
+_KEPT_SIDE_DATA = ("skip_samples", "webvtt_identifier", "webvtt_settings")
 # An AVI stores no presentation times. Without the decoder's buffer model in the stream, readers
 # assume reordering and show everything one picture late; the limits are too wide to matter.
 _TIMED_BY_THE_STREAM = "nal-hrd=vbr:vbv-maxrate=240000:vbv-bufsize=240000"
@@ -234,6 +237,8 @@ class Muxer:
         self.encoders: dict[int, StreamEncoder] = {}
         self._copies: dict[int, Any] = {}
         self._last_dts: dict[int, int] = {}
+        self._lead_ins: dict[int, LeadIn] = {}
+        self._everything = options.keep_metadata
         # Silence between subtitles, which the muxer writes anew.
         self._fillers: set[int] = set()
         self._drops_lead_in = drops_lead_in(info, plan.container)
@@ -248,6 +253,11 @@ class Muxer:
                     template = templates.streams[stream.index]
                     out = self._output.add_stream_from_template(template)
                     self._copies[stream.index] = out
+                    begin = round(presented_from(info) / stream.time_base)
+                    self._lead_ins[stream.index] = LeadIn(stream.kind, stream.codec, begin)
+                    private = template.codec_context.extradata
+                    if not self._everything and scrubbed(stream.codec, private) != private:
+                        out.codec_context.extradata = scrubbed(stream.codec, private)
                     if stream.codec == "mov_text":
                         self._fillers.add(stream.index)
                 else:
@@ -260,7 +270,7 @@ class Muxer:
         if options.keep_metadata:
             self._output.metadata.update(info.metadata)
         if plan.container.copies:
-            self._output.set_chapters(chapters(info))
+            self._output.set_chapters(chapters(info, options.keep_metadata))
         self.bytes = 0
         """Bytes of encoded and copied packets."""
 
@@ -278,6 +288,10 @@ class Muxer:
         Raises:
             KeyError: the stream is not copied.
         """
+        for one in self._lead_ins[stream].pass_on(packet):
+            self._copy(stream, one if self._everything else _bare(one))
+
+    def _copy(self, stream: int, packet: Any) -> None:
         out = self._copies[stream]
         if stream in self._fillers and packet.size == _EMPTY_TEXT:
             return
@@ -297,6 +311,11 @@ class Muxer:
             self._last_dts[stream] = packet.dts
         packet.stream = out
         self._write([packet])
+
+    @property
+    def left_out(self) -> dict[int, int]:
+        """Packets of copied streams from outside of what is presented, by stream, where any."""
+        return {n: one.dropped for n, one in self._lead_ins.items() if one.dropped}
 
     def finish(self) -> None:
         """Drain the encoders and write the trailer."""
@@ -340,6 +359,28 @@ def may_reorder(stream: StreamInfo, container: Container) -> bool:
     return first > _DELAY / stream.video.rate
 
 
+def presented_from(info: MediaInfo) -> Fraction:
+    """Seconds on the time line from which on something is shown; nothing before it is heard."""
+    firsts = [
+        s.video.first_pts * s.time_base
+        for s in info.video
+        if s.video is not None and s.video.first_pts is not None
+    ]
+    # A cut begins at zero, whatever its file began with.
+    return min([Fraction(0), *firsts]) if info.begin is None else Fraction(0)
+
+
+def _bare(packet: Any) -> Any:
+    """A packet without what is said beside its data."""
+    out = av.Packet(bytes(packet))
+    out.pts, out.dts, out.duration = packet.pts, packet.dts, packet.duration
+    out.time_base, out.is_keyframe = packet.time_base, packet.is_keyframe
+    for name in _KEPT_SIDE_DATA:
+        if packet.has_sidedata(name):
+            out.set_sidedata(packet.get_sidedata(name))
+    return out
+
+
 def _ends_before_zero(packet: Any) -> bool:
     stamp = packet.pts if packet.pts is not None else packet.dts
     return stamp is not None and stamp + (packet.duration or 0) <= 0
@@ -366,8 +407,11 @@ def kept_metadata(stream: StreamInfo, everything: bool) -> Mapping[str, str]:
     return {"language": stream.language} if stream.language else {}
 
 
-def chapters(info: MediaInfo) -> list[Any]:
-    """The input's chapters on the output's time line, as PyAV takes them."""
+def chapters(info: MediaInfo, titles: bool) -> list[Any]:
+    """The input's chapters on the output's time line, as PyAV takes them.
+
+    Without their titles they are numbered: an MP4 stores no chapter that has none.
+    """
     begin = Fraction(info.begin or 0.0).limit_denominator(1000)
     out: list[Any] = []
     for number, chapter in enumerate(info.chapters, start=1):
@@ -376,13 +420,14 @@ def chapters(info: MediaInfo) -> list[Any]:
             end = min(end, Fraction(info.end).limit_denominator(1000) - begin)
         if end <= 0 or start >= end:
             continue
+        title = (titles and chapter.title) or f"Chapter {number}"
         out.append(
             {
                 "id": number,
                 "start": round(max(start, Fraction(0)) * 1000),
                 "end": round(end * 1000),
                 "time_base": Fraction(1, 1000),
-                "metadata": {"title": chapter.title} if chapter.title else {},
+                "metadata": {"title": title},
             }
         )
     return out

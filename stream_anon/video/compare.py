@@ -128,11 +128,17 @@ def differences(before: FileFacts, after: FileFacts) -> list[str]:
             out.append(f"{len(old)} {kind} streams became {len(new)}")
         for a, b in zip(old, new, strict=False):
             out += _stream_differences(a, b)
-    old_chapters = [(round(c.start, 3), round(c.end, 3), c.title) for c in before.chapters]
-    new_chapters = [(round(c.start, 3), round(c.end, 3), c.title) for c in after.chapters]
+    # Titles may be left out, as other metadata is, and numbers take their place.
+    numbered = all(c.title == f"Chapter {n}" for n, c in enumerate(after.chapters, 1))
+    old_chapters = [_chapter(c, numbered) for c in before.chapters]
+    new_chapters = [_chapter(c, numbered) for c in after.chapters]
     if old_chapters != new_chapters:
         out.append(f"chapters {old_chapters} became {new_chapters}")
     return out
+
+
+def _chapter(chapter: Chapter, numbered: bool) -> tuple[Fraction, Fraction, str]:
+    return round(chapter.start, 3), round(chapter.end, 3), "" if numbered else chapter.title
 
 
 def _stream_differences(a: StreamFacts, b: StreamFacts) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -13,6 +14,8 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 
 from stream_anon.errors import PictureFault
+from stream_anon.video import logs, mjpeg
+from stream_anon.video.h264 import FrameNumbers
 from stream_anon.video.info import StreamInfo, VideoInfo
 from stream_anon.video.planes import LAYOUTS, colour_matrix
 from stream_anon.video.yuv_picture import Scaler, YuvPicture
@@ -23,6 +26,19 @@ _EXPORT_MVS = 1 << 28
 _B_PICTURE = 3
 _LARGE = 2600 * 1500
 _OWN_THREADS = ("libdav1d",)
+_COPY_OPAQUE = 1 << 7
+_OPTIONS = {
+    # Checksums that a stream carries are compared.
+    "hevc": {"err_detect": "crccheck"},
+    # Data that end before or after their tile are an error then, as is most damage.
+    "libdav1d": {"strict": "strict"},
+}
+_STRICTER = {"vp9": "libvpx-vp9"}
+"""Decoders that notice damage where FFmpeg's own goes on without a word."""
+_DOUBTED = 3
+"""Packets that are held from one on that an MPEG-TS calls corrupt. It counts its packets, and the
+count breaks where something is lost as well as where recordings were joined; which of them it is,
+and whether the mark belongs to this packet or the next, is told by those that follow."""
 _BT709 = 1
 _SMPTE170M = 6
 
@@ -63,6 +79,53 @@ class Timeline:
         return pts
 
 
+class _Slots:
+    """Times of frames that a container numbers in the order of storage only, as an AVI does.
+
+    What FFmpeg guesses is wrong where frames are, or might be, reordered: it shows everything
+    late, repeats times and leaves some out. The first frame shown takes the first slot, and so on.
+    """
+
+    def __init__(self) -> None:
+        self._slots: deque[int] = deque()
+
+    def add(self, packet: Any) -> None:
+        """A packet, in the order of storage."""
+        if packet.dts is not None:
+            self._slots.append(packet.dts)
+
+    def next(self, pts: int | None) -> int | None:
+        """The time of the next frame that is shown, of which FFmpeg says ``pts``."""
+        return self._slots.popleft() if self._slots else pts
+
+
+class _Damage:
+    """Which frames damage reaches: all from it on, up to a keyframe behind it.
+
+    A keyframe is behind it in the order of packets, or in the order of presentation: what is
+    decoded after a keyframe and shown before it is predicted from no later frame.
+    """
+
+    def __init__(self) -> None:
+        self._number = -1
+        self._pts: int | None = None
+        self.goes_on = False
+
+    def begin(self, number: int, pts: int | None) -> None:
+        """A packet, by its number and time, is damaged or gave a damaged frame."""
+        self.goes_on = True
+        self._number = max(self._number, number)
+        if pts is not None:
+            self._pts = pts if self._pts is None else max(self._pts, pts)
+
+    def keyframe(self, number: int | None, pts: int | None) -> None:
+        """A keyframe came, out of packet ``number``."""
+        later = pts is not None and self._pts is not None and pts > self._pts
+        if later or (number is not None and number > self._number):
+            self.goes_on = False
+            self._number, self._pts = -1, None
+
+
 class StreamDecoder:
     """Decodes one stream of an open container.
 
@@ -81,8 +144,9 @@ class StreamDecoder:
             raise ValueError(f"stream {info.index} is no video")
         self._info = info
         self._video: VideoInfo = info.video
-        self._context = stream.codec_context
+        self._context = _context(stream)
         self._context.thread_type = "AUTO"
+        self._context.flags |= _COPY_OPAQUE
         large = self._video.width * self._video.height > _LARGE
         if not large and self._context.codec.name not in _OWN_THREADS:
             # With a thread for each picture, PyAV loses errors that arrive together with an
@@ -94,15 +158,20 @@ class StreamDecoder:
         self._motion = motion
         self._name = name
         self._timeline = Timeline(info.time_base, self._video.rate, counted)
+        self._slots = _Slots() if stream.container.format.name == "avi" else None
         self._scaler = Scaler()
         self._converter = VideoReformatter()
         self._index = 0
         self._duration = 0
         self._since_reference = 1
-        # Damage goes on in what is predicted from it, up to a keyframe after this time.
-        self._damaged = False
-        self._damaged_until: int | None = None
+        self._damage = _Damage()
         self._pending = False
+        self._count = 0
+        self._held: list[tuple[Any, bool, bool]] = []
+        self._overheard = logs.overheard(self._context.name)
+        codec = self._context.codec.canonical_name
+        self._mjpeg = codec == "mjpeg"
+        self._numbers = FrameNumbers(self._context.extradata) if codec == "h264" else None
         self.lost = 0
         """Packets that gave no picture because they could not be decoded."""
 
@@ -116,31 +185,84 @@ class StreamDecoder:
         """A packet could not be decoded, and no picture has come since to carry the mark."""
         return self._pending
 
-    def feed(self, packet: Any) -> Iterator[YuvPicture]:
+    def feed(
+        self, packet: Any, damaged: bool = False, begins: bool = False
+    ) -> Iterator[YuvPicture]:
         """Decode a packet; None drains the decoder.
+
+        Args:
+            packet: ``av.Packet``, or None.
+            damaged: it is known that the packet is not as it was written.
+            begins: another recording begins with the packet.
 
         Raises:
             PictureFault: the size or pixel format changed.
         """
-        try:
-            frames = self._context.decode(packet)
-        except av.FFmpegError as error:
-            log.debug("%s: stream %d: %s", self._name, self._info.index, error)
-            self.lost += 1
-            self._pending = True
-            self._damage(None if packet is None else packet.pts)
-            return
+        if packet is not None and (self._held or (packet.is_corrupt and not damaged)):
+            self._held.append((packet, damaged, begins and packet.is_keyframe))
+            if len(self._held) < _DOUBTED:
+                return
+        held, self._held = self._held, []
+        spliced = any(new for _, _, new in held)
+        for one, known, _ in held:
+            yield from self._decode(one, known or (one.is_corrupt and not spliced))
+        if packet is None or not held:
+            yield from self._decode(packet, damaged)
+
+    def close(self) -> None:
+        """Wait for the decoder's threads, which may be about to report something."""
+        self._context.flush_buffers()
+
+    def _decode(self, packet: Any, suspect: bool = False) -> Iterator[YuvPicture]:
+        pts = None
+        if packet is not None:
+            self._count += 1
+            packet.opaque = (self._count, self._is_key(packet))
+            pts = packet.pts
+            if self._slots is not None:
+                self._slots.add(packet)
+            suspect |= self._is_damaged(packet)
+        frames: list[Any] = []
+        with logs.captured() as lines:
+            try:
+                frames = self._context.decode(packet)
+            except av.FFmpegError as error:
+                log.debug("%s: stream %d: %s", self._name, self._info.index, error)
+                self.lost += 1
+                self._pending = suspect = True
+                if self._slots is not None:
+                    self._slots.next(None)
+        heard = logs.overheard(self._context.name)
+        if heard != self._overheard or any(logs.tells_damage(line) for _, _, line in lines):
+            suspect = True
+        self._overheard = heard
+        if suspect:
+            self._damage.begin(self._count, pts)
         for frame in frames:
             yield self._picture(frame)
 
+    def _is_key(self, packet: Any) -> bool:
+        """Whether a packet is a keyframe, where the decoder does not say so of its frames."""
+        return self._context.codec.name == "libvpx-vp9" and _is_vp9_key(bytes(packet))
+
+    def _is_damaged(self, packet: Any) -> bool:
+        """Whether a packet shows damage that the decoder does not speak of."""
+        if self._mjpeg:
+            return mjpeg.is_damaged(bytes(packet))
+        return self._numbers is not None and self._numbers.misses(bytes(packet))
+
     def _picture(self, frame: Any) -> YuvPicture:
         self._check(frame)
-        pts = self._timeline.next(frame.pts, self._duration)
+        shown = frame.pts if self._slots is None else self._slots.next(frame.pts)
+        pts = self._timeline.next(shown, self._duration)
         self._duration = frame.duration or 0
+        number, key = frame.opaque or (None, False)
         if frame.is_corrupt:
-            self._damage(frame.pts)
-        elif self._damaged and frame.key_frame and self._after_damage(frame.pts):
-            self._damaged = False
+            self._damage.begin(self._count if number is None else number, frame.pts)
+        elif frame.key_frame or key:
+            self._damage.keyframe(number, frame.pts)
+        # Where a packet gave nothing, the next frame tells, even a keyframe.
+        corrupt = self._damage.goes_on or self._pending
         self._pending = False
         vectors = self._vectors(frame) if self._motion else None
         frame = self._convert(frame)
@@ -152,19 +274,10 @@ class StreamDecoder:
             time_base=self._info.time_base,
             scaler=self._scaler,
             vectors=vectors,
-            corrupt=self._damaged,
+            corrupt=corrupt,
         )
         self._index += 1
         return picture
-
-    def _damage(self, pts: int | None) -> None:
-        if pts is not None:
-            until = self._damaged_until
-            self._damaged_until = pts if until is None else max(until, pts)
-        self._damaged = True
-
-    def _after_damage(self, pts: int | None) -> bool:
-        return pts is None or self._damaged_until is None or pts > self._damaged_until
 
     def _check(self, frame: Any) -> None:
         video = self._video
@@ -220,3 +333,24 @@ class StreamDecoder:
         out[:, 2], out[:, 3] = raw["motion_x"] * scale, raw["motion_y"] * scale
         out[:, 4] = raw["w"].astype(np.float32) * raw["h"]
         return out
+
+
+def _context(stream: Any) -> Any:
+    """The decoder of a stream: the one that notices most."""
+    context = stream.codec_context
+    stricter = _STRICTER.get(context.codec.canonical_name)
+    if stricter is not None:
+        made = av.CodecContext.create(stricter, "r")
+        made.extradata = context.extradata
+        return made
+    context.options = {**context.options, **_OPTIONS.get(context.codec.name, {})}
+    return context
+
+
+def _is_vp9_key(packet: bytes) -> bool:
+    """By the uncompressed header (VP9 bitstream specification, 6.2)."""
+    bits = packet[0] if packet else 0
+    if bits & 0x30 == 0x30:
+        # The highest profile has a reserved bit more.
+        bits = bits << 1
+    return bits & 0x0C == 0 and packet[1:2] != b""

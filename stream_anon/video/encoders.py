@@ -126,6 +126,14 @@ def pixel_formats(name: str) -> tuple[str, ...]:
     return tuple(f.name for f in formats or ())
 
 
+def available(codec: str) -> bool:
+    """Whether this build of FFmpeg can encode a codec."""
+    try:
+        return codec in ENCODERS and bool(pixel_formats(ENCODERS[codec].name))
+    except OutputError:
+        return False
+
+
 def encoded_format(codec: str, video: VideoInfo) -> tuple[str, str | None]:
     """The pixel format in which a stream is encoded.
 

@@ -74,6 +74,9 @@ BY_SUFFIX: dict[str, Container] = {
     ".gif": _GIF,
 }
 
+_READ_ONLY = frozenset(
+    [".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".mxf", ".ogv", ".3gp", ".dv", ".rm", ".nut"]
+)
 # The muxer would write anything as private data that no player finds.
 _TS_COPIES = frozenset(
     [
@@ -109,6 +112,17 @@ def container_for(target: Path) -> Container:
     return container
 
 
+def check_writable(target: Path, info: MediaInfo) -> None:
+    """Say what to do where a file name asks for a format that is read only.
+
+    Raises:
+        UsageError: it does.
+    """
+    if target.suffix.lower() in _READ_ONLY:
+        fits = default_suffix(info)[0]
+        raise UsageError(f"{target}: {target.suffix} cannot be written; for this input, use {fits}")
+
+
 @lru_cache(maxsize=128)
 def holds(muxer: str, codec: str) -> bool:
     """Whether a container can hold a copied stream.
@@ -125,6 +139,14 @@ def holds(muxer: str, codec: str) -> bool:
         except ValueError:
             return False
     return True
+
+
+def fitting(info: MediaInfo, codec: str) -> list[str]:
+    """Suffixes of files that can hold a copied stream: the input's own first, if it can be."""
+    names = set(info.format.split(","))
+    own = [s for s, c in BY_SUFFIX.items() if names & set(c.demuxers)]
+    own = [info.path.suffix.lower()] if info.path.suffix.lower() in own else own[:1]
+    return [s for s in dict.fromkeys([*own, ".mkv", ".avi"]) if holds(BY_SUFFIX[s].muxer, codec)]
 
 
 def drops_lead_in(info: MediaInfo, container: Container) -> bool:
@@ -158,7 +180,7 @@ def default_suffix(info: MediaInfo) -> tuple[str, str | None]:
         if suffix == info.path.suffix.lower():
             return suffix, None
         return suffix, f"the file holds {info.format.split(',')[0]}"
-    for other in (".mp4", ".mkv"):
+    for other in (".mp4", ".mkv", ".avi"):
         if all(holds(BY_SUFFIX[other].muxer, c) for c in copied):
             return other, f"{suffix or 'a file without suffix'} cannot be written with its streams"
     return ".mkv", f"{suffix or 'a file without suffix'} cannot be written"

@@ -76,6 +76,7 @@ class StreamInfo:
         dispositions: names such as "default", "forced", "attached_pic".
         disposition: the same as FFmpeg's bits.
         metadata: as stored, by key.
+        comments: the codec's private data hold more than decoding needs.
         video: for video streams that can be decoded.
     """
 
@@ -90,6 +91,7 @@ class StreamInfo:
     dispositions: tuple[str, ...]
     disposition: int
     metadata: Mapping[str, str] = field(default_factory=dict)
+    comments: bool = False
     video: VideoInfo | None = None
 
     @property

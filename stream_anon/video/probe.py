@@ -10,8 +10,9 @@ from typing import Any
 import av
 
 from stream_anon.errors import InputError
+from stream_anon.video.extradata import scrubbed
 from stream_anon.video.info import Chapter, Colour, Kind, MediaInfo, StreamInfo, VideoInfo
-from stream_anon.video.planes import nearest_layout
+from stream_anon.video.planes import colour_matrix, nearest_layout
 
 # Whatever else FFmpeg could open is refused: playlists that name other files, text that passes
 # for a terminal recording, single pictures.
@@ -24,6 +25,7 @@ _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 _RAW = {"h264", "hevc", "mpegvideo", "m4v", "obu"}
 _PROBE_PACKETS = 3000
 _DEFAULT_RATE = Fraction(25)
+_LIMITED = 1
 
 
 def open_input(path: Path) -> Any:
@@ -32,8 +34,7 @@ def open_input(path: Path) -> Any:
     Raises:
         InputError: the file is not there, may not be read, or is nothing that FFmpeg knows.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder")
+    check_regular(path)
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -49,6 +50,18 @@ def open_input(path: Path) -> Any:
         # FFmpeg calls a format that is not on the list an invalid argument.
         why = "unknown format" if isinstance(error, av.ArgumentError) else reason(error)
         raise InputError(f"{path}: is no video file or is damaged ({why})") from error
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what cannot be read twice: a pipe would wait for ever for a writer.
+
+    Raises:
+        InputError: it is a folder, a pipe, a socket or a device.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a video")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no regular file (a pipe, a socket or a device)")
 
 
 def reason(error: BaseException) -> str:
@@ -170,6 +183,8 @@ def _stream(stream: Any, first: Any) -> StreamInfo:
         dispositions=tuple(str(name) for name in names),
         disposition=int(stream.disposition),
         metadata=dict(stream.metadata),
+        comments=context is not None
+        and scrubbed(codec or "", context.extradata) != context.extradata,
         video=None if first is None else _video(stream, first),
     )
 
@@ -190,17 +205,21 @@ def _video(stream: Any, frame: Any) -> VideoInfo:
         sample_aspect=aspect if aspect else None,
         rotation=frame.rotation,
         matrix=matrix,
-        colour=Colour(
-            int(frame.color_primaries),
-            int(frame.color_trc),
-            int(frame.colorspace),
-            int(frame.color_range),
-        ),
+        colour=_colour(frame),
         interlaced=frame.interlaced_frame,
         field_order=int(context.field_order),
         first_pts=frame.pts,
         side_data=tuple(sorted(side_data)),
     )
+
+
+def _colour(frame: Any) -> Colour:
+    """Tags of the pictures as they are patched and encoded."""
+    primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
+    if frame.format.is_rgb or frame.format.has_palette:
+        # Converted when they are decoded. Tagged as RGB, they would be shown in wrong colours.
+        return Colour(primaries, transfer, colour_matrix(-1, frame.height), _LIMITED)
+    return Colour(primaries, transfer, int(frame.colorspace), int(frame.color_range))
 
 
 def picture_rate(stream: Any) -> Fraction:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from stream_anon.errors import GateError, OutputError, UsageError
 from stream_anon.video._mux import Muxer
 from stream_anon.video.cleared import Cleared
 from stream_anon.video.info import MediaInfo
+from stream_anon.video.part_file import PartFile
 from stream_anon.video.probe import reason
 from stream_anon.video.source import Copied
 from stream_anon.video.streams import MediaPlan
@@ -53,6 +53,35 @@ class Sink(ABC):
 
         Raises:
             OutputError: it cannot be written.
+        """
+
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the finished file; None for what is no file."""
+        return None
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of what was copied, in words."""
+        return []
+
+    def close(self) -> Path | None:
+        """Write what is left, without giving the result its name yet.
+
+        Returns:
+            The file that is whole and waits for ``publish``; None where nothing is left to do.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self.finish()
+        return None
+
+    def publish(self, path: Path | None = None) -> None:  # noqa: B027 - only files have names
+        """Give a closed result its name, or ``path`` instead of it.
+
+        Raises:
+            GateError: it is not closed, or was published or given up before.
+            OutputError: it cannot be renamed.
         """
 
     @abstractmethod
@@ -122,6 +151,14 @@ class _MuxerSink(Sink):
         """Pictures encoded, by stream."""
         return {index: encoder.pictures for index, encoder in self._muxer.encoders.items()}
 
+    @property
+    def notes(self) -> list[str]:
+        """What was left out of what was copied, in words."""
+        return [
+            f"stream {stream}: {count} packets from outside of what is presented are left out"
+            for stream, count in self._muxer.left_out.items()
+        ]
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -138,6 +175,7 @@ class FileSink(_MuxerSink):
         plan: from ``plan_streams``.
         info: of the input.
         options: codec, quality, speed, metadata.
+        replace: a file of that name may go; else one that comes meanwhile is a fault.
 
     Raises:
         UsageError: the target is the input.
@@ -145,41 +183,64 @@ class FileSink(_MuxerSink):
     """
 
     def __init__(
-        self, path: str | Path, plan: MediaPlan, info: MediaInfo, options: VideoConfig
+        self,
+        path: str | Path,
+        plan: MediaPlan,
+        info: MediaInfo,
+        options: VideoConfig,
+        replace: bool = True,
     ) -> None:
         super().__init__(info, plan, str(path))
+        self._replace = replace
+        self._closed = False
         self.path = Path(path)
         self._target = Path(os.path.realpath(self.path))
         _check_target(self._target, self.path, info.path)
-        # The same suffix, so that the muxer is the same; hidden, so that nobody takes it.
-        name = f".{self._target.stem}.{secrets.token_hex(4)}.part{self._target.suffix}"
-        self.temporary = self._target.with_name(name)
-        try:
-            # Made here, so that no other file can be meant, and with the user's own rights.
-            os.close(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        except OSError as error:
-            raise OutputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        self._part = PartFile(self._target, like=info.path)
+        self.temporary = self._part.path
         try:
             with self._errors():
                 self._muxer = Muxer(str(self.temporary), info, plan, options)
         except BaseException:
-            self.temporary.unlink(missing_ok=True)
+            self._part.discard()
             raise
 
-    def finish(self) -> None:
-        """Write what is left, and put the file in its place; see ``Sink.finish``."""
-        if self._done:
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the finished file."""
+        return None if self._part.sha256 is None else (self._part.bytes, self._part.sha256)
+
+    def close(self) -> Path:
+        """Write what is left; the file keeps its hidden name. See ``Sink.close``."""
+        if self._done or self._closed:
             raise GateError("the file was already finished or given up")
         try:
             with self._errors():
                 self._muxer.finish()
-                _sync(self.temporary)
-                os.replace(self.temporary, self._target)
-                _sync(self._target.parent)
+        except BaseException:
+            self.abort()
+            raise
+        self._closed = True
+        return self.temporary
+
+    def publish(self, path: Path | None = None) -> None:
+        """Put the closed file in its place; see ``Sink.publish``."""
+        if self._done or not self._closed:
+            raise GateError("the file is not closed, or was finished or given up")
+        try:
+            with self._errors():
+                if path is None:
+                    self._part.commit(self._replace)
+                else:
+                    self._part.commit(replace=False, target=path)
         except BaseException:
             self.abort()
             raise
         self._done = True
+
+    def finish(self) -> None:
+        """Write what is left, and put the file in its place; see ``Sink.finish``."""
+        self.close()
+        self.publish()
 
     def abort(self, hard: bool = False) -> None:
         """Remove what was written; see ``Sink.abort``."""
@@ -190,11 +251,12 @@ class FileSink(_MuxerSink):
         self.temporary.unlink(missing_ok=True)
         if hard:
             return
-        try:
-            self._muxer.abandon()
-        except (av.FFmpegError, OSError, ValueError) as error:
-            log.debug("%s: closing what was given up: %s", self._name, error)
-        self.temporary.unlink(missing_ok=True)
+        if not self._closed:
+            try:
+                self._muxer.abandon()
+            except (av.FFmpegError, OSError, ValueError) as error:
+                log.debug("%s: closing what was given up: %s", self._name, error)
+        self._part.discard()
 
 
 class NullSink(_MuxerSink):
@@ -237,12 +299,3 @@ def _check_target(target: Path, named: Path, source: Path) -> None:
             raise UsageError(f"{named}: is the input itself; choose another name")
         if not target.is_file():
             raise OutputError(f"{named}: is no regular file")
-
-
-def _sync(path: Path) -> None:
-    """Have the system write a file or folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

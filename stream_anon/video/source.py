@@ -21,15 +21,18 @@ import av
 
 from stream_anon.errors import InputError, UsageError
 from stream_anon.video.decoder import StreamDecoder
+from stream_anon.video.extents import Promise, cut_off
+from stream_anon.video.identity import Identity
 from stream_anon.video.info import MediaInfo
+from stream_anon.video.matroska import damaged_clusters
 from stream_anon.video.picture import Picture
-from stream_anon.video.probe import has_timestamps, open_input, probe, reason
+from stream_anon.video.probe import check_regular, has_timestamps, open_input, probe, reason
+from stream_anon.video.splices import Splices
 
 _COPYABLE = ("audio", "subtitle")
 _INDEXED = {"mov", "matroska"}
 _SEEK_MARGIN = 1
 """Seconds before the wanted time to seek to, for sound that is stored ahead of its picture."""
-_PROMISE_SLACK = 0.25
 _SOUND_LAG = 10
 """Seconds by which sound may be stored behind its pictures."""
 
@@ -54,11 +57,13 @@ class Source(ABC):
         info: what the input is.
         lost: packets that could not be decoded, in the last iteration.
         repaired: pictures whose time was missing or did not grow, in the last iteration.
+        spliced: places at which the clock ran back; what follows was moved behind what was before.
     """
 
     info: MediaInfo
     lost: int = 0
     repaired: int = 0
+    spliced: int = 0
 
     @abstractmethod
     def __iter__(self) -> Iterator[Picture | Copied]:
@@ -72,6 +77,17 @@ class Source(ABC):
     @abstractmethod
     def select(self, copied: Collection[int]) -> None:
         """Choose the streams whose packets are yielded, from the next iteration on."""
+
+    def start_digest(self) -> None:  # noqa: B027 - what is no file has nothing to hash
+        """Begin to hash the input, beside reading it."""
+
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the input as it was read; None for what is no file.
+
+        Raises:
+            InputError: the input has changed since it was opened.
+        """
+        return None
 
     @abstractmethod
     def close(self) -> None:
@@ -126,7 +142,16 @@ class FileSource(Source):
         self.path = Path(path)
         if end is not None and end <= (start or 0.0):
             raise UsageError(f"{self.path}: the end ({end} s) is not after the start ({start} s)")
-        self.info = replace(probe(self.path), begin=start, end=end)
+        check_regular(self.path)
+        try:
+            self._identity = Identity(self.path)
+        except OSError as error:
+            raise InputError(f"{self.path}: {(error.strerror or str(error)).lower()}") from error
+        try:
+            self.info = replace(probe(self.path), begin=start, end=end)
+        except BaseException:
+            self._identity.close()
+            raise
         length = self.info.duration
         if start is not None and length is not None and start >= length:
             raise UsageError(f"{self.path}: starts after its end ({start} s of {length:.3f} s)")
@@ -138,30 +163,47 @@ class FileSource(Source):
             else (s.index for s in self.info.streams if s.kind in _COPYABLE)
         )
         self._open: Any = None
+        self._damaged: list[range] | None = None
 
     def select(self, copied: Collection[int]) -> None:
         """Choose the streams whose packets are yielded, from the next iteration on."""
         self._copied = frozenset(copied)
 
+    def start_digest(self) -> None:
+        """Begin to hash the file, beside reading it."""
+        self._identity.start()
+
+    def digest(self) -> tuple[int, str] | None:
+        """Bytes and SHA-256 of the file as it was read; see ``Source.digest``."""
+        return self._identity.digest()
+
     def close(self) -> None:
         """Let go of the file."""
+        self._release()
+        self._identity.close()
+
+    def _release(self) -> None:
         if self._open is not None:
             self._open.close()
             self._open = None
 
     def __iter__(self) -> Iterator[Picture | Copied]:
         """Read from the beginning; see ``Source.__iter__``."""
-        self.close()
-        self.lost = self.repaired = 0
+        self._release()
+        self.lost = self.repaired = self.spliced = 0
+        if self.info.end is None and not self._tolerant:
+            self._check_length()
         if self.info.begin is None and self.info.end is None:
             yield from self._read()
         else:
             yield from self._cut()
+        self._identity.check()
 
     def _read(self, seek: Fraction | None = None) -> Generator[Picture | Copied]:
         """Everything, or from the last keyframe before ``seek`` (seconds on the time line)."""
-        self.close()
+        self._release()
         container = self._open = open_input(self.path)
+        splices = Splices()
         decoders = {
             s.index: StreamDecoder(
                 container.streams[s.index],
@@ -176,17 +218,16 @@ class FileSource(Source):
         try:
             if seek is not None:
                 container.seek(math.floor(seek * av.time_base))
-            promise = _Promise(container, decoders)
-            for packet in container.demux(streams):
-                # An empty packet would drain a decoder for good.
-                if not packet.size:
-                    continue
+            promise = Promise(container, decoders)
+            damaged = self._damaged_parts()
+            for packet, begins in self._packets(container, streams, splices):
                 promise.saw(packet)
                 decoder = decoders.get(packet.stream_index)
                 if decoder is None:
                     yield Copied(packet.stream_index, packet)
                 else:
-                    yield from decoder.feed(packet)
+                    known = any(packet.pos in part for part in damaged)
+                    yield from decoder.feed(packet, known, begins)
             for decoder in decoders.values():
                 yield from decoder.feed(None)
                 if decoder.broken and not self._tolerant:
@@ -201,8 +242,42 @@ class FileSource(Source):
             self.lost += 1
         finally:
             self.lost += sum(d.lost for d in decoders.values())
-            self.repaired = sum(d.repaired for d in decoders.values())
+            self.repaired = sum(d.repaired for d in decoders.values()) + splices.moved
+            self.spliced = splices.count
+            for decoder in decoders.values():
+                decoder.close()
             container.close()
+
+    def _packets(
+        self, container: Any, streams: list[Any], splices: Splices
+    ) -> Iterator[tuple[Any, bool]]:
+        """Packets on a time line that goes on, and whether another recording begins with them."""
+        for packet in container.demux(streams):
+            # An empty packet would drain a decoder for good.
+            if packet.size:
+                sparse = packet.stream.type not in ("video", "audio")
+                yield from splices.pass_on(packet, sparse)
+        yield from splices.rest()
+
+    def _check_length(self) -> None:
+        """Fail before the work begins where a file tells that it breaks off."""
+        try:
+            missing = cut_off(self.path, self.info.format)
+        except OSError as error:
+            raise InputError(f"{self.path}: {(error.strerror or str(error)).lower()}") from error
+        if missing:
+            raise InputError(f"{self.path}: breaks off, {missing}")
+
+    def _damaged_parts(self) -> list[range]:
+        """Bytes of the file that do not match a checksum of the file's own."""
+        if self._damaged is None:
+            matroska = "matroska" in self.info.format.split(",")
+            try:
+                self._damaged = damaged_clusters(self.path) if matroska else []
+            except OSError as error:
+                text = f"{self.path}: {(error.strerror or str(error)).lower()}"
+                raise InputError(text) from error
+        return self._damaged
 
     def _cut(self) -> Iterator[Picture | Copied]:
         """The part from ``begin`` to ``end``; a given ``begin`` becomes time 0."""
@@ -269,60 +344,6 @@ class FileSource(Source):
             if packet.dts is not None:
                 packet.dts -= units
         yield item
-
-
-class _Promise:
-    """What a container says it holds, against what was read.
-
-    Args:
-        container: open input.
-        streams: indices of the video streams.
-    """
-
-    def __init__(self, container: Any, streams: Collection[int]) -> None:
-        self._packets: dict[int, int] = {}
-        self._ends: dict[int, float] = {}
-        self._seen = dict.fromkeys(streams, 0)
-        self._reached = dict.fromkeys(streams, 0.0)
-        mov = "mov" in container.format.name.split(",")
-        for index in streams:
-            stream = container.streams[index]
-            if mov:
-                # The whole index is read when the file is opened; of a fragmented file, a part.
-                self._packets[index] = len(stream.index_entries)
-            end = _clock(stream.metadata.get("DURATION", ""))
-            if end is not None:
-                self._ends[index] = end
-
-    def saw(self, packet: Any) -> None:
-        """A packet was read."""
-        index = packet.stream_index
-        if index in self._seen:
-            self._seen[index] += 1
-            if packet.pts is not None:
-                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                self._reached[index] = max(self._reached[index], end)
-
-    def missing(self) -> str | None:
-        """What is not there, in words; None if all is."""
-        for index, packets in self._packets.items():
-            if self._seen[index] < packets:
-                return f"{self._seen[index]} of {packets} pictures of stream {index} are there"
-        for index, end in self._ends.items():
-            reached = self._reached[index]
-            # Written by some tools from the longest stream, so only a clear lack counts.
-            if reached < end - _PROMISE_SLACK and reached < 0.98 * end:
-                return f"{reached:.1f} of {end:.1f} s of stream {index} are there"
-        return None
-
-
-def _clock(text: str) -> float | None:
-    """Seconds of hours:minutes:seconds, None for anything else."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError:
-        return None
 
 
 class _Span:

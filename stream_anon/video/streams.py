@@ -9,9 +9,17 @@ from typing import Literal
 
 from stream_anon.config import VideoConfig
 from stream_anon.errors import UsageError
-from stream_anon.video.encoders import ENCODERS, encoded_format, settings
-from stream_anon.video.formats import Container, container_for, drops_lead_in, holds
+from stream_anon.video.encoders import ENCODERS, available, encoded_format, settings
+from stream_anon.video.formats import (
+    Container,
+    check_writable,
+    container_for,
+    drops_lead_in,
+    fitting,
+    holds,
+)
 from stream_anon.video.info import MediaInfo, StreamInfo
+from stream_anon.video.planes import LAYOUTS
 
 Action = Literal["redact", "copy", "drop"]
 
@@ -45,6 +53,8 @@ _DROPPED_SIDE_DATA = {
     "STEREO3D": "stereo arrangement",
     "SPHERICAL": "spherical projection",
 }
+_USUAL_DEPTH = 8
+_USUAL_H264 = ("yuv420p", "yuvj420p", "gray")
 _USUAL_HANDLERS = frozenset(["VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"])
 
 
@@ -111,18 +121,21 @@ def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPl
         UsageError: the container cannot hold the codec or one of the streams.
         OutputError: the encoder is missing.
     """
+    check_writable(target, info)
     container = container_for(target)
-    codec = _codec(container, target, options)
+    codec = _codec(info, container, target, options)
     settings(codec, options.crf, options.encoder_preset)
     notes: list[str] = []
     streams = []
     for stream in info.streams:
-        planned = _plan(stream, container, codec, target, options)
+        planned = _plan(info, stream, container, codec, target, options)
         if planned.action == "redact" and stream.video is not None:
             pix_fmt, note = encoded_format(codec, stream.video)
             planned = replace(planned, output_codec=codec, pix_fmt=pix_fmt)
             if note:
                 notes.append(f"stream {stream.index}: {note}")
+            if codec == "h264" and pix_fmt not in _USUAL_H264:
+                notes.append(f"stream {stream.index}: many players refuse h264 in {pix_fmt}")
             notes += _video_notes(info, stream, container)
         elif planned.action == "copy" and drops_lead_in(info, container):
             planned = replace(planned, reason=f"{planned.reason}, from time 0 on")
@@ -138,8 +151,13 @@ def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPl
     )
 
 
-def _codec(container: Container, target: Path, options: VideoConfig) -> str:
+def _codec(info: MediaInfo, container: Container, target: Path, options: VideoConfig) -> str:
     if options.codec == "auto":
+        # Players that show HEVC, AV1 or VP9 in 10 bits often refuse H.264 in 10 bits.
+        for stream in info.video:
+            deep = stream.video is not None and LAYOUTS[stream.video.pix_fmt].depth > _USUAL_DEPTH
+            if deep and stream.codec in container.codecs and available(stream.codec):
+                return stream.codec
         return container.codecs[0]
     if options.codec not in container.codecs:
         others = ", ".join(container.codecs)
@@ -148,7 +166,12 @@ def _codec(container: Container, target: Path, options: VideoConfig) -> str:
 
 
 def _plan(
-    stream: StreamInfo, container: Container, codec: str, target: Path, options: VideoConfig
+    info: MediaInfo,
+    stream: StreamInfo,
+    container: Container,
+    codec: str,
+    target: Path,
+    options: VideoConfig,
 ) -> StreamPlan:
     def answer(action: Action, reason: str) -> StreamPlan:
         output = stream.codec if action == "copy" else None
@@ -175,10 +198,11 @@ def _plan(
                 f"{stream.kind} (stream {stream.index}, {stream.codec})"
             )
         if not holds(container.muxer, stream.codec):
+            where = " or ".join(fitting(info, stream.codec)) or "another format"
             hint = ", or leave sound out" if stream.kind == "audio" else ""
             raise UsageError(
                 f"{target}: {container.muxer} cannot hold stream {stream.index} of the input "
-                f"({stream.kind}, {stream.codec}); write to the input's own format or .mkv{hint}"
+                f"({stream.kind}, {stream.codec}); write to {where}{hint}"
             )
         return answer("copy", "copied bit for bit")
     if stream.kind == "data":
@@ -208,9 +232,13 @@ def _dropped(info: MediaInfo, options: VideoConfig) -> tuple[str, ...]:
     names: list[str] = []
     if not options.keep_metadata:
         names += [f"file: {key}" for key in _telling(info.metadata)]
+        if any(chapter.title for chapter in info.chapters):
+            names.append("file: titles of chapters")
     for stream in info.streams:
         if not options.keep_metadata:
             names += [f"stream {stream.index}: {key}" for key in _telling(stream.metadata)]
+            if stream.comments:
+                names.append(f"stream {stream.index}: comments in the codec's header")
         if stream.video is not None:
             known = {
                 _DROPPED_SIDE_DATA[n] for n in stream.video.side_data if n in _DROPPED_SIDE_DATA

@@ -134,7 +134,7 @@ def test_14_an_old_output_survives_a_run_that_fails(clip, tmp_path):
     assert left(tmp_path) == ["out.mp4", "scene.mp4"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_13_a_stop_from_outside_is_clean(clip, tmp_path, number):
     process = start(tmp_path, SLOW)
     wait_for_output(tmp_path)

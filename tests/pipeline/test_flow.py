@@ -119,6 +119,51 @@ def test_a_worker_that_hangs_is_reported_and_does_not_hold_the_caller():
     release.set()
 
 
+def test_what_is_not_watched_may_take_its_time():
+    flow = Flow(0.2)
+
+    def body(worker: Worker) -> None:
+        with worker.busy("finish", Clock(), watched=False):
+            time.sleep(0.8)
+
+    flow.worker("painter", body)
+    flow.run(lambda: None)
+
+
+def test_time_in_which_the_process_was_stopped_is_no_stall(monkeypatch):
+    monkeypatch.setattr("stream_anon.pipeline.flow.GAP_SECONDS", 0.4)
+    flow = Flow(0.6)
+
+    def body(worker: Worker) -> None:
+        with worker.busy("detection", Clock()):
+            time.sleep(1.5)
+
+    slept = iter([1.2])
+
+    def tick() -> None:
+        # As after Ctrl-Z or a lid that was closed: the thread that watches stood still, too.
+        time.sleep(next(slept, 0.0))
+
+    flow.worker("analyst", body)
+    flow.run(tick)
+
+
+def test_a_hang_after_the_process_was_stopped_is_still_a_stall(monkeypatch):
+    monkeypatch.setattr("stream_anon.pipeline.flow.GAP_SECONDS", 0.4)
+    flow = Flow(0.6)
+    release = threading.Event()
+
+    def body(worker: Worker) -> None:
+        with worker.busy("detection", Clock()):
+            release.wait(30.0)
+
+    slept = iter([1.0])
+    flow.worker("analyst", body)
+    with pytest.raises(StallFault):
+        flow.run(lambda: time.sleep(next(slept, 0.0)))
+    release.set()
+
+
 def test_waiting_on_a_queue_is_not_a_stall():
     flow = Flow(0.2)
     a = flow.channel(1)

@@ -219,10 +219,14 @@ def test_no_permission(tmp_path, clip):
 
 
 def test_no_permission_as_told_by_the_system(tmp_path, clip, monkeypatch):
-    def refuse(*_: object) -> int:
-        raise PermissionError(13, "Permission denied")
+    opened_plainly = os.open
 
-    monkeypatch.setattr("stream_anon.video.sink.os.open", refuse)
+    def refuse(path: str, flags: int, *rest: int) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied")
+        return opened_plainly(path, flags, *rest)
+
+    monkeypatch.setattr("stream_anon.video.part_file.os.open", refuse)
     with pytest.raises(OutputError, match=r"out\.mp4: permission denied"):
         pass_through(clip, tmp_path / "out.mp4")
 

@@ -161,7 +161,7 @@ def test_two_videos_do_not_fit_into_an_elementary_stream():
         ("a.hevc", "hevc", [], ".hevc", False),
         ("a.gif", "gif", [], ".mp4", True),
         ("a.mpg", "mpeg", ["mp2"], ".mp4", True),
-        ("a.wmv", "asf", ["wmav2"], ".mkv", True),
+        ("a.wmv", "asf", ["wmav2"], ".avi", True),
         ("a.dat", "mov,mp4,m4a,3gp,3g2,mj2", ["aac"], ".mp4", True),
         ("a.avi", "matroska,webm", ["opus"], ".mkv", True),
         ("a.ts", "mpegts", ["flac"], ".mp4", True),

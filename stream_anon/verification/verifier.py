@@ -1,0 +1,209 @@
+"""The second pair of eyes: compares an original frame with the one that is to be released.
+
+A face counts as unchanged when three things hold:
+
+1. a detector of another make than the one that analysed finds it in the original, at a low
+   threshold;
+2. its place looks the same in the output (``likeness``);
+3. in the output, enlarged, a face is still seen there: by a third detector as well, or by the
+   second one with confidence.
+
+The second rule lets a new face pass, the third one lions on coats of arms. The verifier knows
+nothing of how the output was made: neither tracks nor boxes reach it, but for those of persons whom
+an edit has left visible on purpose.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.config import DetectorConfig, VerifyConfig
+from stream_anon.errors import DetectorFault
+from stream_anon.faces.blazeface import BlazeFace
+from stream_anon.faces.centerface import CenterFace
+from stream_anon.faces.detector import NetworkDetector
+from stream_anon.faces.face import Face
+from stream_anon.faces.yunet import YuNet
+from stream_anon.networks import registry
+from stream_anon.verification.likeness import same_shares
+from stream_anon.video.picture import Picture
+
+KINDS: dict[str, type[NetworkDetector]] = {
+    kind.name: kind for kind in (YuNet, BlazeFace, CenterFace)
+}
+"""The most able second look first; CenterFace analyses by default."""
+
+OPEN = 0.7
+"""Share of a place's contrast that must be the same for the place to count as unchanged."""
+
+SMALLEST = 0.8
+"""Faces below this share of the smallest one that the run was to find are none of its failures."""
+
+ZOOM, SIDE = 3.0, 192
+"""The place is shown again with so many times its size around it, in so many pixels."""
+
+SURE = 0.9
+"""Score from which the second detector alone is believed about the enlarged place."""
+
+AGREED = 0.35
+"""Score from which the third detector confirms what the second one saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen in one pair of frames.
+
+    Attributes:
+        faces: found in the original.
+        unchanged: of these, open in the output.
+    """
+
+    faces: int
+    unchanged: int
+
+
+class Verifier:
+    """Compares pairs of frames; keeps nothing of them.
+
+    Args:
+        config: of the check.
+        analysed: name of the detector that analysed.
+        detector: its configuration, for the smallest face and the arithmetic.
+        models_dir: folder with weights.
+
+    Raises:
+        ModelError: the second detector's weights are missing and cannot be fetched.
+    """
+
+    def __init__(
+        self,
+        config: VerifyConfig,
+        analysed: str,
+        detector: DetectorConfig | None = None,
+        models_dir: Path | None = None,
+    ) -> None:
+        self._config = config
+        self._models_dir = models_dir
+        base = detector or DetectorConfig()
+        if not base.threads:
+            # The run is over: nothing else wants the processor.
+            base = base.model_copy(update={"threads": len(os.sched_getaffinity(0))})
+        changes = {"threshold": config.threshold, "keep_threshold": config.threshold}
+        self._options = base.model_copy(update=changes)
+        close = {"threshold": 0.05, "keep_threshold": 0.05, "smallest_face": 20.0}
+        self._close = base.model_copy(update=close)
+        self._names = choose(config.detector, analysed, models_dir)
+        self._second = KINDS[self._names[0]](self._options, models_dir)
+        self._near: list[NetworkDetector] = []
+
+    @property
+    def detector(self) -> str:
+        """Name of the second detector."""
+        return self._names[0]
+
+    def check(
+        self,
+        original: Picture,
+        output: Picture,
+        turns: int = 0,
+        visible: Sequence[tuple[float, float, float, float]] = (),
+    ) -> Look:
+        """Compare two frames of the same moment.
+
+        Args:
+            original: as it was read.
+            output: as it is to be released, of the same size.
+            turns: quarter turns, counter-clockwise, that make the frames upright.
+            visible: boxes (x0, y0, x1, y1), pixels; a face that lies in one by half or more may be
+                seen and does not count.
+
+        Raises:
+            DetectorFault: a network answered with something that describes no face.
+            ValueError: the frames differ in size.
+        """
+        if (original.width, original.height) != (output.width, output.height):
+            raise ValueError("the frames differ in size")
+        found = self._second.detect(original, turns)
+        least = SMALLEST * self._options.smallest_face
+        found = [f for f in found if f.score >= self._options.threshold and f.size >= least]
+        found = [f for f in found if not any(_inside(f.box, box) for box in visible)]
+        if not found:
+            return Look(0, 0)
+        boxes = np.stack([face.box for face in found])
+        same = same_shares(original, output, boxes) >= OPEN
+        open_ = [face for face, is_same in zip(found, same, strict=True) if is_same]
+        unchanged = sum(self._seen(output, face, turns) for face in open_)
+        return Look(len(found), unchanged)
+
+    def _seen(self, output: Picture, face: Face, turns: int) -> bool:
+        """Whether a face is still seen in the output at the place of one."""
+        view = _Place(output, face.box)
+        if not self._near:
+            self._near = [KINDS[name](self._close, self._models_dir) for name in self._names]
+        second, third = self._near
+        if _strength(third, view, turns) >= AGREED:
+            return True
+        return _strength(second, view, turns) >= SURE
+
+
+def choose(wanted: str, analysed: str, models_dir: Path | None = None) -> tuple[str, str]:
+    """Names of the second and the third detector.
+
+    ``auto`` takes YuNet where its file is at hand, since it sees more, else BlazeFace, which can be
+    fetched from a package index; never the one that analysed.
+    """
+    order = [name for name in KINDS if name != analysed]
+    if wanted != "auto":
+        second = wanted
+    else:
+        at_hand = [name for name in order if registry.verify(name, models_dir) == "ok"]
+        second = at_hand[0] if at_hand else "blazeface"
+    others = [name for name in ("centerface", "blazeface") if name != second]
+    return second, others[0]
+
+
+def _inside(face: NDArray[np.float64], box: tuple[float, float, float, float]) -> bool:
+    """Whether half of a face's box, or more, lies in another box."""
+    sides = np.minimum(face[2:], box[2:]) - np.maximum(face[:2], box[:2])
+    return bool(sides.min() > 0 and sides.prod() >= 0.5 * (face[2:] - face[:2]).prod())
+
+
+class _Place:
+    """A place of a frame with what lies around it, as a detector wants to see it."""
+
+    def __init__(self, frame: Picture, box: NDArray[np.float64]) -> None:
+        centre = (box[:2] + box[2:]) / 2
+        scale = SIDE / (ZOOM * float((box[2:] - box[:2]).max()))
+        shift = (SIDE - 1) / 2 - scale * centre
+        transform = np.array([[[scale, 0.0, shift[0]], [0.0, scale, shift[1]]]])
+        self._pixels = frame.crops(transform, SIDE, float(SIDE))[0]
+        self.width = self.height = SIDE
+
+    def thumbnail(self, width: int, height: int) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 BGR."""
+        pixels = self._pixels
+        if (width, height) != (self.width, self.height):
+            how = cv2.INTER_AREA if width < self.width else cv2.INTER_LINEAR
+            pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
+        return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _strength(detector: NetworkDetector, view: _Place, turns: int) -> float:
+    """Best score of a face in the middle of a place and about as large as expected."""
+    expected, best = SIDE / ZOOM, 0.0
+    for face in detector.detect(view, turns):
+        middle = (face.box[:2] + face.box[2:]) / 2
+        side = float((face.box[2:] - face.box[:2]).max())
+        near = float(np.abs(middle - SIDE / 2).max()) <= 0.4 * expected
+        if near and 0.5 * expected <= side <= 2.0 * expected:
+            best = max(best, face.score)
+    if not np.isfinite(best):
+        raise DetectorFault(f"{detector.name} answered with a score that is not finite")
+    return best
