@@ -23,7 +23,7 @@ help:
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.run ## redact a short clip (or INPUT=my.mp4) into demo/out.mp4, .png, .report.json
-	$(BIN)/python -m stream_anon.demo $(if $(INPUT),"$(INPUT)")
+	$(BIN)/python -m stream_anon.cli.demo $(if $(INPUT),"$(INPUT)")
 
 test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what needs torch)
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
@@ -41,7 +41,7 @@ bench: $(VENV)/.run demo/in.mp4 ## speed against a bare transcode, on the demo c
 	$(BIN)/stream-anon bench "$(or $(INPUT),demo/in.mp4)"
 
 demo/in.mp4: $(VENV)/.run
-	$(BIN)/python -m stream_anon.demo --only-clip
+	$(BIN)/python -m stream_anon.cli.demo --only-clip
 
 size: $(VENV)/.$(EXTRAS) ## what a user's CPU install weighs, tried in a fresh environment
 	$(BIN)/python -m pytest -q -s -m slow tests/test_packaging.py --timeout 1800

@@ -4,17 +4,17 @@ Which parts, in which order. Copy this file, change a part, and run it by its pa
 
     stream-anon redact street.mp4 --pipeline my_redact.py
 
-Whatever is changed here, a picture reaches the sink only through the compositor.
+Whatever is changed here, a frame reaches the sink only through the compositor.
 """
 
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import make_method
 from stream_anon.pipeline.analysis import make_analyzer
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.run import Pipeline
 from stream_anon.pipeline.targets import other_methods
-from stream_anon.video.sink import FileSink
-from stream_anon.video.source import FileSource
 
 
 def build(plan: Plan) -> Pipeline:

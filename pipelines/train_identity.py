@@ -1,4 +1,4 @@
-"""train_identity: pictures of faces in, the networks of `identity` and `dp-image` out.
+"""train_identity: images of faces in, the networks of `identity` and `dp-image` out.
 
 Which stages, in which order, is in the configuration; each one goes on from its checkpoint.
 Copy this file to change what a stage does:

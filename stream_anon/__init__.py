@@ -16,27 +16,31 @@ from stream_anon._version import __version__
 if TYPE_CHECKING:
     from stream_anon.api import analyze, plan, redact, render
     from stream_anon.config import Config
+    from stream_anon.detection.base import Detector
+    from stream_anon.detection.registry import make_detector
+    from stream_anon.detection.types import Face, TrackedFace
     from stream_anon.errors import (
         AnalysisFault,
         Cancelled,
         ConfigError,
         DetectorFault,
         Fault,
+        FrameFault,
         GateError,
         InputError,
         MethodFault,
         ModelError,
         OutputError,
-        PictureFault,
         StallFault,
         StreamAnonError,
         TrackerFault,
         TracksError,
         UsageError,
     )
-    from stream_anon.faces.detector import Detector, make_detector
-    from stream_anon.faces.face import Face, TrackedFace
-    from stream_anon.faces.tracker import Tracker
+    from stream_anon.media.cleared import Cleared, FallbackLevel
+    from stream_anon.media.frame import Frame
+    from stream_anon.media.input.source import FileSource, Source
+    from stream_anon.media.output.sink import FileSink, Sink
     from stream_anon.methods import make_method
     from stream_anon.methods.base import Method, Rendered, Subject
     from stream_anon.pipeline.analysis import Analyzer
@@ -45,11 +49,8 @@ if TYPE_CHECKING:
     from stream_anon.pipeline.report import Report
     from stream_anon.pipeline.run import Pipeline, Progress
     from stream_anon.regions import FrameKey, Region, Regions
+    from stream_anon.tracking.tracker import Tracker
     from stream_anon.tracks.reader import TracksFile
-    from stream_anon.video.cleared import Cleared, Rung
-    from stream_anon.video.picture import Picture
-    from stream_anon.video.sink import FileSink, Sink
-    from stream_anon.video.source import FileSource, Source
 
 _HOMES = {
     "stream_anon.api": ("analyze", "plan", "redact", "render"),
@@ -65,16 +66,17 @@ _HOMES = {
         "MethodFault",
         "ModelError",
         "OutputError",
-        "PictureFault",
+        "FrameFault",
         "StallFault",
         "StreamAnonError",
         "TrackerFault",
         "TracksError",
         "UsageError",
     ),
-    "stream_anon.faces.detector": ("Detector", "make_detector"),
-    "stream_anon.faces.face": ("Face", "TrackedFace"),
-    "stream_anon.faces.tracker": ("Tracker",),
+    "stream_anon.detection.base": ("Detector",),
+    "stream_anon.detection.registry": ("make_detector",),
+    "stream_anon.detection.types": ("Face", "TrackedFace"),
+    "stream_anon.tracking.tracker": ("Tracker",),
     "stream_anon.methods": ("make_method",),
     "stream_anon.methods.base": ("Method", "Rendered", "Subject"),
     "stream_anon.pipeline.analysis": ("Analyzer",),
@@ -84,10 +86,10 @@ _HOMES = {
     "stream_anon.pipeline.run": ("Pipeline", "Progress"),
     "stream_anon.regions": ("FrameKey", "Region", "Regions"),
     "stream_anon.tracks.reader": ("TracksFile",),
-    "stream_anon.video.cleared": ("Cleared", "Rung"),
-    "stream_anon.video.picture": ("Picture",),
-    "stream_anon.video.sink": ("FileSink", "Sink"),
-    "stream_anon.video.source": ("FileSource", "Source"),
+    "stream_anon.media.cleared": ("Cleared", "FallbackLevel"),
+    "stream_anon.media.frame": ("Frame",),
+    "stream_anon.media.output.sink": ("FileSink", "Sink"),
+    "stream_anon.media.input.source": ("FileSource", "Source"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -102,9 +104,12 @@ __all__ = [
     "Detector",
     "DetectorFault",
     "Face",
+    "FallbackLevel",
     "Fault",
     "FileSink",
     "FileSource",
+    "Frame",
+    "FrameFault",
     "FrameKey",
     "GateError",
     "InputError",
@@ -112,8 +117,6 @@ __all__ = [
     "MethodFault",
     "ModelError",
     "OutputError",
-    "Picture",
-    "PictureFault",
     "Pipeline",
     "Plan",
     "Progress",
@@ -121,7 +124,6 @@ __all__ = [
     "Regions",
     "Rendered",
     "Report",
-    "Rung",
     "Sink",
     "Source",
     "StallFault",

@@ -12,11 +12,11 @@ from typing import Any
 from stream_anon import recipes
 from stream_anon.config import Config, options_to_config
 from stream_anon.errors import ConfigError, OutputError, UsageError, VerificationError
+from stream_anon.media.part_file import PartFile
 from stream_anon.pipeline.analyze import Analysis, analyze_file
 from stream_anon.pipeline.plan import Plan, as_path, make_plan
 from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.run import Progress
-from stream_anon.video.part_file import PartFile
 
 
 def redact(

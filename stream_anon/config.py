@@ -97,20 +97,20 @@ class TrackerConfig(Section):
     most 1s; where something is new it looks at once."""
     idle_interval: Annotated[Span, Field(gt=0, le=5)] = 1.4
     """Where nothing has changed, the detector looks at least this often, at most 5s."""
-    look_back: Annotated[Span, Field(ge=0, le=10)] = 0.6
+    backfill: Annotated[Span, Field(ge=0, le=10)] = 0.6
     """A track is painted this long before its first detection."""
-    hold: Annotated[Span, Field(ge=0, le=10)] = 0.6
+    max_age: Annotated[Span, Field(ge=0, le=10)] = 0.6
     """A track is painted this long after its last detection."""
-    bridge: Annotated[Span, Field(ge=0, le=10)] = 1.4
+    max_gap: Annotated[Span, Field(ge=0, le=10)] = 1.4
     """Gaps up to this long within a track are filled."""
     margin: Annotated[Number, Field(ge=0, le=2)] = 0.12
     """Boxes are grown by this share of their size."""
     latency: Annotated[Span, Field(ge=0.1, le=10)] | None = None
-    """A picture waits at most this long for what comes after it; none waits as long as `bridge` and
-    `look_back` need. A short one (250ms) shows more of faces that the detector finds late."""
+    """A frame waits at most this long for what comes after it; none waits as long as `max_gap` and
+    `backfill` need. A short one (250ms) shows more of faces that the detector finds late."""
     window_megabytes: Annotated[Whole, Field(ge=16, le=1 << 20)] = 320
-    """Memory for pictures that wait for the tracker. Short memory shortens `bridge`, never
-    `look_back`: where that needs more, more is taken, and the report says so."""
+    """Memory for frames that wait for the tracker. Short memory shortens `max_gap`, never
+    `backfill`: where that needs more, more is taken, and the report says so."""
 
 
 class MethodConfig(Section):
@@ -119,9 +119,9 @@ class MethodConfig(Section):
     name: str = "identity"
     """`identity`, `dp-image`, `visual-mixer`, `pixelate`, `blur` or `fill`."""
     cells: Annotated[Whole, Field(ge=2, le=32)] = 8
-    """`pixelate`: cells across the face frame."""
+    """`pixelate`: cells across the aligned face space."""
     blur: Annotated[Number, Field(gt=0, le=1)] = 0.22
-    """`blur`: standard deviation as a share of the face frame's side."""
+    """`blur`: standard deviation as a share of the aligned face space's side."""
     colour: Annotated[tuple[Level, Level, Level] | None, BeforeValidator(_tuple)] = None
     """`fill`: RGB colour; none takes the mean colour of what is covered."""
     mechanism: str | None = None
@@ -181,10 +181,10 @@ class VideoConfig(Section):
 
 
 class FaultConfig(Section):
-    """What happens when a part fails. Raw pictures leave in no case."""
+    """What happens when a part fails. Raw frames leave in no case."""
 
     policy: Literal["stop", "step-down"] = "stop"
-    """`stop` ends the run with an error and leaves no output; `step-down` covers the pictures
+    """`stop` ends the run with an error and leaves no output; `step-down` covers the frames
     concerned whole, goes on and counts them."""
     stall_seconds: Annotated[Span, Field(gt=0, le=86400)] = 60.0
     """A part that gives no answer for this long has failed."""
@@ -213,7 +213,7 @@ class ReportConfig(Section):
 
     file_names: Literal["auto", "output", "both", "none"] = "auto"
     """Files that are called by their names, without folders. `auto` is the output's, and the
-    input's too where `video.keep_metadata` is on. Size and SHA-256 are always there."""
+    input's too where `media.keep_metadata` is on. Size and SHA-256 are always there."""
 
 
 class Config(Section):
@@ -227,7 +227,7 @@ class Config(Section):
     verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where pictures are decoded and networks run."""
+    """Where frames are decoded and networks run."""
     models_dir: Annotated[Path | None, BeforeValidator(_path)] = None
     """Folder with network weights; none takes STREAM_ANON_MODELS or the user's cache."""
     draw_boxes: Flag = False

@@ -63,7 +63,7 @@ def missing_for_cuda() -> str | None:
     for module in ("torch", "cupy"):
         if importlib.util.find_spec(module) is None:
             return f"{module} is not installed (pip install 'stream-anon[gpu]')"
-    if importlib.util.find_spec("stream_anon.video.cuda") is None:
+    if importlib.util.find_spec("stream_anon.media.cuda") is None:
         return "this version of stream-anon works on the CPU only"
     return None
 

@@ -7,19 +7,19 @@
     |   `-- TracksError       a Tracks file is damaged, was changed, or belongs to another input
     |-- OutputError           the result cannot be written: no space, no permission, no such codec
     |-- ModelError            network weights are missing, or are not the ones that were pinned
-    |-- Fault                 a part of the pipeline failed while pictures were flowing
+    |-- Fault                 a part of the pipeline failed while frames were flowing
     |   |-- DetectorFault     the detector raised, or answered with something that is no face
     |   |-- TrackerFault      the tracker raised
     |   |-- AnalysisFault     it is not known what is in a frame
     |   |-- MethodFault       a method raised, or answered in the wrong shape
-    |   |-- PictureFault      a picture is corrupt, or changed size or pixel format mid-stream
+    |   |-- FrameFault      a frame is corrupt, or changed size or pixel format mid-stream
     |   `-- StallFault        a part gave no answer within its time limit
     |-- GateError             something tried to pass the gate without being cleared
     |-- VerificationError     the finished file shows a face as it was, or could not be checked
     `-- Cancelled             the run was stopped from outside (Ctrl-C, SIGTERM)
 
 A message is one line that names the file or option and the cause; it never
-carries a picture, an identity code, a key or a credential.
+carries a frame, an identity code, a key or a credential.
 """
 
 
@@ -52,7 +52,7 @@ class ModelError(StreamAnonError):
 
 
 class Fault(StreamAnonError):
-    """A part of the pipeline failed; the pictures concerned were not released."""
+    """A part of the pipeline failed; the frames concerned were not released."""
 
 
 class DetectorFault(Fault):
@@ -71,8 +71,8 @@ class MethodFault(Fault):
     """A method raised or answered with the wrong shape or type."""
 
 
-class PictureFault(Fault):
-    """A picture is corrupt, or its size or pixel format changed mid-stream."""
+class FrameFault(Fault):
+    """A frame is corrupt, or its size or pixel format changed mid-stream."""
 
 
 class StallFault(Fault):
@@ -80,7 +80,7 @@ class StallFault(Fault):
 
 
 class GateError(StreamAnonError):
-    """A picture that was not cleared was about to reach an encoder."""
+    """A frame that was not cleared was about to reach an encoder."""
 
 
 class VerificationError(StreamAnonError):

@@ -1,8 +1,9 @@
-"""The face frame: the one coordinate system in which faces are compared, cut and painted.
+"""Aligned face space: the one coordinate system in which faces are compared, cut and painted.
 
 It is the 112 px ArcFace template (Deng et al., CVPR 2019) with a margin of 8 units
 on every side, so 128 x 128 units, x to the right and y down. Pixel centres lie at
-integer coordinates. A 2x3 float64 *transform* maps picture pixels to face-frame units.
+integer coordinates. A 2x3 float64 *transform* maps frame pixels to
+aligned units.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ Array = NDArray[np.float64]
 
 _TO_COMPLEX = np.array([1.0, 1.0j])
 
-FACE_FRAME = 128
-"""Side of the face frame in units."""
+ALIGNED_SIDE = 128
+"""Side of the aligned face space in units."""
 
 FACE_BOX = 92.0
-"""About how many face-frame units a detector's box of an aligned face is wide."""
+"""About how many aligned units a detector's box of an aligned face is wide."""
 
 TEMPLATE: Array = np.array(
     [
@@ -34,7 +35,7 @@ TEMPLATE: Array = np.array(
 """Left eye, right eye, nose tip, left and right mouth corner (left in the image); shape (5, 2)."""
 
 MASK_CENTRE = (64.0, 70.0)
-"""Centre of the minimum mask in face-frame units."""
+"""Centre of the minimum mask in aligned units."""
 
 MASK_SEMI_AXES = (44.0, 58.0)
 """Semi-axes of the minimum mask: forehead, jaw and cheeks. A narrower one lets a
@@ -57,7 +58,7 @@ def similarity(source: Array, target: Array = TEMPLATE) -> Array:
     if source.shape != target.shape or source.ndim != 2 or source.shape[1] != 2:
         raise ValueError(f"points must be two (n, 2) arrays, got {source.shape} and {target.shape}")
     # In the plane the optimum is one complex number: sum(conj(s) t) / sum |s|^2. Complex numbers
-    # also take a tenth of the time of small matrices, and this runs for every face and picture.
+    # also take a tenth of the time of small matrices, and this runs for every face and frame.
     s, t = source @ _TO_COMPLEX, target @ _TO_COMPLEX
     mean_s, mean_t = s.mean(), t.mean()
     s = s - mean_s
@@ -86,11 +87,12 @@ def invert(transform: Array) -> Array:
 
 
 def scale_of(transform: Array) -> float:
-    """Face-frame units per picture pixel."""
+    """Aligned units per frame pixel."""
     return float(np.sqrt(abs(np.linalg.det(transform[:, :2]))))
 
 
 def mask_radius(points: Array) -> Array:
-    """Normalised distance of (n, 2) face-frame points from the mask's centre; < 1 is inside it."""
+    """Normalised distance of (n, 2) points (aligned units) from the mask's centre; < 1 is inside
+    it."""
     scaled = (points - np.array(MASK_CENTRE)) / np.array(MASK_SEMI_AXES)
     return np.asarray(np.hypot(scaled[:, 0], scaled[:, 1]))

@@ -1,4 +1,4 @@
-"""Stand-ins that keep the contracts: pictures in plain memory, detectors that do as told."""
+"""Stand-ins that keep the contracts: frames in plain memory, detectors that do as told."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stream_anon.faces.face import TrackedFace
+from stream_anon.detection.types import TrackedFace
 from stream_anon.geometry import TEMPLATE, similarity
-from stream_anon.video.picture import Picture
+from stream_anon.media.frame import Frame
 
 
-class MemoryPicture(Picture):
-    """A picture held as RGB, for tests of what happens above the planes."""
+class MemoryFrame(Frame):
+    """A frame held as RGB, for tests of what happens above the planes."""
 
     def __init__(self, rgb: np.ndarray, index: int = 0, corrupt: bool = False) -> None:
         self.rgb = rgb
@@ -80,12 +80,12 @@ class MemoryPicture(Picture):
         x0, y0, x1, y1 = (int(v) for v in box)
         self.rgb = cv2.rectangle(self.rgb.copy(), (x0, y0), (x1, y1), (0, 255, 0), 1)
 
-    def frame(self) -> Any:
+    def to_av(self) -> Any:
         return self.rgb
 
 
 def _to_pixels(transform: np.ndarray, size: int, extent: float) -> np.ndarray:
-    """Picture pixels to crop pixels, whose centres lie half a pixel inside the frame."""
+    """Frame pixels to crop pixels, whose centres lie half a pixel inside the frame."""
     scale = size / extent
     result = transform * scale
     result[:, 2] += 0.5 * scale - 0.5
@@ -93,7 +93,7 @@ def _to_pixels(transform: np.ndarray, size: int, extent: float) -> np.ndarray:
 
 
 def noise(height: int = 240, width: int = 320, seed: int = 0) -> np.ndarray:
-    """A picture in which every change shows."""
+    """A frame in which every change shows."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -50,7 +50,7 @@ def test_wrong_arguments(clip, tmp_path, monkeypatch, call, options, error, word
 
 
 class Blind(Scripted):
-    def detect(self, view, turns=0):
+    def detect(self, view, quarter_turns=0):
         return []
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_anon import recipes, units, yamlfile
-from stream_anon.cli.redact import redact
+from stream_anon.cli.commands.redact import redact
 from stream_anon.config import (
     OPTIONS,
     Config,
@@ -138,9 +138,9 @@ def test_spans_are_written_with_units():
     assert [units.written(s) for s in (0.28, 0.6, 1.4, 60.0, 90.0, 7200.0, 1.0)] == [
         "280ms", "600ms", "1.4s", "1m", "90s", "2h", "1s"
     ]  # fmt: skip
-    text = document(override(Config(), **{"video.start": 80.0, "tracker.hold": 0.25}))
+    text = document(override(Config(), **{"video.start": 80.0, "tracker.max_age": 0.25}))
     assert "  start: 80s\n" in text
-    assert "  hold: 250ms\n" in text
+    assert "  max_age: 250ms\n" in text
 
 
 @given(st.text(max_size=60))

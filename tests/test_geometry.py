@@ -1,4 +1,4 @@
-"""Transforms of the face frame."""
+"""Transforms of the aligned face space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_anon.geometry import (
-    FACE_FRAME,
+    ALIGNED_SIDE,
     MASK_CENTRE,
     MASK_SEMI_AXES,
     TEMPLATE,
@@ -83,4 +83,4 @@ def test_the_mask_reaches_forehead_jaw_and_cheeks():
         edge = centre.copy()
         edge[axis] += MASK_SEMI_AXES[axis]
         assert mask_radius(edge[None])[0] == pytest.approx(1.0)
-    assert centre[1] + MASK_SEMI_AXES[1] <= FACE_FRAME
+    assert centre[1] + MASK_SEMI_AXES[1] <= ALIGNED_SIDE

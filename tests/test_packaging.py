@@ -104,7 +104,7 @@ def test_the_wheel_is_whole_and_the_install_is_light(root: Path, tmp_path: Path)
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in ("configs/redact.yaml", "configs/fast.yaml", "pipelines/redact.py"):
         assert f"stream_anon/_share/{wanted}" in names
-    assert "stream_anon/networks/models.yaml" in names
+    assert "stream_anon/models/models.yaml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith("tests") or "__pycache__" in name]
 

@@ -57,14 +57,14 @@ class Outcome:
             "seconds": round(self.seconds, 3),
         }
         if self.made is not None:
-            pictures, output = self.made.pictures, self.made.output
+            frames, output = self.made.frames, self.made.output
             entry |= {
                 "input_sha256": self.made.input.sha256,
                 "output_sha256": None if output is None else output.sha256,
-                "frames": pictures.output,
-                "frames_covered": pictures.covered,
-                "frames_stepped_down": sum(pictures.stepped_down.values()),
-                "faces_stepped_down": pictures.faces_stepped_down,
+                "frames": frames.output,
+                "frames_with_faces": frames.with_faces,
+                "frames_stepped_down": sum(frames.stepped_down.values()),
+                "faces_stepped_down": frames.faces_stepped_down,
                 "tracks": len(self.made.tracks),
             }
         return entry

@@ -27,7 +27,7 @@ EXTENSIONS = frozenset(
 file is looked into. A file that is named by itself may end in anything."""
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part(\.[^.]+)?")
-"""What a run that was killed leaves; see ``video.part_file``."""
+"""What a run that was killed leaves; see ``media.part_file``."""
 
 Probe = Callable[[Path], str]
 """What the result's name ends in; raises ``StreamAnonError`` where a file holds no video."""

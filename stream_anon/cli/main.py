@@ -33,19 +33,35 @@ class Lazy:
 
 
 COMMANDS = {
-    "redact": Lazy("stream_anon.cli.redact:redact", "Cover every face in videos."),
-    "analyze": Lazy("stream_anon.cli.analyze:analyze", "Write who is where to a Tracks file."),
-    "tracks": Lazy("stream_anon.cli.tracks:tracks", "Look into a Tracks file and edit it."),
-    "render": Lazy("stream_anon.cli.render:render", "Cover what a Tracks file says."),
-    "doctor": Lazy("stream_anon.cli.doctor:doctor", "Say what this machine can do."),
-    "models": Lazy("stream_anon.cli.models:models", "List, fetch and check network weights."),
-    "config": Lazy("stream_anon.cli.config:config", "Print every option, commented, as YAML."),
-    "bench": Lazy("stream_anon.cli.bench:bench", "Compare the speed with a bare transcode."),
-    "budget": Lazy("stream_anon.cli.budget:budget", "Say what a privacy budget means."),
-    "mix": Lazy("stream_anon.cli.mix:mix", "Shuffle the faces of a data set (VisualMixer)."),
-    "train": Lazy("stream_anon.cli.train:train", "Train the networks (needs [train])."),
-    "evaluate": Lazy("stream_anon.cli.evaluate:evaluate", "Measure recall, leaks and likeness."),
-    "completion": Lazy("stream_anon.cli.completion:completion", "Print a shell completion script."),
+    "redact": Lazy("stream_anon.cli.commands.redact:redact", "Cover every face in videos."),
+    "analyze": Lazy(
+        "stream_anon.cli.commands.analyze:analyze", "Write who is where to a Tracks file."
+    ),
+    "tracks": Lazy(
+        "stream_anon.cli.commands.tracks:tracks", "Look into a Tracks file and edit it."
+    ),
+    "render": Lazy("stream_anon.cli.commands.render:render", "Cover what a Tracks file says."),
+    "doctor": Lazy("stream_anon.cli.commands.doctor:doctor", "Say what this machine can do."),
+    "models": Lazy(
+        "stream_anon.cli.commands.models:models", "List, fetch and check network weights."
+    ),
+    "config": Lazy(
+        "stream_anon.cli.commands.config:config", "Print every option, commented, as YAML."
+    ),
+    "bench": Lazy(
+        "stream_anon.cli.commands.bench:bench", "Compare the speed with a bare transcode."
+    ),
+    "budget": Lazy("stream_anon.cli.commands.budget:budget", "Say what a privacy budget means."),
+    "mix": Lazy(
+        "stream_anon.cli.commands.mix:mix", "Shuffle the faces of a data set (VisualMixer)."
+    ),
+    "train": Lazy("stream_anon.cli.commands.train:train", "Train the networks (needs [train])."),
+    "evaluate": Lazy(
+        "stream_anon.cli.commands.evaluate:evaluate", "Measure recall, leaks and likeness."
+    ),
+    "completion": Lazy(
+        "stream_anon.cli.commands.completion:completion", "Print a shell completion script."
+    ),
 }
 
 
@@ -75,4 +91,4 @@ class Group(click.Group):
 )
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def cli() -> None:
-    """The same video, its faces covered: a picture leaves covered or not at all."""
+    """The same video, its faces covered: a frame leaves covered or not at all."""

@@ -13,7 +13,7 @@ from typing import Any
 from stream_anon._version import __version__
 from stream_anon.config import Config
 from stream_anon.device import choose, gpus
-from stream_anon.networks import WEIGHTS, engine
+from stream_anon.models import WEIGHTS, engine
 
 _PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless")
 _OPTIONAL = ("torch", "cupy-cuda13x", "cupy-cuda12x", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
@@ -141,7 +141,7 @@ def _nvenc() -> str:
 
 
 def _models(models_dir: Path | None) -> tuple[dict[str, Any], list[str]]:
-    from stream_anon.networks import registry
+    from stream_anon.models import registry
 
     found: dict[str, Any] = {}
     problems = []

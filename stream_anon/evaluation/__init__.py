@@ -1,1 +1,1 @@
-"""How well it works: measures, attackers, tables and pictures."""
+"""How well it works: measures, attackers, tables and images."""

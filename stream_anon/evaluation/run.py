@@ -6,23 +6,23 @@ import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon import config
 from stream_anon.errors import ConfigError, StreamAnonError, UsageError
-from stream_anon.evaluation import condition as tested
-from stream_anon.evaluation.attacker import load_attackers
-from stream_anon.evaluation.clips import Film
-from stream_anon.evaluation.condition import Condition
-from stream_anon.evaluation.faceset import FaceSet, Pairs, read_faces, read_pairs
-from stream_anon.evaluation.finder import Finder, landmarks_of
-from stream_anon.evaluation.lessons import School
-from stream_anon.evaluation.privacy_table import dial_plots, label, verification
-from stream_anon.evaluation.protocol import Stand, Verdict
-from stream_anon.evaluation.report import Report, Section, machine, reason
+from stream_anon.evaluation.attackers.recogniser import load_attackers
+from stream_anon.evaluation.attackers.training_set import AttackTrainingSet
+from stream_anon.evaluation.data import condition as tested
+from stream_anon.evaluation.data.clips import FaceTrack
+from stream_anon.evaluation.data.condition import Condition
+from stream_anon.evaluation.data.face_set import FaceSet, Pairs, read_faces, read_pairs
+from stream_anon.evaluation.data.finder import Finder, landmarks_of
+from stream_anon.evaluation.measures.privacy_table import dial_plots, label, verification
+from stream_anon.evaluation.measures.verification import Verdict, VerificationBench
+from stream_anon.evaluation.plan import QUICK, Plan
+from stream_anon.evaluation.reporting.report import Report, Section, machine, reason
 from stream_anon.geometry import TEMPLATE
 
 SECTIONS = (
@@ -42,107 +42,35 @@ SECTIONS = (
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """How much is measured.
-
-    Attributes:
-        pairs: of each kind; None takes all.
-        stills: pictures for utility.
-        epsilons: at which each mechanism is measured.
-        train_faces: pictures that the trained attackers learn from.
-        label_faces: pictures that the attribute probes learn from.
-        clip_frames: pictures of each clip.
-        dial_pairs: of each kind, for every mechanism at every epsilon.
-        repeats: timed calls of each network.
-        linked_runs: how often each linked clip is anonymised, every time with a fresh draw.
-    """
-
-    pairs: int | None
-    stills: int
-    epsilons: tuple[float, ...]
-    train_faces: int
-    label_faces: int
-    clip_frames: int
-    repeats: int
-    dial_pairs: int
-    linked_runs: int
-
-
-FULL = Profile(None, 600, tested.EPSILONS, 3000, 5000, 90, 60, 600, 4)
-QUICK = Profile(300, 120, tested.QUICK_EPSILONS, 1500, 1500, 45, 20, 150, 4)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked for.
-
-    Attributes:
-        faces: tar or folder of face-frame pictures of named people.
-        pairs: CSV ``fold,a,b,same`` over them.
-        attackers: YAML files.
-        models: folder with the attackers' and the detectors' networks.
-        conditions: methods under test, as ``condition.parse`` reads them.
-        baselines: likewise, what they are compared with.
-        mechanisms: of the first condition's method, measured at every epsilon; none: no dial.
-        detectors: utility measures; landmarks are those of the first.
-        train_faces: tar or folder of *other* people, for attackers that learn.
-        label_faces: tars or folders named age_gender_race_date, for attribute probes.
-        clips: videos of people nobody knows.
-        linked: videos of one person, one tuple for each person, for clip-to-clip linkage.
-        cache: folder for embeddings, so that a run can be resumed.
-        only: keys of ``SECTIONS``; empty takes all that the inputs allow.
-        profile: how much.
-        threads: of each network.
-    """
-
-    faces: Path
-    pairs: Path
-    attackers: list[Path]
-    models: Path | None = None
-    conditions: tuple[str, ...] = ("identity:mechanism=independent",)
-    baselines: tuple[str, ...] = tested.BASELINES
-    mechanisms: tuple[str, ...] = tested.MECHANISMS
-    detectors: tuple[str, ...] = ("yunet",)
-    train_faces: Path | None = None
-    label_faces: tuple[Path, ...] = ()
-    clips: tuple[Path, ...] = ()
-    linked: tuple[tuple[Path, ...], ...] = ()
-    cache: Path | None = None
-    only: tuple[str, ...] = ()
-    profile: Profile = FULL
-    threads: int = 1
-
-
 @dataclass(slots=True)
-class Bench:
+class Measurement:
     """What the sections share, made when it is first needed.
 
     Attributes:
         plan: what is asked for.
         tell: hears what is being done.
-        stand: the set and the attackers.
+        verification: the set and the attackers.
         pairs: those that are measured.
         methods: conditions under test that can be built.
         baselines: what they are compared with.
         skipped: conditions that cannot be built, and why.
         finders: detectors.
         verdicts: of the privacy section.
-        films: tracks of the clips by condition.
-        school: the other people, for attackers that learn.
+        face_tracks: tracks of the clips by condition.
+        training_set: the other people, for attackers that learn.
     """
 
     plan: Plan
     tell: Tell
-    stand: Stand
+    verification: VerificationBench
     pairs: Pairs
     methods: list[Condition]
     baselines: list[Condition]
     skipped: dict[str, str]
     finders: list[Finder]
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
-    films: dict[str, list[Film]] = field(default_factory=dict)
-    school: School | None = None
+    face_tracks: dict[str, list[FaceTrack]] = field(default_factory=dict)
+    training_set: AttackTrainingSet | None = None
 
     @property
     def compared(self) -> list[Condition]:
@@ -197,7 +125,7 @@ def evaluate(
     return report
 
 
-def prepare(plan: Plan, tell: Tell) -> Bench:
+def prepare(plan: Plan, tell: Tell) -> Measurement:
     """Read the inputs and compute what is clear."""
     tell("reading the set")
     faces = read_faces(plan.faces)
@@ -210,10 +138,10 @@ def prepare(plan: Plan, tell: Tell) -> Bench:
         pairs = pairs.take(plan.profile.pairs)
         faces, pairs = _used(faces, pairs)
     tell("landmarks of the set")
-    points, found = landmarks_of(finders[0], faces.pictures(range(len(faces))))
+    points, found = landmarks_of(finders[0], faces.images(range(len(faces))))
     points[~found] = TEMPLATE
     tell("clear embeddings")
-    stand = Stand(faces, points, attackers, plan.cache)
+    verification = VerificationBench(faces, points, attackers, plan.cache)
     skipped: dict[str, str] = {}
     built = []
     for text in plan.conditions:
@@ -227,33 +155,33 @@ def prepare(plan: Plan, tell: Tell) -> Bench:
     baselines = [tested.parse(text) for text in plan.baselines]
     for baseline in baselines:
         baseline.build().close()
-    return Bench(plan, tell, stand, pairs, built, baselines, skipped, finders)
+    return Measurement(plan, tell, verification, pairs, built, baselines, skipped, finders)
 
 
-def _measure(key: str, bench: Bench) -> Section | None:
+def _measure(key: str, bench: Measurement) -> Section | None:
     """One section, or None where the inputs for it were not given."""
     # Each is imported when it runs: the torch parts take seconds to load.
-    plan, stand = bench.plan, bench.stand
+    plan, verification = bench.plan, bench.verification
     if key == "leak":
-        from stream_anon.evaluation.leak import leak
+        from stream_anon.evaluation.measures.leak import leak
 
-        return leak(stand, bench.pairs, bench.tell)
+        return leak(verification, bench.pairs, bench.tell)
     if key == "privacy":
         return _privacy(bench)
     if key == "dial":
         if not _dialled(bench):
             return None
-        from stream_anon.evaluation.dial import dial
+        from stream_anon.evaluation.measures.dial import dial
 
-        return dial(stand, bench.stills, _dialled(bench), bench.verdicts, bench.tell)
+        return dial(verification, bench.stills, _dialled(bench), bench.verdicts, bench.tell)
     if key in ("parrot", "reconstruct"):
         return _learned(key, bench)
     if key == "attributes" and plan.label_faces:
-        from stream_anon.evaluation.attributes import attributes
+        from stream_anon.evaluation.measures.attributes import attributes
 
         sets = [read_faces(path) for path in plan.label_faces]
         return attributes(
-            stand,
+            verification,
             bench.stills,
             bench.compared,
             sets,
@@ -262,70 +190,78 @@ def _measure(key: str, bench: Bench) -> Section | None:
             bench.tell,
         )
     if key == "utility":
-        from stream_anon.evaluation.utility import utility
+        from stream_anon.evaluation.measures.utility import utility
 
-        return utility(stand, bench.stills, bench.compared, bench.finders, bench.tell)[0]
+        return utility(verification, bench.stills, bench.compared, bench.finders, bench.tell)[0]
     if key in ("linkage", "video") and (plan.clips or plan.linked):
-        labels = _film(bench)
+        labels = _face_tracks(bench)
         if key == "video":
-            from stream_anon.evaluation.motion import motion
+            from stream_anon.evaluation.measures.motion import motion
 
-            once = {name: [t for t in films if t.run == 0] for name, films in bench.films.items()}
-            return motion(stand.attackers, bench.finders[0], once, labels)
-        from stream_anon.evaluation.linkage import linkage
+            once = {
+                name: [t for t in face_tracks if t.run == 0]
+                for name, face_tracks in bench.face_tracks.items()
+            }
+            return motion(verification.attackers, bench.finders[0], once, labels)
+        from stream_anon.evaluation.measures.linkage import linkage
 
-        return linkage(stand.attackers, bench.films, labels, len(plan.linked))
+        return linkage(verification.attackers, bench.face_tracks, labels, len(plan.linked))
     if key == "cost":
-        from stream_anon.evaluation.cost import cost
+        from stream_anon.evaluation.measures.cost import cost
 
-        return cost(stand.faces.pictures(range(4)), plan.profile.repeats, bench.tell)
+        return cost(verification.faces.images(range(4)), plan.profile.repeats, bench.tell)
     return None
 
 
-def _privacy(bench: Bench) -> Section:
+def _privacy(bench: Measurement) -> Section:
     steps = _dialled(bench)
     section, bench.verdicts = verification(
-        bench.stand, bench.pairs, bench.compared, bench.compared, bench.tell
+        bench.verification, bench.pairs, bench.compared, bench.compared, bench.tell
     )
     if steps:
         fewer = bench.pairs.take(bench.plan.profile.dial_pairs)
-        turned, verdicts = verification(bench.stand, fewer, steps, (), bench.tell)
+        turned, verdicts = verification(bench.verification, fewer, steps, (), bench.tell)
         bench.verdicts |= {k: v for k, v in verdicts.items() if k not in bench.verdicts}
         for table in turned.tables:
             table.title += f", every epsilon, {len(fewer)} pairs"
         section.tables += turned.tables
-        section.plots = dial_plots(steps, verdicts, [a.name for a in bench.stand.attackers])
+        section.plots = dial_plots(steps, verdicts, [a.name for a in bench.verification.attackers])
     if bench.skipped:
         section.text += " Not run: " + "; ".join(f"{k}: {v}" for k, v in bench.skipped.items())
     return section
 
 
-def _learned(key: str, bench: Bench) -> Section | None:
+def _learned(key: str, bench: Measurement) -> Section | None:
     plan = bench.plan
     if plan.train_faces is None:
         return None
     if importlib.util.find_spec("torch") is None:
         return Section(key, key.capitalize(), "Not run: torch missing (the [train] extra).")
-    from stream_anon.evaluation import learned
+    from stream_anon.evaluation.measures import learned
 
-    if bench.school is None:
+    if bench.training_set is None:
         others = read_faces(plan.train_faces)
-        bench.school = School(
+        bench.training_set = AttackTrainingSet(
             others,
             bench.finders[0],
-            bench.stand.attackers,
+            bench.verification.attackers,
             plan.profile.train_faces,
             bench.tell,
         )
     measure = learned.parrot if key == "parrot" else learned.reconstruct
     return measure(
-        bench.stand, bench.pairs, bench.compared, bench.school, plan.threads, bench.tell
+        bench.verification,
+        bench.pairs,
+        bench.compared,
+        bench.training_set,
+        plan.threads,
+        bench.tell,
     )
 
 
-def _film(bench: Bench) -> dict[str, str]:
+def _face_tracks(bench: Measurement) -> dict[str, str]:
     """Run the clips through every compared condition, once; how the conditions are called."""
-    from stream_anon.evaluation.clips import film
+    from stream_anon.evaluation.data.clips import face_track
 
     plan = bench.plan
     people = [(path, i) for i, paths in enumerate(plan.linked) for path in paths]
@@ -333,20 +269,22 @@ def _film(bench: Bench) -> dict[str, str]:
     detector = {"name": plan.detectors[0]}
     base = config.parse({"detector": detector, "models_dir": plan.models})
     for condition in bench.compared:
-        if str(condition) in bench.films:
+        if str(condition) in bench.face_tracks:
             continue
-        films = film(clips, condition, bench.finders[0], base, plan.profile.clip_frames, bench.tell)
+        face_tracks = face_track(
+            clips, condition, bench.finders[0], base, plan.profile.clip_frames, bench.tell
+        )
         # Few pairs and one draw each say little: what is random is drawn again.
         for run in range(1, plan.profile.linked_runs if condition in bench.methods else 1):
-            again = film(
+            again = face_track(
                 people, condition, bench.finders[0], base, plan.profile.clip_frames, bench.tell
             )
-            films += [replace(track, run=run) for track in again]
-        bench.films[str(condition)] = films
+            face_tracks += [replace(track, run=run) for track in again]
+        bench.face_tracks[str(condition)] = face_tracks
     return {str(c): label(c) for c in bench.compared}
 
 
-def _dialled(bench: Bench) -> list[Condition]:
+def _dialled(bench: Measurement) -> list[Condition]:
     """The first method under test at every mechanism and epsilon, where it has a code."""
     if not bench.methods or bench.methods[0].method not in tested.GENERATORS:
         return []
@@ -356,21 +294,22 @@ def _dialled(bench: Bench) -> list[Condition]:
 
 
 def _used(faces: FaceSet, pairs: Pairs) -> tuple[FaceSet, Pairs]:
-    """The pictures that pairs speak of, and the pairs in their new rows."""
+    """The images that pairs speak of, and the pairs in their new rows."""
     index = np.unique(np.concatenate([pairs.a, pairs.b]))
     a, b = np.searchsorted(index, pairs.a), np.searchsorted(index, pairs.b)
     return faces.subset(index), Pairs(pairs.fold, a, b, pairs.same)
 
 
-def _setting(bench: Bench) -> dict[str, object]:
-    plan, stand = bench.plan, bench.stand
+def _setting(bench: Measurement) -> dict[str, object]:
+    plan, verification = bench.plan, bench.verification
     names = ", ".join(str(c) for c in bench.compared)
     return {
         "title": "stream-anon evaluate",
-        "what": f"{names}, on {len(stand.faces)} pictures of {len(np.unique(stand.people))} "
-        f"people ({stand.faces.name}) and {len(bench.pairs)} pairs",
+        "what": f"{names}, on {len(verification.faces)} images of "
+        f"{len(np.unique(verification.people))} "
+        f"people ({verification.faces.name}) and {len(bench.pairs)} pairs",
         "machine": machine(),
-        "set": stand.faces.name,
+        "set": verification.faces.name,
         "quick": plan.profile is QUICK,
         "threads": plan.threads,
         "attackers": [
@@ -380,7 +319,7 @@ def _setting(bench: Bench) -> dict[str, object]:
                 "training_saw_it": a.spec.training_saw_it,
                 "licence": a.spec.licence,
             }
-            for a in stand.attackers
+            for a in verification.attackers
         ],
         "detectors": [finder.name for finder in bench.finders],
         "skipped": bench.skipped,

@@ -1,7 +1,7 @@
 """Verification and identification figures from similarity scores, with their uncertainty.
 
 Higher scores mean more alike. An accepted pair is one whose score is *above* the threshold.
-A threshold is always fixed on clear pictures: an attacker who names people in the clear
+A threshold is always fixed on clear images: an attacker who names people in the clear
 does not get a new one for faces he cannot name.
 """
 
@@ -26,7 +26,7 @@ class Estimate:
         value: the figure, a share from 0 to 1 unless said otherwise.
         low: lower end of the interval.
         high: upper end of the interval.
-        count: trials (pairs, pictures) that it rests on.
+        count: trials (pairs, images) that it rests on.
     """
 
     value: float
@@ -39,7 +39,7 @@ def share(hits: float, count: int) -> Estimate:
     """A share of independent trials with Wilson's interval (JASA 22, 1927).
 
     Where trials were repeated, ``hits`` is the mean over the repeats: the interval stays that of
-    one, since the same pictures tell nothing new of other pictures.
+    one, since the same images tell nothing new of other images.
 
     Raises:
         ValueError: no trials, or more hits than trials.
@@ -158,7 +158,7 @@ def rank_one(
         probe_people: (p,) person of each.
         gallery: (g, d) unit rows.
         gallery_people: (g,) person of each.
-        same_source: (p,) row of the gallery that is the very picture a probe was made of, which
+        same_source: (p,) row of the gallery that is the very image a probe was made of, which
             is left out for that probe; -1 where there is none.
 
     Raises:

@@ -30,12 +30,12 @@ from typing import Any
 
 from stream_anon.config import DetectorConfig, VerifyConfig
 from stream_anon.errors import StreamAnonError, VerificationError
+from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.media.input.probe import probe
+from stream_anon.media.output.formats import default_suffix
 from stream_anon.pipeline.report import Report
 from stream_anon.verification.pairs import Pairs
 from stream_anon.verification.verifier import Verifier
-from stream_anon.video.formats import default_suffix
-from stream_anon.video.probe import probe
-from stream_anon.video.yuv_picture import YuvPicture
 
 NOTHING = "nothing painted"
 
@@ -85,16 +85,16 @@ class Row:
 @contextlib.contextmanager
 def unpainted() -> Iterator[None]:
     """Within it, pasting into a frame does nothing: a fault below the gate."""
-    real = YuvPicture.paste
+    real = CpuFrame.paste
 
-    def paste(self: YuvPicture, *arguments: Any, **named: Any) -> None:
+    def paste(self: CpuFrame, *arguments: Any, **named: Any) -> None:
         """Do nothing."""
 
-    YuvPicture.paste = paste  # type: ignore[method-assign]
+    CpuFrame.paste = paste  # type: ignore[method-assign]
     try:
         yield
     finally:
-        YuvPicture.paste = real  # type: ignore[method-assign]
+        CpuFrame.paste = real  # type: ignore[method-assign]
 
 
 def compare(
@@ -118,7 +118,7 @@ def compare(
             if number % every:
                 continue
             began = time.monotonic()
-            look = verifier.check(pair.original, pair.output, pair.turns)
+            look = verifier.check(pair.original, pair.output, pair.quarter_turns)
             done.seconds += time.monotonic() - began
             done.frames += 1
             done.faces += look.faces
@@ -126,7 +126,9 @@ def compare(
             if look.unchanged:
                 done.alarmed.append((stream, number))
             if certain and look.faces:
-                done.certain += verifier.check(pair.original, pair.original, pair.turns).unchanged
+                done.certain += verifier.check(
+                    pair.original, pair.original, pair.quarter_turns
+                ).unchanged
     return done
 
 

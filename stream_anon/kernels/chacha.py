@@ -1,6 +1,6 @@
 """ChaCha20 (RFC 8439) as a stream of words, many blocks at a time in NumPy.
 
-Why this generator: shuffling a 224 px picture takes 50,176 random words. The stream must be
+Why this generator: shuffling a 224 px image takes 50,176 random words. The stream must be
 cryptographic, since whoever predicts it undoes the shuffle; it must be addressable by pixel, so
 that a thousand GPU threads can each compute their own words; and it must come out the same in
 NumPy, in CUDA and in torch. ChaCha20 is all three: 32-bit additions, rotations and exclusive-ors,
@@ -41,7 +41,7 @@ def keystream(
     """The first ``count`` words of the key's stream.
 
     Args:
-        key: 32 bytes, used for one picture or one track and never again.
+        key: 32 bytes, used for one image or one track and never again.
         count: words, at most 2**32 * 16.
         counter: number of the first block.
         nonce: three words; zero here, because no key is used twice.

@@ -12,10 +12,10 @@ typedef long long i64;
 
 #define THREAD ((i64)blockIdx.x * blockDim.x + threadIdx.x)
 
-// One ChaCha20 block (RFC 8439) a thread: picture t / blocks, counter t % blocks, nonce zero.
-extern "C" __global__ void vm_keystream(const u32 *keys, int pictures, int blocks, u32 *words) {
+// One ChaCha20 block (RFC 8439) a thread: image t / blocks, counter t % blocks, nonce zero.
+extern "C" __global__ void vm_keystream(const u32 *keys, int images, int blocks, u32 *words) {
     i64 t = THREAD;
-    if (t >= (i64)pictures * blocks) return;
+    if (t >= (i64)images * blocks) return;
     const u32 *key = keys + 8 * (t / blocks);
     u32 s[16], x[16];
     s[0] = 0x61707865u; s[1] = 0x3320646eu; s[2] = 0x79622d32u; s[3] = 0x6b206574u;
@@ -41,13 +41,13 @@ __device__ inline int sixteenths(int square) {
 }
 
 // Sum of the gradient magnitudes of each region, in sixteenths. sums must be zero.
-extern "C" __global__ void vm_region_sums(const u8 *pictures, int count, int height, int width,
+extern "C" __global__ void vm_region_sums(const u8 *images, int count, int height, int width,
                                           int region, int columns, int regions, u64 *sums) {
     i64 t = THREAD;
     i64 domain = (i64)(height - 1) * (width - 1);
     if (t >= count * domain) return;
     int b = (int)(t / domain), y = (int)(t % domain / (width - 1)), x = (int)(t % domain % (width - 1));
-    const u8 *p = pictures + 3 * (((i64)b * height + y) * width + x);
+    const u8 *p = images + 3 * (((i64)b * height + y) * width + x);
     int square = 0;
     for (int c = 0; c < 3; ++c) {
         int across = p[3 + c] - p[c], down = p[3 * width + c] - p[c];
@@ -65,13 +65,13 @@ __device__ inline int channel(int low, int share, int c) {
 
 // Sampled sums of one level and region a thread, before they are made monotone (vm_choose does).
 // places: (levels, regions, samples, 3) pixel numbers; low: bytes of the same shape.
-extern "C" __global__ void vm_expect(const u8 *pictures, int count, i64 values, const int *places,
+extern "C" __global__ void vm_expect(const u8 *images, int count, i64 values, const int *places,
                                      const u8 *low, int cells, int samples, const int *shares,
                                      i64 *table) {
     i64 t = THREAD;
     if (t >= (i64)count * cells) return;
     int b = (int)(t / cells), cell = (int)(t % cells);
-    const u8 *p = pictures + b * values;
+    const u8 *p = images + b * values;
     i64 sum = 0;
     for (int k = 0; k < samples; ++k) {
         i64 at = 3 * ((i64)cell * samples + k);
@@ -99,7 +99,7 @@ __device__ inline i64 total_at(const i64 *table, const int *weights, int levels,
     return total;
 }
 
-// Makes the picture's table monotone, then the bisection of visual_mixer.choose: a thread a picture.
+// Makes the image's table monotone, then the bisection of visual_mixer.choose: a thread an image.
 extern "C" __global__ void vm_choose(i64 *tables, const int *weights, int count, int levels,
                                      int regions, const i64 *wanted, u8 *chosen) {
     i64 t = THREAD;
@@ -127,8 +127,8 @@ extern "C" __global__ void vm_choose(i64 *tables, const int *weights, int count,
 }
 
 // One source pixel a thread: its rank among the keys of its window is the place it goes to.
-// sides: window side of each region and picture, in pixels.
-extern "C" __global__ void vm_mix(const u8 *pictures, const u32 *words, int stride, const u8 *sides,
+// sides: window side of each region and image, in pixels.
+extern "C" __global__ void vm_mix(const u8 *images, const u32 *words, int stride, const u8 *sides,
                                   const int *shares, int count, int height, int width, int region,
                                   int columns, int regions, u8 *mixed) {
     i64 t = THREAD;
@@ -153,7 +153,7 @@ extern "C" __global__ void vm_mix(const u8 *pictures, const u32 *words, int stri
         rank += other < mine || (other == mine && i < place);
     }
     i64 to = (i64)(top + rank / wide) * width + left + rank % wide;
-    const u8 *from = pictures + 3 * t;
+    const u8 *from = images + 3 * t;
     int low = (int)(word[to] & 0xffu);
     for (int c = 0; c < 3; ++c)
         mixed[3 * (b * size + to) + c] = from[channel(low, shares[b], c)];

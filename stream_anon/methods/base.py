@@ -19,14 +19,14 @@ class Subject:
 
     Attributes:
         track: number of the track; whatever is random is drawn once for it and kept.
-        landmarks: (5, 2) float64 in face-frame units, or None where they are not known.
-        size: geometric mean of the face box's sides in the picture, in pixels.
+        landmarks: (5, 2) float64 in aligned units, or None where they are not known.
+        size: geometric mean of the face box's sides in the frame, in pixels.
         score: confidence, 0 to 1.
-        seconds: presentation time of the picture, for the ledger; None where there is none.
-        motion: (16, 16, 2) float32, how far from each cell of the frame its surface lay in the
-            frame of the picture before (`faces.surface`); None where that is not known.
-        mesh: (468, 3) float32, the points of its dense mesh in face-frame units
-            (`faces.mesh`); None where it was not asked for or none was found.
+        seconds: presentation time of the frame, for the ledger; None where there is none.
+        motion: (16, 16, 2) float32, how far from each cell of the crop its surface lay in the
+            crop of the frame before (`alignment.non_rigid_flow`); None where that is not known.
+        mesh: (468, 3) float32, the points of its dense mesh in aligned units
+            (`alignment.mesh`); None where it was not asked for or none was found.
         presence: how sure the mesh network is, along the track, that there is a face, 0 to 1;
             None where it was not asked.
     """
@@ -46,8 +46,8 @@ class Rendered:
     """New faces.
 
     Attributes:
-        crops: (n, s, s, 3) uint8 RGB over the whole face frame; ``s`` is free.
-        masks: (n, m, m) uint8 over the face frame, 255 where the crop replaces the picture.
+        crops: (n, s, s, 3) uint8 RGB over the whole aligned face space; ``s`` is free.
+        masks: (n, m, m) uint8 over the aligned face space, 255 where the crop replaces the frame.
             The compositor takes the maximum with the minimum mask. None: the minimum mask.
         declined: (n,) bool; True hands the face to the next step of the ladder (too small, too
             far in profile). None: no face is declined.
@@ -64,10 +64,10 @@ class Method(ABC):
     name: ClassVar[str]
     crop_size: int
     """Side in pixels of the crops that ``render`` is given."""
-    reach: ClassVar[float | None] = None
+    crop_scale: ClassVar[float | None] = None
     """A method that wants every face at the same place of its crop gives a number here: by how
     much the crop is wider than the plain alignment. Its minimum mask then covers what the
-    tracker asks for and more. None: the tracker's own frames."""
+    tracker asks for and more. None: the tracker's own crops."""
 
     meshed: bool = False
     """Whether it wants to be told each face's mesh."""
@@ -76,15 +76,16 @@ class Method(ABC):
     """Whether it is wrong to go on where the mesh network is missing."""
 
     opaque: ClassVar[bool] = False
-    """Whether nothing of the picture passes into its new faces inside the minimum mask but what
+    """Whether nothing of the frame passes into its new faces inside the minimum mask but what
     its own privacy notes say: then one face's inside may stand over its neighbours' covers."""
 
     @abstractmethod
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
-        """Rebuild faces of one picture.
+        """Rebuild faces of one frame.
 
         Args:
-            crops: (n, crop_size, crop_size, 3) uint8 RGB in the face frame, n >= 1; read-only.
+            crops: (n, crop_size, crop_size, 3) uint8 RGB in the aligned face space, n >= 1;
+                read-only.
             subjects: n of them.
         """
 

@@ -12,13 +12,13 @@ from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 
 
 class Blur(Method):
-    """A Gaussian low-pass in the face frame.
+    """A Gaussian low-pass in the aligned face space.
 
     A blur whose kernel is known can be partly undone; it is here as the baseline that others
     are measured against. The crop is small, so nothing finer than it survives.
 
     Args:
-        deviation: standard deviation as a share of the face frame's side, 0 to 1.
+        deviation: standard deviation as a share of the aligned face space's side, 0 to 1.
     """
 
     name: ClassVar[str] = "blur"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from stream_anon.config import MethodConfig
 from stream_anon.methods.base import Pixels
-from stream_anon.methods.coded import CodedMethod, Codes, mechanism_of
-from stream_anon.networks.identity import AppearanceAutoencoder, prior
+from stream_anon.methods.generative.base import CodedMethod, Codes, mechanism_of
+from stream_anon.methods.generative.networks import AppearanceAutoencoder, prior
 from stream_anon.privacy import GaussianPrior, SecureRandom
 
 EPSILON = 8.0
@@ -47,7 +47,7 @@ class DPImage(CodedMethod):
         self._autoencoder = AppearanceAutoencoder(threads)
 
     def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
-        """See ``CodedMethod.encode``; the code is of the whole frame, wherever the face is."""
+        """See ``CodedMethod.encode``; the code is of the whole crop, wherever the face is."""
         return self._autoencoder.encode(crops).astype(np.float64)
 
     def draw(self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes) -> Pixels:

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.alignment.masks import minimum_interior
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.masks import minimum_interior
 
 
 class Fill(Method):

@@ -18,8 +18,13 @@ from numpy.typing import NDArray
 from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.methods.base import Pixels
-from stream_anon.methods.coded import CodedMethod, Codes, mechanism_of
-from stream_anon.networks.identity import IdentityEncoder, IdentityGenerator, aligned, prior
+from stream_anon.methods.generative.base import CodedMethod, Codes, mechanism_of
+from stream_anon.methods.generative.networks import (
+    IdentityEncoder,
+    IdentityGenerator,
+    aligned,
+    prior,
+)
 from stream_anon.privacy import GaussianPrior, SecureRandom
 
 

@@ -1,9 +1,9 @@
 """A face drawn once as a texture and moved by the video's mesh in every frame.
 
-The code of a track decides texture and shape (``networks.morphable``); the video decides place,
+The code of a track decides texture and shape (``alignment.morphable``); the video decides place,
 head direction and expression, the last through nine numbers; light and tone are those of the
 generator's own drawing, which has seen nothing of the face but a plane of colours. So nothing
-reaches the picture here that was not told already, but expression and a finer head direction.
+reaches the frame here that was not told already, but expression and a finer head direction.
 
 What is painted ends softly before the mesh does. Around it, outline, hair and neck are the
 generator's.
@@ -19,12 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.geometry import FACE_FRAME
-from stream_anon.methods.base import Pixels, Subject
-from stream_anon.methods.morph_paint import IRISES, Paint, Painter
-from stream_anon.methods.openings import Openings
-from stream_anon.networks import mesh_measures as measures
-from stream_anon.networks.morphable import (
+from stream_anon.alignment import mesh_measures
+from stream_anon.alignment.morphable import (
     COARSE,
     LEVELS,
     Morphable,
@@ -32,7 +28,11 @@ from stream_anon.networks.morphable import (
     load,
     skin_vertices,
 )
-from stream_anon.networks.topology import topology
+from stream_anon.alignment.topology import topology
+from stream_anon.geometry import ALIGNED_SIDE
+from stream_anon.methods.base import Pixels, Subject
+from stream_anon.methods.morph_paint import IRISES, Paint, Painter
+from stream_anon.methods.openings import Openings
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.float32]
@@ -69,14 +69,14 @@ CONTRASTS = (0.5, 1.1)
 UNSEEN = 0.02
 """Change of a coefficient of the light, in log levels, for which nothing is painted anew."""
 
-CALM = 0.15
+MIN_BLEND = 0.15
 """Share of a new reading of the light that is taken while there is an old one."""
 
 SIDES = (128, 256, 384)
 """Sides of the faces that are handed on; the larger ones for close-ups."""
 
 ENLARGED = (1.35, 2.4)
-"""Frame pixels for one face-frame unit from which the larger ones are used."""
+"""Frame pixels for one aligned unit from which the larger ones are used."""
 
 WIDEST = 58.0
 """Turn in degrees beyond which half of the texture is out of sight: nothing is painted."""
@@ -139,15 +139,15 @@ class Morph:
         """The run has ended."""
         self._people.clear()
 
-    def read(self, drawn: Pixels, codes: Codes, subjects: Sequence[Subject]) -> None:
+    def read(self, generated: Pixels, codes: Codes, subjects: Sequence[Subject]) -> None:
         """Read light and tone off new drawings, and paint the textures that hang on them.
 
         Args:
-            drawn: (n, s, s, 3) uint8, the generator's, fitted to its surroundings.
+            generated: (n, s, s, 3) uint8, the generator's, fitted to its surroundings.
             codes: (n, 128) unit codes.
             subjects: n of them; those without a mesh are passed over.
         """
-        for face, code, subject in zip(drawn, codes, subjects, strict=True):
+        for face, code, subject in zip(generated, codes, subjects, strict=True):
             if subject.mesh is None:
                 continue
             person = self._people.get(subject.track)
@@ -165,7 +165,7 @@ class Morph:
                 continue
             light = self._light(face, placed)
             if person.light is not None:
-                light = person.light + CALM * (light - person.light)
+                light = person.light + MIN_BLEND * (light - person.light)
             person.light = light
             if person.painted is None or np.abs(light - person.painted).max() > UNSEEN:
                 contrast = float(np.clip(light[-1, 0], *CONTRASTS))
@@ -178,7 +178,7 @@ class Morph:
         Args:
             faces: (n, s, s, 3) uint8, the generator's drawings.
             subjects: n of them.
-            scale: frame pixels for one face-frame unit, of the largest of them.
+            scale: frame pixels for one aligned unit, of the largest of them.
 
         Returns:
             (n, t, t, 3) uint8; t is 256 for close-ups.
@@ -206,12 +206,12 @@ class Morph:
         openings of mouth, right and left eye.
 
         Args:
-            mesh: (468, 3) of the video's face, face-frame units.
+            mesh: (468, 3) of the video's face, aligned units.
             offset: (468, 3) of the new face's shape.
         """
         model = self.model
-        rotations, scales, shifts = measures.rigid(mesh[None], model.model.mean)
-        turn = measures.direction_of(rotations[0]).turn
+        rotations, scales, shifts = mesh_measures.rigid(mesh[None], model.model.mean)
+        turn = mesh_measures.direction_of(rotations[0]).turn
         amount = float(np.clip((WIDEST - turn) / (WIDEST - LEVEL), 0.0, 1.0))
         if not amount or not scales[0] > 1e-6:
             return mesh, 0.0, (1.0, 1.0, 1.0)
@@ -219,7 +219,7 @@ class Morph:
         expression = model.expression(aligned).clip(-MOST_EXPRESSION, MOST_EXPRESSION)
         new = model.model.mean + offset + np.float32(KEPT) * model.moved(expression)
         # Another shape may look as if it were turned; the turn is the video's.
-        turned, size, shift = (part[0] for part in measures.rigid(new[None], model.model.mean))
+        turned, size, shift = (part[0] for part in mesh_measures.rigid(new[None], model.model.mean))
         new = ((new - shift) @ turned / size).astype(np.float32)
         openings = self._openings.read(aligned)
         new = self._openings.set(new, openings)
@@ -234,8 +234,8 @@ class Morph:
     def _light(self, face: Pixels, mesh: Floats) -> Floats:
         """Light on a drawing, and how much contrast it has: (7, 3), the last row the contrast."""
         side = len(face)
-        soft = cv2.GaussianBlur(face, (0, 0), 2.0 * side / FACE_FRAME)
-        places = (mesh[:, :2] + 0.5) * (side / FACE_FRAME) - 0.5
+        soft = cv2.GaussianBlur(face, (0, 0), 2.0 * side / ALIGNED_SIDE)
+        places = (mesh[:, :2] + 0.5) * (side / ALIGNED_SIDE) - 0.5
         x, y = np.ascontiguousarray(places.T, np.float32)
         border = cv2.BORDER_REPLICATE
         seen = cv2.remap(soft, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=border)
@@ -250,10 +250,10 @@ def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amou
     """Paint a texture over a face, in place.
 
     Args:
-        face: (s, s, 3) uint8 over the face frame.
+        face: (s, s, 3) uint8 over the aligned face space.
         paint: (192, 192, 4) uint8.
         model: whose raster the texture has.
-        mesh: (468, 3) face-frame units.
+        mesh: (468, 3) aligned units.
         amount: 0 to 1.
     """
     side = len(face)
@@ -331,7 +331,7 @@ def where(model: Morphable, mesh: Floats) -> tuple[Floats, Floats, Floats] | Non
         falls into the frame.
     """
     texels = _texels(model)
-    step = np.float32(GRID / FACE_FRAME)
+    step = np.float32(GRID / ALIGNED_SIDE)
     flat = (mesh[:, :2] + np.float32(0.5)) * step - np.float32(0.5)
     a, b, c = (flat[k] for k in _corners())
     u, v = b - a, c - a

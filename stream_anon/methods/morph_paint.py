@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.networks.morphable import LEVELS, TEXTURE, Morphable
-from stream_anon.networks.topology import EYES, LEFT_EYE, MOUTH, RIGHT_EYE, topology
+from stream_anon.alignment.morphable import LEVELS, TEXTURE, Morphable
+from stream_anon.alignment.topology import EYES, LEFT_EYE, MOUTH, RIGHT_EYE, topology
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -110,14 +110,14 @@ class Painter:
     def _patch(self, closer: _Lid, colours: Floats) -> Patch:
         shut = colours.copy()
         shut[closer.rows] = colours[closer.source] * closer.dark[:, None]
-        picture = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
-        picture[self.model.raster.inside, :3] = shut
-        picture[..., 3] = self.edge
-        return closer.where[0], closer.where[1], picture[closer.where].copy()
+        frame = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
+        frame[self.model.raster.inside, :3] = shut
+        frame[..., 3] = self.edge
+        return closer.where[0], closer.where[1], frame[closer.where].copy()
 
     def _whole(self, colours: Floats) -> Pixels:
         out = np.empty((TEXTURE, TEXTURE, 4), np.uint8)
-        out[..., :3] = self.model.picture(colours)
+        out[..., :3] = self.model.image(colours)
         out[..., 3] = self.edge
         return out
 

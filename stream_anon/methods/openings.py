@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.networks.topology import (
+from stream_anon.alignment.topology import (
     INNER_LIPS,
     LEFT_EYE,
     MOUTH_CORNERS,
@@ -23,7 +23,7 @@ from stream_anon.networks.topology import (
 Floats = NDArray[np.float32]
 
 LIPS_REACH, LIDS_REACH = 5.0, 3.5
-"""Face-frame units over which lips and lids take their surroundings along."""
+"""Aligned units over which lips and lids take their surroundings along."""
 
 UPPER_LIP, UPPER_LID = 0.35, 0.8
 """Share of a change that the upper one takes."""

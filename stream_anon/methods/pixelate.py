@@ -8,9 +8,9 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from stream_anon.geometry import FACE_BOX, FACE_FRAME
+from stream_anon.alignment.masks import at_least_minimum
+from stream_anon.geometry import ALIGNED_SIDE, FACE_BOX
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.masks import at_least_minimum
 
 CELL_PIXELS = 8
 """Pixels of a new face for each cell: their edges are about that sharp."""
@@ -22,21 +22,21 @@ READ_LEAST = 16
 """Side of what is read of an old face, at least: to tell whether the new one differs from it."""
 
 LEAST_CELL = 14.0
-"""Side of a cell in pixels of the picture, at least. Cells of a small face that are as fine as a
+"""Side of a cell in pixels of the frame, at least. Cells of a small face that are as fine as a
 large one's are hardly coarser than the face itself."""
 
-FRAME_PER_BOX = FACE_FRAME / FACE_BOX
-"""Side of the face frame over the size of the face's box, about."""
+UNITS_PER_BOX = ALIGNED_SIDE / FACE_BOX
+"""Side of the aligned face space over the size of the face's box, about."""
 
 
 class Pixelate(Method):
-    """Block averages on a grid that is fixed to the face, not to the picture.
+    """Block averages on a grid that is fixed to the face, not to the frame.
 
-    A grid fixed to the picture lets a moving face cross the cells, which sharpens it again
+    A grid fixed to the frame lets a moving face cross the cells, which sharpens it again
     when many frames are combined (multi-frame super-resolution).
 
     Args:
-        cells: cells across the face frame, 2 to 32; small faces get fewer.
+        cells: cells across the aligned face space, 2 to 32; small faces get fewer.
     """
 
     name: ClassVar[str] = "pixelate"
@@ -47,8 +47,8 @@ class Pixelate(Method):
         self._side = cells * CELL_PIXELS
 
     def cells(self, size: float) -> int:
-        """Cells across the face frame for a face of ``size`` pixels, at least 2."""
-        return max(2, min(self._cells, int(size * FRAME_PER_BOX / LEAST_CELL)))
+        """Cells across the aligned face space for a face of ``size`` pixels, at least 2."""
+        return max(2, min(self._cells, int(size * UNITS_PER_BOX / LEAST_CELL)))
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""

@@ -1,6 +1,6 @@
 """A cover that few notice, for faces that a method declines: profiles, backs of heads, far ones.
 
-Under the minimum ellipse nothing is left of the picture but its averages over 4 x 4 cells of the
+Under the minimum ellipse nothing is left of the frame but its averages over 4 x 4 cells of the
 ellipse's rectangle, smoothly interpolated; of a face of under ``SMALL`` pixels, whose cells are
 hardly coarser than what a viewer sees, only the plane through them. Beyond it the cover is what
 lies there, blurred, and runs out softly. The frame's own grain is put on top. What 4 x 4 colours
@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, MASK_SEMI_AXES, mask_radius
+from stream_anon.alignment.masks import EDGE
+from stream_anon.geometry import ALIGNED_SIDE, MASK_CENTRE, MASK_SEMI_AXES, mask_radius
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.masks import EDGE
-from stream_anon.networks.face_frame import plane_matrix
+from stream_anon.methods.generative.bottleneck import plane_matrix
 
 Floats = NDArray[np.float32]
 
@@ -63,7 +63,7 @@ class SoftCover(Method):
             # The grain hides nothing and is the same for everybody.
             grain = np.random.default_rng(0).standard_normal((SIDE, SIDE)).astype(np.float32)
         self._grain = grain
-        self._drawn = 0
+        self._generated = 0
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``; masks (n, SIDE, SIDE)."""
@@ -71,17 +71,17 @@ class SoftCover(Method):
         for crop, subject, into in zip(crops, subjects, out, strict=True):
             cover = _colours(crop, plane=subject.size < SMALL)
             level = min(GRAIN, _grain_of(crop))
-            shift = (self._drawn * 37) % SIDE
+            shift = (self._generated * 37) % SIDE
             tile = np.roll(self._grain, (shift, 3 * shift), (0, 1)) * np.float32(level)
             into[:] = np.clip(np.rint(cover + tile[..., None]), 0, 255)
-        self._drawn += 1
+        self._generated += 1
         return Rendered(out, np.broadcast_to(soft_mask(), (len(crops), SIDE, SIDE)))
 
 
 @lru_cache(maxsize=1)
 def _radius() -> NDArray[np.float64]:
     """Distance of each pixel (s, s) from the centre, in the face's own minimum ellipses."""
-    step = FACE_FRAME / SIDE
+    step = ALIGNED_SIDE / SIDE
     centres = (np.arange(SIDE) + 0.5) * step - 0.5
     x, y = np.meshgrid(centres, centres)
     return mask_radius(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(SIDE, SIDE) * GROWTH
@@ -92,7 +92,7 @@ def soft_mask() -> Pixels:
     """(s, s) uint8, read-only: 255 over the minimum mask, 0 from ``OUTERMOST`` on."""
     radius = _radius()
     # A pixel's diagonal and the minimum mask's own edge are covered whole.
-    solid = 1.0 + (EDGE + 1.5 * GROWTH * FACE_FRAME / SIDE) / min(MASK_SEMI_AXES)
+    solid = 1.0 + (EDGE + 1.5 * GROWTH * ALIGNED_SIDE / SIDE) / min(MASK_SEMI_AXES)
     way = np.clip((OUTERMOST - radius) / (OUTERMOST - solid), 0.0, 1.0)
     mask = np.asarray(np.rint(255.0 * way * way * (3.0 - 2.0 * way)), np.uint8)
     mask.setflags(write=False)
@@ -102,10 +102,10 @@ def soft_mask() -> Pixels:
 @lru_cache(maxsize=1)
 def _cells() -> tuple[NDArray[np.bool_], NDArray[np.int64], Floats, Floats]:
     """Pixels that are hidden; their cells; maps by which the cells are enlarged (x, y)."""
-    step = GROWTH * FACE_FRAME / SIDE
+    step = GROWTH * ALIGNED_SIDE / SIDE
     centres = (np.arange(SIDE) + 0.5 - SIDE / 2) * step
     # Units of the face's own frame, from the mask's centre.
-    middle = (np.array(MASK_CENTRE) + 0.5 - FACE_FRAME / 2) * GROWTH
+    middle = (np.array(MASK_CENTRE) + 0.5 - ALIGNED_SIDE / 2) * GROWTH
     x, y = centres - middle[0], centres - middle[1]
     u, v = (c / (2 * a) * GRID + GRID / 2 for c, a in zip((x, y), MASK_SEMI_AXES, strict=True))
     hidden = _radius() <= 1.0 + EDGE / min(MASK_SEMI_AXES)

@@ -1,7 +1,7 @@
 """VisualMixer for faces in video: pixels shuffled inside the face, no noise, no network.
 
 Source: Li et al., "You Can Use But Cannot Recognize", NDSS 2024; what of it is ours stands in
-``stream_anon/kernels/visual_mixer.py``. The method belongs to data that networks will read;
+``stream_anon/visual_mixer/mix.py``. The method belongs to data that networks will read;
 for a face that people will look at, take another one.
 """
 
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import MethodFault, UsageError
-from stream_anon.kernels.visual_mixer import DEFAULT_VFE, Outcome, mix
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.privacy.randomness import KEY_BYTES, SecureRandom
+from stream_anon.visual_mixer.mix import DEFAULT_VFE, Outcome, mix
 
 LOSSY_WARNING = (
     "visual-mixer: lossy video undoes part of the shuffle: 4:2:0 colour alone takes a VFE of 100 "
@@ -30,8 +30,8 @@ LOSSY_WARNING = (
 GRID_STEP = 16
 SMALLEST_GRID = 32
 
-FRAME_PER_BOX = 1.25
-"""Side of the face frame over the face box's size, roughly: the frame has a margin."""
+GRID_PER_BOX = 1.25
+"""Side of the aligned face space over the face box's size, roughly: the frame has a margin."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +47,13 @@ class _Shuffle:
 class VisualMixer(Method):
     """Shuffle each face up to a Visual Feature Entropy; one permutation for each track.
 
-    The grid is fixed to the face frame and the permutation and windows are those of the
+    The grid is fixed to the aligned face space and the permutation and windows are those of the
     track's first face. A fresh permutation on every frame would let the mean of many frames
     show each window's mean, and more where the face moves across the grid. A permutation that
     is kept has its own limit: within *one* track, pixels that change together stay together,
     and whoever has the clear face of one frame undoes the whole track. Never two tracks.
 
-    A face that is small in the picture is shuffled on a coarser grid of about its own size:
+    A face that is small in the image is shuffled on a coarser grid of about its own size:
     shuffling first and shrinking afterwards would average the shuffle away.
 
     Args:
@@ -99,7 +99,7 @@ class VisualMixer(Method):
                 # The key lives for this call only: the permutation is all that is needed later.
                 first = mix(small, self._random.bytes(KEY_BYTES), self._target)
                 self._tracks[subject.track] = _Shuffle(side, first.index, first.outcome, first.vfe)
-                mixed = first.picture
+                mixed = first.image
             else:
                 mixed = np.take(np.ascontiguousarray(small).ravel(), known.index).reshape(
                     small.shape
@@ -129,5 +129,5 @@ class VisualMixer(Method):
 
 def _grid_side(face: float, size: int) -> int:
     """Side of the grid for a face of so many pixels, a multiple of ``GRID_STEP`` up to ``size``."""
-    wanted = GRID_STEP * round(face * FRAME_PER_BOX / GRID_STEP)
+    wanted = GRID_STEP * round(face * GRID_PER_BOX / GRID_STEP)
     return min(max(wanted, SMALLEST_GRID), size)

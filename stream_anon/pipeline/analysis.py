@@ -13,25 +13,26 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stream_anon.config import Config
+from stream_anon.detection.base import Detector
+from stream_anon.detection.registry import make_detector
+from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import TrackerFault, TracksError
-from stream_anon.faces.detector import Detector, make_detector
-from stream_anon.faces.face import TrackedFace
-from stream_anon.faces.tracker import Tracker
-from stream_anon.pipeline.lane import Judged, Lane
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.info import MediaInfo
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import AnalysisPart
+from stream_anon.pipeline.stream_analyzer import AnalyzedFrame, StreamAnalyzer
 from stream_anon.regions import FACE, FrameKey, Region, Regions
+from stream_anon.tracking.tracker import Tracker
 from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.reader import TracksFile
-from stream_anon.video.info import MediaInfo
-from stream_anon.video.picture import Picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analyzed:
     """A frame and what is known of it."""
 
-    frame: Picture
+    frame: Frame
     regions: Regions
 
 
@@ -40,8 +41,8 @@ class Analyzer(Protocol):
 
     Attributes:
         name: of the detector, for the report.
-        looked_at: frames that a detector saw whole so far.
-        looked_at_parts: likewise in part.
+        detections_run: frames that a detector saw whole so far.
+        partial_detections_run: likewise in part.
         notes: what the report should say.
         methods: names of methods that single regions ask for.
         origin: the Tracks file that is read, for the report; or None.
@@ -52,11 +53,11 @@ class Analyzer(Protocol):
         """See above."""
 
     @property
-    def looked_at(self) -> int:
+    def detections_run(self) -> int:
         """See above."""
 
     @property
-    def looked_at_parts(self) -> int:
+    def partial_detections_run(self) -> int:
         """See above."""
 
     @property
@@ -71,7 +72,7 @@ class Analyzer(Protocol):
     def origin(self) -> AnalysisPart | None:
         """See above."""
 
-    def push(self, frame: Picture) -> Iterator[Analyzed]:
+    def push(self, frame: Frame) -> Iterator[Analyzed]:
         """Take the next frame, and yield those that are decided.
 
         Raises:
@@ -101,8 +102,8 @@ class DetectAndTrack:
         self._detector = detector
         self._info = info
         self._config = config
-        self._lanes: dict[int, Lane] = {}
-        self._numbers = itertools.count(1)
+        self._analyzers: dict[int, StreamAnalyzer] = {}
+        self._track_ids = itertools.count(1)
 
     @property
     def name(self) -> str:
@@ -110,42 +111,46 @@ class DetectAndTrack:
         return self._detector.name
 
     @property
-    def looked_at(self) -> int:
+    def detections_run(self) -> int:
         """Frames that the detector saw whole."""
-        return sum(lane.looked_at for lane in self._lanes.values())
+        return sum(analyzer.detections_run for analyzer in self._analyzers.values())
 
     @property
-    def looked_at_parts(self) -> int:
+    def partial_detections_run(self) -> int:
         """Frames of which the detector saw parts."""
-        return sum(lane.looked_at_parts for lane in self._lanes.values())
+        return sum(analyzer.partial_detections_run for analyzer in self._analyzers.values())
 
     @property
     def notes(self) -> list[str]:
-        """What the lanes had to put up with."""
-        return [note for lane in self._lanes.values() for note in lane.notes]
+        """What the analyzers had to put up with."""
+        return [note for analyzer in self._analyzers.values() for note in analyzer.notes]
 
-    def push(self, frame: Picture) -> Iterator[Analyzed]:
+    def push(self, frame: Frame) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
-        yield from map(self._plain, self._lane(frame).push(frame))
+        yield from map(self._plain, self._analyzer(frame).push(frame))
 
     def flush(self) -> Iterator[Analyzed]:
         """See ``Analyzer.flush``."""
-        for lane in self._lanes.values():
-            yield from map(self._plain, lane.flush())
+        for analyzer in self._analyzers.values():
+            yield from map(self._plain, analyzer.flush())
 
     def close(self) -> None:
         """Nothing is held beyond the run."""
 
-    def _plain(self, judged: Judged) -> Analyzed:
-        """What a lane decided, as plain data.
+    def _plain(self, analyzed: AnalyzedFrame) -> Analyzed:
+        """What an analyzer decided, as plain data.
 
         Raises:
             TrackerFault: it is no place, and the policy is to stop.
         """
-        key = key_of(judged.picture)
-        unknown = None if judged.doubt is None else str(judged.doubt) or "its analysis failed"
+        key = key_of(analyzed.frame)
+        unknown = (
+            None
+            if analyzed.analysis_error is None
+            else str(analyzed.analysis_error) or "its analysis failed"
+        )
         items = []
-        for face in judged.faces:
+        for face in analyzed.faces:
             try:
                 items.append(_region(face))
             except (ValueError, TypeError) as error:
@@ -153,30 +158,30 @@ class DetectAndTrack:
                 if self._config.fault.policy == "stop":
                     raise TrackerFault(wrong) from error
                 unknown = unknown or wrong
-        ended = tuple(map(str, judged.ended))
+        ended = tuple(map(str, analyzed.ended))
         try:
             regions = Regions(key, tuple(items), ended, unknown)
         except ValueError as error:
             raise TrackerFault(f"the tracker answered with nonsense: {error}") from error
-        return Analyzed(judged.picture, regions)
+        return Analyzed(analyzed.frame, regions)
 
-    def _lane(self, frame: Picture) -> Lane:
-        lane = self._lanes.get(frame.stream)
-        if lane is None:
-            turns = quarter_turns(self._info, frame.stream)
+    def _analyzer(self, frame: Frame) -> StreamAnalyzer:
+        analyzer = self._analyzers.get(frame.stream)
+        if analyzer is None:
+            upright_turns = quarter_turns(self._info, frame.stream)
             tracker = Tracker(
                 self._config.tracker,
                 frame.width,
                 frame.height,
                 self._info.rate(frame.stream),
-                self._numbers,
+                self._track_ids,
                 self._config.detector.threshold,
-                turns,
+                upright_turns,
                 self._config.detector.smallest_face,
             )
-            lane = Lane(self._detector, tracker, self._config, turns)
-            self._lanes[frame.stream] = lane
-        return lane
+            analyzer = StreamAnalyzer(self._detector, tracker, self._config, upright_turns)
+            self._analyzers[frame.stream] = analyzer
+        return analyzer
 
 
 class ReadTracks:
@@ -190,7 +195,7 @@ class ReadTracks:
         TracksError: it is another one, or edits contradict each other.
     """
 
-    looked_at = looked_at_parts = 0
+    detections_run = partial_detections_run = 0
 
     def __init__(self, tracks: TracksFile, fingerprint: Fingerprint) -> None:
         if tracks.header.input.sha256 != fingerprint.sha256:
@@ -229,7 +234,7 @@ class ReadTracks:
             edits=dict(Counter(edit.change.verb for edit in self._tracks.active)),
         )
 
-    def push(self, frame: Picture) -> Iterator[Analyzed]:
+    def push(self, frame: Frame) -> Iterator[Analyzed]:
         """See ``Analyzer.push``; a frame is never held back.
 
         Raises:
@@ -283,7 +288,7 @@ def make_analyzer(plan: Plan, info: MediaInfo) -> Analyzer:
         raise
 
 
-def key_of(frame: Picture) -> FrameKey:
+def key_of(frame: Frame) -> FrameKey:
     """Which frame it is."""
     return FrameKey(str(frame.stream), frame.index, frame.pts)
 

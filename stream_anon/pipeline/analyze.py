@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stream_anon.config import Config
+from stream_anon.detection.registry import make_detector
 from stream_anon.errors import GateError, InputError, OutputError, UsageError
-from stream_anon.faces.detector import make_detector
-from stream_anon.networks import registry
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.input.probe import check_regular
+from stream_anon.media.input.source import FileSource, Source
+from stream_anon.models import registry
 from stream_anon.pipeline.analysis import (
     Analyzed,
     Analyzer,
@@ -24,10 +28,6 @@ from stream_anon.pipeline.run import QUEUE, Progress
 from stream_anon.tracks.lines import Header, Input, StreamLine
 from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.writer import TracksWriter
-from stream_anon.video.info import MediaInfo
-from stream_anon.video.picture import Picture
-from stream_anon.video.probe import check_regular
-from stream_anon.video.source import FileSource, Source
 
 _DEGREES: tuple[Literal[0, 90, 180, 270], ...] = (0, 90, 180, 270)
 """By quarter turns."""
@@ -43,7 +43,7 @@ class Analysis:
         regions: over all frames.
         tracks: how many.
         unknown: frames of which it is not known what is in them.
-        looked_at: frames that the detector saw.
+        detections_run: frames that the detector saw.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Analysis:
     regions: int
     tracks: int
     unknown: int
-    looked_at: int
+    detections_run: int
 
     def summary(self) -> str:
         """One line for a person."""
@@ -107,7 +107,7 @@ def analyze_file(
         finally:
             analyzer.close()
     return Analysis(
-        target, run.frames, run.regions, len(run.tracks), run.unknown, analyzer.looked_at
+        target, run.frames, run.regions, len(run.tracks), run.unknown, analyzer.detections_run
     )
 
 
@@ -129,13 +129,13 @@ class _Run:
         self, progress: Callable[[Progress], None] | None, cancel: threading.Event | None
     ) -> None:
         flow = Flow(self._config.fault.stall_seconds, cancel)
-        decoded: Channel[Picture] = flow.channel(QUEUE)
+        decoded: Channel[Frame] = flow.channel(QUEUE)
         flow.worker("reader", lambda worker: self._decode(worker, decoded))
         flow.worker("analyst", lambda worker: self._analyse(worker, decoded))
 
         def tick() -> None:
             if progress is not None:
-                total = self._source.info.pictures
+                total = self._source.info.frames
                 progress(Progress(self.frames, total, self.regions, self._seconds))
 
         flow.run(tick)
@@ -143,8 +143,8 @@ class _Run:
         if self._read != self.frames:
             raise GateError(f"{self._read} frames were read, {self.frames} analysed")
 
-    def _decode(self, worker: Worker, decoded: Channel[Picture]) -> None:
-        items = self._source.pictures()
+    def _decode(self, worker: Worker, decoded: Channel[Frame]) -> None:
+        items = self._source.frames()
         while True:
             with worker.busy("decode", self._clock):
                 frame = next(items, None)
@@ -153,7 +153,7 @@ class _Run:
             decoded.put(frame)
         decoded.close()
 
-    def _analyse(self, worker: Worker, decoded: Channel[Picture]) -> None:
+    def _analyse(self, worker: Worker, decoded: Channel[Frame]) -> None:
         for frame in decoded:
             self._read += 1
             with worker.busy("detect and track", self._clock):

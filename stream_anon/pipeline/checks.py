@@ -7,34 +7,34 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import MethodFault, TrackerFault
-from stream_anon.faces.face import TrackedFace
 from stream_anon.geometry import apply, mask_radius
+from stream_anon.media.frame import Frame
 from stream_anon.methods.base import Rendered
-from stream_anon.video.picture import Picture
 
 FARTHEST = 1.0
-"""Gap between a face's box and the picture, in the box's longer sides, from which the box makes no
-sense: a tracker drops a face that has left the picture."""
+"""Gap between a face's box and the frame, in the box's longer sides, from which the box makes no
+sense: a tracker drops a face that has left the frame."""
 
 LEAST_SIDE = 0.5
 """Side of a face's box in pixels below which it makes no sense."""
 
 
-def misplaced(picture: Picture, faces: Sequence[TrackedFace]) -> TrackerFault | None:
+def misplaced(frame: Frame, faces: Sequence[TrackedFace]) -> TrackerFault | None:
     """What makes no sense about where faces are said to be, or None.
 
-    A place that is not finite, has no area, lies far outside the picture, or whose transform puts
+    A place that is not finite, has no area, lies far outside the frame, or whose transform puts
     the mask elsewhere would be painted nowhere, and nobody would notice.
     """
-    size = np.array([picture.width, picture.height], np.float64)
+    size = np.array([frame.width, frame.height], np.float64)
     for face in faces:
         try:
             wrong = _wrong_place(face, size)
         except Exception as error:  # noqa: BLE001 - of the wrong type or shape, say
             wrong = f"cannot be read ({cause_of(error)})"
         if wrong is not None:
-            return TrackerFault(f"the place of a face at {picture.seconds:.3f} s {wrong}")
+            return TrackerFault(f"the place of a face at {frame.seconds:.3f} s {wrong}")
     return None
 
 
@@ -50,7 +50,7 @@ def _wrong_place(face: TrackedFace, size: NDArray[np.float64]) -> str | None:
     if not ((high - low) >= LEAST_SIDE).all():
         return "has no area"
     if max(float((low - size).max()), float((-high).max())) > FARTHEST * side:
-        return "lies far outside the picture"
+        return "lies far outside the frame"
     middle = mask_radius(apply(transform, 0.5 * (low + high)[None]))[0]
     flat = abs(float(np.linalg.det(transform[:, :2]))) < 1e-9
     if flat or not middle <= 1.0:

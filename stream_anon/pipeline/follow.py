@@ -1,8 +1,8 @@
 """Following what was drawn by hand through a video, so that its box moves along.
 
-By template, as faces are followed between two looks of the detector. What was drawn stays the
-template: one that is cut anew from every find drifts off. Where it is not found it goes on as it
-moved last and slows down, and its box grows with the time since it was seen: it may become too
+By template, as faces are followed between two detector runs of the detector. What was drawn stays
+the template: one that is cut anew from every find drifts off. Where it is not found it goes on as
+it moved last and slows down, and its box grows with the time since it was seen: it may become too
 large, never too small.
 """
 
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import UsageError
-from stream_anon.faces import motion
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.source import FileSource
 from stream_anon.regions import Box
+from stream_anon.tracking import template_matching
 from stream_anon.tracks.reader import TracksFile
-from stream_anon.video.picture import Picture
-from stream_anon.video.source import FileSource
 
 Array = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ def follow(
     found: list[tuple[float, Box]] = []
     follower: _Follower | None = None
     with source:
-        for frame in source.pictures():
+        for frame in source.frames():
             if str(frame.stream) != stream or frame.seconds < start:
                 continue
             if frame.seconds > end:
@@ -91,17 +91,17 @@ def follow(
 class _Follower:
     """Where one box is, frame by frame."""
 
-    def __init__(self, frame: Picture, box: Box) -> None:
+    def __init__(self, frame: Frame, box: Box) -> None:
         at = np.array(box)
-        self._stride = motion.luma_step(frame.width, frame.height)
+        self._stride = template_matching.luma_step(frame.width, frame.height)
         self._half = (at[2:] - at[:2]) / 2
         self._size = 2.0 * math.sqrt(float(self._half[0] * self._half[1]))
         self._centre: Array = (at[:2] + at[2:]) / 2
         self._velocity: Array = np.zeros(2)
         self._seconds = self._seen = frame.seconds
-        self._template = motion.cut(frame.luma(self._stride), self._stride, at)
+        self._template = template_matching.cut(frame.luma(self._stride), self._stride, at)
 
-    def step(self, frame: Picture) -> Box:
+    def step(self, frame: Frame) -> Box:
         """The box in the next frame."""
         elapsed = max(1e-9, frame.seconds - self._seconds)
         guess = self._centre + self._velocity * elapsed
@@ -110,10 +110,10 @@ class _Follower:
             # What was lost for a while may come back further away.
             lost = frame.seconds - self._seen
             reach = self._size * min(2.0, REACH + lost)
-            found, score = motion.find(
+            found, score = template_matching.find(
                 self._template, frame.luma(self._stride), self._stride, guess, reach
             )
-        if score >= motion.GOOD:
+        if score >= template_matching.GOOD:
             if self._seen == self._seconds:
                 self._velocity = 0.5 * self._velocity + 0.5 * (found - self._centre) / elapsed
             guess, self._seen = found, frame.seconds

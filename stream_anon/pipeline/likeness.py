@@ -26,8 +26,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from stream_anon.alignment.masks import minimum_interior
 from stream_anon.methods.base import Pixels
-from stream_anon.methods.masks import minimum_interior
 
 Floats = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ UNCHANGED_LEVELS = 3.0
 ellipse of coarse averages, shows the old one."""
 
 COARSE = 16
-"""Side at which the mean change is taken: cells of eight face-frame units, so that fine noise on
+"""Side at which the mean change is taken: cells of eight aligned units, so that fine noise on
 top of an old face does not count as a change."""
 
 WINDOWS = 3
@@ -71,7 +71,7 @@ class Band:
     """At which resolution structure is compared.
 
     Attributes:
-        side: of the grid over the face frame, in cells.
+        side: of the grid over the aligned face space, in cells.
         left, top: where the windows begin, in cells; with ``SHIFT`` they stay inside the grid.
         window: side of a window in cells.
         surround: side of the box whose mean is subtracted, in cells; odd.
@@ -99,7 +99,7 @@ class OldFaces:
     """What is remembered of old faces, taken before a method is given them.
 
     Args:
-        crops: (n, s, s, 3) uint8 RGB in the face frame; not kept.
+        crops: (n, s, s, 3) uint8 RGB in the aligned face space; not kept.
     """
 
     def __init__(self, crops: Pixels) -> None:
@@ -239,10 +239,10 @@ def _sampled(grey: Pixels) -> Pixels:
 
 
 def _coarse(crops: Pixels) -> Pixels:
-    """Averages of (n, s, s, 3) as one (n * COARSE, COARSE, 3) picture."""
+    """Averages of (n, s, s, 3) as one (n * COARSE, COARSE, 3) frame."""
     count, side = crops.shape[:2]
     if side % COARSE == 0:
-        # Whole cells: one picture under the other, none reaches into the next.
+        # Whole cells: one frame under the other, none reaches into the next.
         stack = crops.reshape(count * side, side, 3)
         size = (COARSE, count * COARSE)
         return np.asarray(cv2.resize(stack, size, interpolation=cv2.INTER_AREA), np.uint8)

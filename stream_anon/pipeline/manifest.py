@@ -11,15 +11,15 @@ from typing import Any
 import av
 
 from stream_anon.methods.base import Method
-from stream_anon.networks import WEIGHTS, registry
+from stream_anon.models import WEIGHTS, registry
+from stream_anon.pipeline.face_stabilizer import networks
 from stream_anon.pipeline.flow import Clock
-from stream_anon.pipeline.frames import networks
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     AnalysisPart,
+    FramesPart,
     KeptPart,
     ModelPart,
-    PicturesPart,
     Report,
     StreamPart,
     TimePart,
@@ -29,7 +29,7 @@ from stream_anon.pipeline.report import (
     file_part,
 )
 
-OWN_LICENCE = "Apache-2.0; the terms of the training pictures are in docs/models"
+OWN_LICENCE = "Apache-2.0; the terms of the training images are in docs/models"
 
 LIBRARIES = ("av", "numpy", "openvino", "opencv-python-headless")
 
@@ -39,7 +39,7 @@ class Outcome:
     """What the pipeline itself can tell.
 
     Attributes:
-        pictures: counts.
+        frames: counts.
         tracks: by number.
         kept: what was left visible on purpose.
         copied: packets copied, by stream.
@@ -48,7 +48,7 @@ class Outcome:
         notes: what the source had to put up with, in words.
     """
 
-    pictures: PicturesPart = field(default_factory=PicturesPart)
+    frames: FramesPart = field(default_factory=FramesPart)
     tracks: dict[int, TrackPart] = field(default_factory=dict)
     kept: list[KeptPart] = field(default_factory=list)
     copied: dict[int, int] = field(default_factory=dict)
@@ -116,7 +116,7 @@ def manifest(
         streams=streams,
         dropped=dropped,
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
-        pictures=outcome.pictures,
+        frames=outcome.frames,
         tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
         kept=outcome.kept,
         analysis=analysis,

@@ -11,12 +11,12 @@ from pathlib import Path
 from stream_anon import device
 from stream_anon.config import Config, override
 from stream_anon.errors import ConfigError, InputError, OutputError, UsageError
+from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.input.probe import check_regular, probe
+from stream_anon.media.output.formats import default_suffix
+from stream_anon.media.output.streams import MediaPlan, plan_streams
 from stream_anon.methods import METHODS
 from stream_anon.tracks.origin import read_header
-from stream_anon.video.formats import default_suffix
-from stream_anon.video.info import MediaInfo
-from stream_anon.video.probe import check_regular, probe
-from stream_anon.video.streams import MediaPlan, plan_streams
 
 SUFFIX = "_anonymized"
 

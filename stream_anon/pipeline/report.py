@@ -1,6 +1,6 @@
 """The run manifest: what was done, to which file, with what, and how well.
 
-It names nobody and holds no picture, code or key. Its JSON schema is committed as
+It names nobody and holds no image, code or key. Its JSON schema is committed as
 ``docs/report.schema.json``; a test holds the two together.
 """
 
@@ -63,26 +63,26 @@ class StreamPart(_Part):
     """Packets copied, for a copied stream."""
 
 
-class PicturesPart(_Part):
-    """Counts of pictures over all redacted streams."""
+class FramesPart(_Part):
+    """Counts of frames over all redacted streams."""
 
     input: int = 0
     output: int = 0
-    covered: int = 0
-    """Pictures in which at least one face was painted, or which were covered whole."""
-    looked_at: int = 0
-    """Pictures that the detector saw whole."""
-    looked_at_parts: int = 0
-    """Pictures of which it saw what was new, moved or was followed."""
+    with_faces: int = 0
+    """Frames in which at least one face was painted, or which were covered whole."""
+    detections_run: int = 0
+    """Frames that the detector saw whole."""
+    partial_detections_run: int = 0
+    """Frames of which it saw what was new, moved or was followed."""
     stepped_down: dict[str, int] = Field(default_factory=dict)
-    """Pictures that left below the chosen method: on 'fill', 'pixelated' or 'black'."""
+    """Frames that left below the chosen method: on 'fill', 'pixelated' or 'black'."""
     faces_stepped_down: int = 0
     """Faces that took the solid cover instead of the chosen method."""
     reasons: dict[str, int] = Field(default_factory=dict)
 
 
 class TrackPart(_Part):
-    """What was followed through one stream. No place, no picture, no code."""
+    """What was followed through one stream. No place, no image, no code."""
 
     track: int
     stream: int
@@ -92,7 +92,7 @@ class TrackPart(_Part):
     last_pts: int
     first_seconds: float
     last_seconds: float
-    pictures: int
+    frames: int
 
 
 class KeptPart(_Part):
@@ -103,8 +103,8 @@ class KeptPart(_Part):
     reason: str
     first_seconds: float
     last_seconds: float
-    pictures: int
-    """In how many pictures it was left visible."""
+    frames: int
+    """In how many frames it was left visible."""
 
 
 class AnalysisPart(_Part):
@@ -118,7 +118,7 @@ class AnalysisPart(_Part):
 
 
 class UnchangedPart(_Part):
-    """A frame of the output with faces that are as they were. No place, no picture."""
+    """A frame of the output with faces that are as they were. No place, no frame."""
 
     stream: int
     index: int | None
@@ -184,7 +184,7 @@ class Report(_Part):
     """Metadata and side data that were left out, by name, never by value."""
     notes: list[str] = Field(default_factory=list)
     """What was converted or shortened, in words."""
-    pictures: PicturesPart
+    frames: FramesPart
     tracks: list[TrackPart]
     kept: list[KeptPart] = Field(default_factory=list)
     """What was left visible on purpose."""
@@ -198,23 +198,23 @@ class Report(_Part):
 
     @property
     def frames_in(self) -> int:
-        """Pictures read."""
-        return self.pictures.input
+        """Frames read."""
+        return self.frames.input
 
     @property
     def frames_out(self) -> int:
-        """Pictures written."""
-        return self.pictures.output
+        """Frames written."""
+        return self.frames.output
 
     @property
-    def frames_covered(self) -> int:
-        """Pictures in which something was painted."""
-        return self.pictures.covered
+    def frames_with_faces(self) -> int:
+        """Frames in which something was painted."""
+        return self.frames.with_faces
 
     @property
     def stepped_down(self) -> int:
-        """Pictures and faces that left below the chosen method."""
-        return sum(self.pictures.stepped_down.values()) + self.pictures.faces_stepped_down
+        """Frames and faces that left below the chosen method."""
+        return sum(self.frames.stepped_down.values()) + self.frames.faces_stepped_down
 
     def to_json(self) -> str:
         """The manifest as it is written by ``--report``."""
@@ -222,22 +222,22 @@ class Report(_Part):
 
     def summary(self) -> str:
         """One line for a person."""
-        pictures = self.pictures
-        rate = pictures.output / self.time.total if self.time.total else 0.0
+        frames = self.frames
+        rate = frames.output / self.time.total if self.time.total else 0.0
         text = (
-            f"{pictures.output} pictures, {pictures.covered} with faces, "
-            f"{len(self.tracks)} tracks, {rate:.1f} pictures/s"
+            f"{frames.output} frames, {frames.with_faces} with faces, "
+            f"{len(self.tracks)} tracks, {rate:.1f} frames/s"
         )
-        if pictures.faces_stepped_down:
-            text += f"; {pictures.faces_stepped_down} times a face was covered by a flat patch"
+        if frames.faces_stepped_down:
+            text += f"; {frames.faces_stepped_down} times a face was covered by a flat patch"
             if why := self._why_covered():
                 text += f" instead ({why})"
         if self.kept:
             text += f"; {len({part.track for part in self.kept})} tracks left visible on purpose"
         if (look := self.verification) is not None and look.passed:
             text += f"; {look.frames} frames checked again"
-        for step, count in pictures.stepped_down.items():
-            text += f"; {count} pictures stepped down to {step}"
+        for step, count in frames.stepped_down.items():
+            text += f"; {count} frames stepped down to {step}"
         return text
 
     def _why_covered(self) -> str:
@@ -246,7 +246,7 @@ class Report(_Part):
             f"not fit for {self.method}": f"too small, turned or unclear for {self.method}",
             "the new face was too like the old one": "what was made was too like the face",
         }
-        reasons = sorted(self.pictures.reasons.items(), key=lambda item: -item[1])
+        reasons = sorted(self.frames.reasons.items(), key=lambda item: -item[1])
         return ", ".join(f"{words[reason]}: {n}" for reason, n in reasons if reason in words)
 
 

@@ -5,7 +5,7 @@
 
 Each of the three has a thread; decoder, networks and encoder bring more of their own and
 release the interpreter while they work. What is copied (sound, subtitles) travels the same
-way, so that it reaches the muxer near the pictures it belongs to.
+way, so that it reaches the muxer near the frames it belongs to.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from stream_anon.config import unusual
+from stream_anon.detection.base import Detector
 from stream_anon.errors import GateError
-from stream_anon.faces.detector import Detector
+from stream_anon.media.cleared import FallbackLevel
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.source import PassthroughPacket, Source
+from stream_anon.media.output.sink import Sink
 from stream_anon.pipeline.analysis import Analyzed, Analyzer, DetectAndTrack, quarter_turns
 from stream_anon.pipeline.flow import Channel, Flow, Worker
 from stream_anon.pipeline.gate import Compositor
@@ -28,10 +32,6 @@ from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import KeptPart, Report, TrackPart
 from stream_anon.pipeline.second_look import SecondLook, Written
 from stream_anon.regions import Region
-from stream_anon.video.cleared import Rung
-from stream_anon.video.picture import Picture
-from stream_anon.video.sink import Sink
-from stream_anon.video.source import Copied, Source
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        frames: pictures written.
-        total: pictures expected over all streams, None when nobody knows.
+        frames: frames written.
+        total: frames expected over all streams, None when nobody knows.
         faces: faces painted.
         seconds: media time reached.
     """
@@ -58,24 +58,24 @@ class Progress:
 
 
 class _Span:
-    """A track as it is counted: plain, since every face of every picture comes by here.
+    """A track as it is counted: plain, since every face of every frame comes by here.
 
     Args:
         stream: of the track.
         label: likewise.
-        here: time stamp and seconds of its first picture.
+        here: time stamp and seconds of its first frame.
     """
 
-    __slots__ = ("first", "label", "last", "pictures", "stream")
+    __slots__ = ("first", "frames", "label", "last", "stream")
 
     def __init__(self, stream: int, label: str, here: tuple[int, float]) -> None:
-        self.stream, self.label, self.pictures = stream, label, 0
+        self.stream, self.label, self.frames = stream, label, 0
         self.first = self.last = here
 
     def see(self, here: tuple[int, float]) -> None:
-        """One picture more."""
+        """One frame more."""
         self.last = here
-        self.pictures += 1
+        self.frames += 1
 
 
 class Pipeline:
@@ -83,11 +83,11 @@ class Pipeline:
 
     Args:
         plan: what is to be done.
-        source: pictures and packets in demux order.
-        analyzer: says what is in the pictures; used by one thread only. A detector is given a
+        source: frames and packets in demux order.
+        analyzer: says what is in the frames; used by one thread only. A detector is given a
             tracker of its own for each stream.
         compositor: the gate.
-        sink: takes cleared pictures only.
+        sink: takes cleared frames only.
     """
 
     def __init__(
@@ -142,11 +142,11 @@ class Pipeline:
             self._analyzer.close()
             raise
         flow = Flow(self._config.fault.stall_seconds, cancel)
-        decoded: Channel[Picture | Copied] = flow.channel(QUEUE)
-        judged: Channel[Analyzed | Copied] = flow.channel(QUEUE)
+        decoded: Channel[Frame | PassthroughPacket] = flow.channel(QUEUE)
+        analyzed: Channel[Analyzed | PassthroughPacket] = flow.channel(QUEUE)
         flow.worker("reader", lambda worker: self._read(worker, decoded))
-        flow.worker("analyst", lambda worker: self._analyse(worker, decoded, judged))
-        flow.worker("painter", lambda worker: self._clear(worker, judged))
+        flow.worker("analyst", lambda worker: self._analyse(worker, decoded, analyzed))
+        flow.worker("painter", lambda worker: self._clear(worker, analyzed))
 
         def tick() -> None:
             if progress is not None:
@@ -192,10 +192,10 @@ class Pipeline:
 
     def _progress(self) -> Progress:
         return Progress(
-            self._outcome.pictures.output, self._source.info.pictures, self._faces, self._seconds
+            self._outcome.frames.output, self._source.info.frames, self._faces, self._seconds
         )
 
-    def _read(self, worker: Worker, decoded: Channel[Picture | Copied]) -> None:
+    def _read(self, worker: Worker, decoded: Channel[Frame | PassthroughPacket]) -> None:
         self._source.start_digest()
         items = iter(self._source)
         clock = self._outcome.clock
@@ -212,60 +212,60 @@ class Pipeline:
     def _analyse(
         self,
         worker: Worker,
-        decoded: Channel[Picture | Copied],
-        judged: Channel[Analyzed | Copied],
+        decoded: Channel[Frame | PassthroughPacket],
+        analyzed: Channel[Analyzed | PassthroughPacket],
     ) -> None:
         clock = self._outcome.clock
         for item in decoded:
-            if isinstance(item, Copied):
-                judged.put(item)
+            if isinstance(item, PassthroughPacket):
+                analyzed.put(item)
                 continue
-            self._outcome.pictures.input += 1
+            self._outcome.frames.input += 1
             with worker.busy("detect and track", clock):
                 ready = list(self._analyzer.push(item))
             for one in ready:
-                judged.put(one)
+                analyzed.put(one)
         with worker.busy("detect and track", clock):
             ready = list(self._analyzer.flush())
         for one in ready:
-            judged.put(one)
-        judged.close()
+            analyzed.put(one)
+        analyzed.close()
 
-    def _clear(self, worker: Worker, judged: Channel[Analyzed | Copied]) -> None:
+    def _clear(self, worker: Worker, analyzed: Channel[Analyzed | PassthroughPacket]) -> None:
         clock = self._outcome.clock
-        for item in judged:
-            if isinstance(item, Copied):
+        for item in analyzed:
+            if isinstance(item, PassthroughPacket):
                 with worker.busy("mux", clock):
                     self._sink.copy(item)
                 self._outcome.copied[item.stream] = self._outcome.copied.get(item.stream, 0) + 1
                 continue
             with worker.busy("paint", clock):
-                turns = quarter_turns(self._source.info, item.frame.stream)
-                cleared = self._compositor.paint(item.frame, item.regions, turns)
+                upright_turns = quarter_turns(self._source.info, item.frame.stream)
+                cleared = self._compositor.paint(item.frame, item.regions, upright_turns)
                 self._compositor.end([int(track) for track in item.regions.ended])
-            rung = cleared.rung
+            level = cleared.level
             with worker.busy("encode", clock):
                 self._sink.write(cleared)
-            self._count(item, rung)
-        pictures = self._outcome.pictures
-        if pictures.input != pictures.output:
-            raise GateError(f"{pictures.input} pictures were read, {pictures.output} written")
+            self._count(item, level)
+        frames = self._outcome.frames
+        if frames.input != frames.output:
+            raise GateError(f"{frames.input} frames were read, {frames.output} written")
         # Unwatched: a disk may take minutes for what is finished and must not be lost.
         with worker.busy("finish", clock, watched=False):
             self._written.path = self._sink.close()
 
-    def _count(self, item: Analyzed, rung: Rung) -> None:
-        frame, pictures = item.frame, self._outcome.pictures
+    def _count(self, item: Analyzed, level: FallbackLevel) -> None:
+        frame, frames = item.frame, self._outcome.frames
         painted = [region for region in item.regions.items if region.kept is None]
-        pictures.output += 1
-        pictures.covered += bool(painted) or rung > 0
+        frames.output += 1
+        frames.with_faces += bool(painted) or level > 0
         self._faces += len(painted)
         here = frame.pts, frame.seconds
         self._seconds = frame.seconds
         for region in painted:
             self._span(self._spans, int(region.track), region, item).see(here)
         shown = [region for region in item.regions.items if region.kept is not None]
-        shown = shown if rung < Rung.PIXELATED else []
+        shown = shown if level < FallbackLevel.PIXELATED else []
         for region in shown:
             self._span(self._kept, (region.track, region.kept or ""), region, item).see(here)
         self._written.count(frame.stream, [region.box for region in shown])
@@ -279,7 +279,7 @@ class Pipeline:
         return span
 
     def _finish(self) -> None:
-        outcome, steps = self._outcome, self._compositor.steps
+        outcome, fallbacks = self._outcome, self._compositor.fallbacks
         for number, span in self._spans.items():
             outcome.tracks[number] = TrackPart(
                 track=number,
@@ -289,7 +289,7 @@ class Pipeline:
                 last_pts=span.last[0],
                 first_seconds=span.first[1],
                 last_seconds=span.last[1],
-                pictures=span.pictures,
+                frames=span.frames,
             )
         outcome.kept = [
             KeptPart(
@@ -298,16 +298,16 @@ class Pipeline:
                 reason=reason,
                 first_seconds=span.first[1],
                 last_seconds=span.last[1],
-                pictures=span.pictures,
+                frames=span.frames,
             )
             for (track, reason), span in self._kept.items()
         ]
-        outcome.pictures.looked_at = self._analyzer.looked_at
-        outcome.pictures.looked_at_parts = self._analyzer.looked_at_parts
+        outcome.frames.detections_run = self._analyzer.detections_run
+        outcome.frames.partial_detections_run = self._analyzer.partial_detections_run
         outcome.notes += self._analyzer.notes
-        outcome.pictures.stepped_down = {r.name.lower(): n for r, n in steps.pictures.items()}
-        outcome.pictures.faces_stepped_down = steps.faces
-        outcome.pictures.reasons = dict(steps.reasons)
+        outcome.frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
+        outcome.frames.faces_stepped_down = fallbacks.faces
+        outcome.frames.reasons = dict(fallbacks.reasons)
         if not self._spans and (settings := unusual(self._config)):
             words = f"no face was found at settings other than the default: {', '.join(settings)}"
             log.warning("%s", words)
@@ -315,7 +315,7 @@ class Pipeline:
         if self._source.lost:
             outcome.notes.append(f"{self._source.lost} packets of the input could not be decoded")
         if self._source.repaired:
-            outcome.notes.append(f"{self._source.repaired} pictures had no time of their own")
+            outcome.notes.append(f"{self._source.repaired} frames had no time of their own")
         if self._source.spliced:
             outcome.notes.append(
                 f"the input's clock runs back in {self._source.spliced} places; "

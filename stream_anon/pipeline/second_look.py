@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream_anon.errors import ModelError, VerificationError
-from stream_anon.networks import registry
+from stream_anon.media.output.sink import Sink
+from stream_anon.models import registry
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import UnchangedPart, VerificationPart
 from stream_anon.verification.check import Box, Files, Verdict, check
 from stream_anon.verification.verifier import Verifier, choose
-from stream_anon.video.sink import Sink
 
 log = logging.getLogger(__name__)
 

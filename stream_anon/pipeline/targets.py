@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.alignment.align import align_all
+from stream_anon.alignment.masks import at_least_minimum
 from stream_anon.config import MethodConfig
+from stream_anon.detection.types import Origin, TrackedFace
 from stream_anon.errors import AnalysisFault
-from stream_anon.faces.align import align_all
-from stream_anon.faces.face import Origin, TrackedFace
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE
+from stream_anon.geometry import ALIGNED_SIDE, MASK_CENTRE
 from stream_anon.methods import Method, make_method
-from stream_anon.methods.masks import at_least_minimum
 from stream_anon.regions import FACE, REGION, Region, Regions
 
 Array = NDArray[np.float64]
@@ -45,12 +45,12 @@ _UNKNOWN: Array = np.full((5, 2), np.nan)
 class Shape(Protocol):
     """How a box becomes a warp and a minimum mask."""
 
-    def transforms(self, items: Sequence[Region], turns: int) -> Array:
+    def transforms(self, items: Sequence[Region], quarter_turns: int) -> Array:
         """(n, 2, 3) from pixels to the units of the square that a method is given.
 
         Args:
             items: n regions of one frame.
-            turns: quarter turns, counter-clockwise, that make the frame upright.
+            quarter_turns: quarter turns, counter-clockwise, that make the frame upright.
 
         Raises:
             ValueError: a place cannot be painted.
@@ -64,15 +64,16 @@ class Shape(Protocol):
 
 
 class FaceShape:
-    """The minimum ellipse of the face frame, aligned by keypoints where they fit their box."""
+    """The minimum ellipse of the aligned face space, aligned by keypoints where they fit their
+    box."""
 
-    def transforms(self, items: Sequence[Region], turns: int) -> Array:
+    def transforms(self, items: Sequence[Region], quarter_turns: int) -> Array:
         """See ``Shape.transforms``."""
         boxes = np.array([item.box for item in items], np.float64)
         points = np.stack(
             [_UNKNOWN if item.keypoints is None else np.array(item.keypoints) for item in items]
         )
-        return align_all(boxes, points, turns)
+        return align_all(boxes, points, quarter_turns)
 
     def masks(self, rendered: Pixels | None, faces: Sequence[TrackedFace]) -> Pixels:
         """See ``Shape.masks``."""
@@ -87,12 +88,12 @@ class FaceShape:
 class DrawnShape:
     """A rectangle or polygon, painted up to its outline and a little beyond, and no further."""
 
-    def transforms(self, items: Sequence[Region], turns: int) -> Array:
+    def transforms(self, items: Sequence[Region], quarter_turns: int) -> Array:
         """See ``Shape.transforms``; a crop's sides are the frame's, stretched."""
         boxes = np.array([item.box for item in items], np.float64)
         low, size = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
         pad = DRAWN_PAD[0] + DRAWN_PAD[1] * size
-        scale = FACE_FRAME / (size + 2 * pad)
+        scale = ALIGNED_SIDE / (size + 2 * pad)
         transforms = np.zeros((len(items), 2, 3))
         transforms[:, 0, 0], transforms[:, 1, 1] = scale[:, 0], scale[:, 1]
         # The square covers -0.5 to FACE_FRAME - 0.5 units.
@@ -127,12 +128,12 @@ TARGETS = {
 """In the order in which they are painted: what was drawn by hand lies on top."""
 
 
-def place(regions: Regions, turns: int) -> tuple[TrackedFace, ...]:
+def place(regions: Regions, quarter_turns: int) -> tuple[TrackedFace, ...]:
     """What is to be painted in a frame; what was named to be kept visible is not among it.
 
     Args:
         regions: as analysed and edited.
-        turns: quarter turns, counter-clockwise, that make the frame upright.
+        quarter_turns: quarter turns, counter-clockwise, that make the frame upright.
 
     Returns:
         In the order of the targets, within them in the order of the regions.
@@ -150,7 +151,7 @@ def place(regions: Regions, turns: int) -> tuple[TrackedFace, ...]:
         if not items:
             continue
         try:
-            transforms = target.shape.transforms(items, turns)
+            transforms = target.shape.transforms(items, quarter_turns)
             inverted = np.linalg.inv(transforms[:, :, :2])
         except (ValueError, np.linalg.LinAlgError) as error:
             raise AnalysisFault(f"a {target.label} is nowhere: {error}") from error
@@ -207,7 +208,7 @@ def _outline_mask(face: TrackedFace) -> Pixels:
     corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
     if face.polygon is not None:
         corners = face.polygon
-    cells = DRAWN_MASK / FACE_FRAME
+    cells = DRAWN_MASK / ALIGNED_SIDE
     scale = np.array([face.transform[0, 0], face.transform[1, 1]])
     at = ((corners * scale + face.transform[:, 2]) + 0.5) * cells - 0.5
     mask = np.zeros((DRAWN_MASK, DRAWN_MASK), np.uint8)

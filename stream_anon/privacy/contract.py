@@ -28,7 +28,7 @@ NEIGHBOURS = (
 )
 IDEALISED = (
     "the analysis assumes sampling of ideal real numbers: the float64 code must not be published, "
-    "only 8-bit pictures made from it"
+    "only 8-bit frames made from it"
 )
 GRID = (
     "noise is drawn exactly: opendp samples the discrete distribution on the multiples of 2**-100 "
@@ -46,7 +46,7 @@ MINIMUM_DIMENSION = 3
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """What is promised about the released code of one track; nothing about the picture.
+    """What is promised about the released code of one track; nothing about the frame.
 
     Attributes:
         kind: see ``Kind``.

@@ -95,7 +95,7 @@ class Releases:
         Args:
             track: number of the track.
             code: (d,) true code; read only the first time. None for ``independent``.
-            time: of the picture in seconds, for the ledger's first and last time.
+            time: of the frame in seconds, for the ledger's first and last time.
         """
         with self._lock:
             held = self._held.get(track)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from stream_anon.errors import TracksError
 from stream_anon.regions import Regions, meets
-from stream_anon.tracks import edits as editing
+from stream_anon.tracks import edits
 from stream_anon.tracks.edits import Known
 from stream_anon.tracks.lines import (
     MOST_BYTES,
@@ -78,7 +78,7 @@ class TracksFile:
             raise TracksError(f"{path}: cannot be read ({error.strerror})") from error
         try:
             self._scan()
-            self.active = editing.active(self.edits)
+            self.active = edits.active(self.edits)
             self.tracks = self._named(self._analysed)
         except BaseException:
             self._file.close()
@@ -179,7 +179,7 @@ class TracksFile:
     def _edited(self, regions: Regions) -> Regions:
         line = self._streams[regions.key.stream].line
         try:
-            return editing.resolve(regions, line.seconds(regions.key.pts), self.active)
+            return edits.resolve(regions, line.seconds(regions.key.pts), self.active)
         except ValueError as error:
             key = regions.key
             raise TracksError(
@@ -201,7 +201,7 @@ class TracksFile:
 
     def _named(self, tracks: dict[str, Known]) -> dict[str, Known]:
         try:
-            return editing.check(self.edits, tracks, self.header)
+            return edits.check(self.edits, tracks, self.header)
         except TracksError as error:
             raise TracksError(f"{self.path}: {error}") from error
 

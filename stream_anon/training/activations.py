@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from stream_anon.networks.engine import core
+from stream_anon.models.engine import core
 
 PERCENTILE = 99.99
 """Of the values seen; what lies beyond is clipped."""

@@ -1,7 +1,7 @@
 """Stage 1: distil a recogniser into a plain-convolution encoder.
 
 The student sees what the teacher sees (the same moved, lit, degraded and
-blended pictures) and learns its unit code (Hinton et al. 2015, with the cosine
+blended images) and learns its unit code (Hinton et al. 2015, with the cosine
 as the distance). Blends of two people fill the space between the identities.
 """
 
@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stream_anon.networks.arch.encoder import STUDENT_A, Encoder
-from stream_anon.networks.arch.recogniser import OnnxRecogniser
-from stream_anon.training import augment
-from stream_anon.training.data import Faces
+from stream_anon.training.arch.encoder import STUDENT_A, Encoder
+from stream_anon.training.arch.recogniser import OnnxRecogniser
+from stream_anon.training.data import augment
+from stream_anon.training.data.batches import Faces
 from stream_anon.training.runtime import (
     Progress,
     autocast,
@@ -39,7 +39,7 @@ def distil(
     teacher: OnnxRecogniser,
     folder: Path,
     *,
-    pictures: int = 150_000,
+    images: int = 150_000,
     batch: int = 64,
     rate: float = 2e-3,
     seed: int = 0,
@@ -48,11 +48,11 @@ def distil(
     """Train the identity encoder, or resume its training.
 
     Args:
-        faces: The training pictures.
+        faces: The training images.
         teacher: Whose code is learned.
         folder: Where ``distil.pt`` lies.
-        pictures: How many pictures to show in all.
-        batch: Pictures a step.
+        images: How many images to show in all.
+        batch: Images a step.
         rate: Highest learning rate.
         seed: Of the whole stage.
         checkpoint_seconds: How often ``distil.pt`` is written.
@@ -72,8 +72,8 @@ def distil(
         nets.load_state_dict(state["nets"])
         optimizer.load_state_dict(state["optimizer"])
         step = int(state["step"])
-    steps = pictures // batch
-    progress = Progress("distil", pictures)
+    steps = images // batch
+    progress = Progress("distil", images)
     written = time.monotonic()
     nets.train()
     while step < steps:
@@ -81,7 +81,7 @@ def distil(
             group["lr"] = rate * cosine_schedule((step + 1) / steps)
         rng = step_generator(seed, STAGE, step, device)
         drawn = faces.batch(batch, rng, turn=0.2, zoom=0.1, shift=6.0)
-        x = augment.relight(drawn.pictures, rng)
+        x = augment.relight(drawn.images, rng)
         x = augment.degrade(x, rng)
         blend = augment.uniform((batch, 1, 1, 1), -1.0, 0.5, rng).clamp(min=0.0)
         mixed = (x * (1 - blend) + x.roll(1, 0) * blend).contiguous(

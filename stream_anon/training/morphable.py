@@ -4,7 +4,7 @@ After Blanz & Vetter 1999 (A morphable model for the synthesis of 3D faces), wit
 network finds in place of scans. All of it is linear algebra:
 
 - meshes are brought together by similarities in space (generalised Procrustes);
-- *expression* is what varies between pictures of one person (sets whose file names tell people
+- *expression* is what varies between images of one person (sets whose file names tell people
   apart), *identity* what varies between people orthogonally to that;
 - *texture* is a face unrolled by its mesh, in logarithms, divided by its light: by a
   polynomial of low order in the place on the face, a channel at a time. What is left says nothing
@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.networks import mesh_measures as measures
-from stream_anon.networks.morphable import (
+from stream_anon.alignment import mesh_measures
+from stream_anon.alignment.morphable import (
     COARSE,
     TEXTURE,
     Arrays,
@@ -35,9 +35,9 @@ from stream_anon.networks.morphable import (
     save,
     skin_vertices,
 )
-from stream_anon.networks.topology import EYES, INNER_LIPS, LEFT_EYE, MOUTH, RIGHT_EYE, topology
-from stream_anon.networks.uv import Raster, rasterise, unroll
-from stream_anon.training.pack import Pack
+from stream_anon.alignment.topology import EYES, INNER_LIPS, LEFT_EYE, MOUTH, RIGHT_EYE, topology
+from stream_anon.alignment.uv import Raster, rasterise, unroll
+from stream_anon.training.data.pack import Pack
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ Floats = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 PRESENCE = 0.9
-"""Presence below which a picture's mesh is not used."""
+"""Presence below which an image's mesh is not used."""
 
 FRONTAL = 22.0
 """Turn in degrees up to which a face lends its texture."""
@@ -86,7 +86,7 @@ class Shapes:
     """Meshes brought together.
 
     Attributes:
-        mean: (468, 3) in face-frame units.
+        mean: (468, 3) in aligned units.
         aligned: (n, 468, 3) likewise.
         turns: (n,) degrees between a face's axis and the camera's.
     """
@@ -104,11 +104,11 @@ def settle(meshes: NDArray[np.floating], rounds: int = 3) -> Shapes:
     mean -= mean.mean(axis=0)
     size = float(np.sqrt((mean**2).sum()))
     for _ in range(rounds):
-        rotations, scales, shifts = measures.rigid(points, mean)
+        rotations, scales, shifts = mesh_measures.rigid(points, mean)
         aligned = np.einsum("nki,nij->nkj", points - shifts[:, None], rotations)
         aligned /= scales[:, None, None]
         mean = _straight(aligned.mean(axis=0), size)
-    rotations, scales, shifts = measures.rigid(points, mean)
+    rotations, scales, shifts = mesh_measures.rigid(points, mean)
     aligned = np.einsum("nki,nij->nkj", points - shifts[:, None], rotations)
     aligned /= scales[:, None, None]
     turns = np.degrees(np.arccos(np.clip(rotations[:, 2, 2], -1.0, 1.0)))
@@ -155,7 +155,7 @@ def components(rows: Floats, count: int, seed: int = 0) -> tuple[Floats, Floats]
 
 
 def people_of(names: NDArray[np.str_], source: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Who is on each picture: the file name's part before ``_`` where it names people, else -1.
+    """Who is on each image: the file name's part before ``_`` where it names people, else -1.
 
     A set names people where a prefix of five or more digits comes back.
     """
@@ -186,9 +186,9 @@ def shape_bases(
             within.append(rows - rows.mean(axis=0))
             between.append(rows.mean(axis=0))
     if len(within) < 8:
-        raise ValueError("expression needs a set that names people, with several pictures each")
+        raise ValueError("expression needs a set that names people, with several images each")
     expression, moves = components(np.concatenate(within), EXPRESSIONS)
-    # Pictures of people who are seen once carry an expression as well; it is taken out.
+    # Images of people who are seen once carry an expression as well; it is taken out.
     others = flat[(people < 0) & (shapes.turns < 20.0)]
     rows = np.concatenate([np.stack(between), others])
     rows = rows - rows.mean(axis=0)
@@ -243,8 +243,8 @@ def build(
     log.info("%d meshes", len(good))
     people = people_of(pack.names[good], pack.source[good])
     expression, moves, identity, sizes = shape_bases(shapes, people)
-    mouths = measures.mouth_opening(shapes.aligned)
-    eyes = measures.eye_opening(shapes.aligned)
+    mouths = mesh_measures.mouth_opening(shapes.aligned)
+    eyes = mesh_measures.eye_opening(shapes.aligned)
     frontal = shapes.turns < FRONTAL
     wide = frontal & (mouths > np.quantile(mouths, 0.93)) & (eyes > np.quantile(eyes, 0.6))
     opened = shapes.aligned[wide].astype(np.float64).mean(axis=0)
@@ -307,12 +307,12 @@ def even_sided(detail: Floats, raster: Raster) -> Floats:
 
     What differs is a lamp from the side, or hair, more often than a face.
     """
-    picture = np.zeros((*raster.inside.shape, 3), np.float32)
-    picture[raster.inside] = detail
+    image = np.zeros((*raster.inside.shape, 3), np.float32)
+    image[raster.inside] = detail
     weight = cv2.GaussianBlur(raster.inside.astype(np.float32), (0, 0), SIDES)
-    coarse = cv2.GaussianBlur(picture, (0, 0), SIDES) / np.maximum(weight, 1e-3)[..., None]
-    picture += 0.5 * (coarse[:, ::-1] - coarse)
-    return picture[raster.inside]
+    coarse = cv2.GaussianBlur(image, (0, 0), SIDES) / np.maximum(weight, 1e-3)[..., None]
+    image += 0.5 * (coarse[:, ::-1] - coarse)
+    return image[raster.inside]
 
 
 def _bare(rows: NDArray[np.floating], raster: Raster) -> NDArray[np.bool_]:
@@ -325,10 +325,10 @@ def _bare(rows: NDArray[np.floating], raster: Raster) -> NDArray[np.bool_]:
     bridge = (np.abs(x) < 0.07) & (np.abs(y - eyes) < 0.08)
     where = under | bridge
     energy = np.empty(len(rows))
-    picture = np.zeros(raster.inside.shape, np.float32)
+    image = np.zeros(raster.inside.shape, np.float32)
     for j, row in enumerate(rows):
-        picture[raster.inside] = row.reshape(-1, 3)[:, 1].astype(np.float32)
-        fine = picture - cv2.GaussianBlur(picture, (0, 0), 5.0)
+        image[raster.inside] = row.reshape(-1, 3)[:, 1].astype(np.float32)
+        fine = image - cv2.GaussianBlur(image, (0, 0), 5.0)
         energy[j] = np.abs(fine[raster.inside][where]).mean()
     return np.asarray(energy < np.quantile(energy, 1.0 - GLASSES))
 

@@ -23,7 +23,7 @@ Rate = Annotated[float, Field(gt=0, le=0.1)]
 class DistilOptions(Section):
     """Stage 1: the identity encoder."""
 
-    pictures: Count = 400_000
+    images: Count = 400_000
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     rate: Rate = 2e-3
 
@@ -31,7 +31,7 @@ class DistilOptions(Section):
 class LandmarkOptions(Section):
     """Stage 1b: the landmark net."""
 
-    pictures: Count = 600_000
+    images: Count = 600_000
     batch: Annotated[int, Field(ge=2, le=4096)] = 64
     rate: Rate = 2e-3
 
@@ -39,7 +39,7 @@ class LandmarkOptions(Section):
 class IdentityOptions(Section):
     """Stage 2: the generator of `identity`."""
 
-    pictures: Count = 400_000
+    images: Count = 400_000
     batch: Annotated[int, Field(ge=4, le=4096)] = 16
     rate: Rate = 6e-4
     decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.75
@@ -62,7 +62,7 @@ class IdentityOptions(Section):
 class AppearanceOptions(Section):
     """Stage 3: the autoencoder of `dp-image`."""
 
-    pictures: Count = 200_000
+    images: Count = 200_000
     batch: Annotated[int, Field(ge=4, le=4096)] = 16
     rate: Rate = 4e-4
     decay_from: Annotated[float, Field(ge=0, lt=1)] = 0.75
@@ -79,7 +79,7 @@ class AppearanceOptions(Section):
 
 
 class TrainConfig(Section):
-    """One training run, from pictures of faces to weights that ship."""
+    """One training run, from images of faces to weights that ship."""
 
     data: tuple[Path, ...] = ()
     teacher: Path | None = None

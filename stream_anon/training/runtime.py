@@ -66,11 +66,11 @@ class Progress:
         self.every = every_seconds
         self._sums: dict[str, list[float]] = {}
         self._start = time.monotonic()
-        self._pictures = 0
+        self._images = 0
 
-    def add(self, pictures: int, values: dict[str, float]) -> None:
+    def add(self, images: int, values: dict[str, float]) -> None:
         """Note one step."""
-        self._pictures += pictures
+        self._images += images
         for key, value in values.items():
             self._sums.setdefault(key, []).append(value)
 
@@ -79,16 +79,16 @@ class Progress:
         elapsed = time.monotonic() - self._start
         if elapsed < self.every:
             return None
-        rate = self._pictures / elapsed
+        rate = self._images / elapsed
         means = {k: sum(v) / len(v) for k, v in self._sums.items()}
         left = max(self.total - done, 0) / max(rate, 1e-9)
         text = "  ".join(f"{k} {v:.4f}" for k, v in means.items())
         log.info(
-            "%s %d/%d pictures  %.0f/s  left %d min  %s",
+            "%s %d/%d images  %.0f/s  left %d min  %s",
             self.stage, done, self.total, rate, round(left / 60), text,
         )  # fmt: skip
         self._sums.clear()
-        self._pictures = 0
+        self._images = 0
         self._start = time.monotonic()
         return means
 

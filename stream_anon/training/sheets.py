@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints, place
-from stream_anon.training.data import Batch
+from stream_anon.training.arch.conceal import Conceal, heatmaps, hints, place
+from stream_anon.training.data.batches import Batch
 from stream_anon.training.runtime import autocast
 
 
@@ -18,7 +18,7 @@ from stream_anon.training.runtime import autocast
 def sheet(
     path: Path, generator: nn.Module, conceal: Conceal, batch: Batch, codes: list[Tensor]
 ) -> None:
-    """Write a PNG: one column a face; rows are the picture, the context, then each code.
+    """Write a PNG: one column a face; rows are the image, the context, then each code.
 
     Args:
         path: Where to.
@@ -27,16 +27,16 @@ def sheet(
         batch: n faces.
         codes: One (n,d) for each further row.
     """
-    context, colours = conceal(batch.pictures, batch.valid)
+    context, colours = conceal(batch.images, batch.valid)
     told = hints(colours, batch.landmarks)
     maps, where = heatmaps(batch.landmarks), place(batch.landmarks)
-    rows = [batch.pictures, context[:, :3]]
+    rows = [batch.images, context[:, :3]]
     packed = context.contiguous(memory_format=torch.channels_last)
     for code in codes:
         with autocast(context.device):
             face = generator(packed, maps, told, where, code).float()
-        rows.append((conceal.paint * face + (1 - conceal.paint) * batch.pictures) * batch.valid)
+        rows.append((conceal.paint * face + (1 - conceal.paint) * batch.images) * batch.valid)
     lines = [torch.cat(list(row.clamp(-1, 1)), 2) for row in rows]
-    picture = torch.cat(lines, 1).permute(1, 2, 0).float().cpu().numpy()
-    rgb = np.rint((picture + 1) * 127.5).astype(np.uint8)
+    image = torch.cat(lines, 1).permute(1, 2, 0).float().cpu().numpy()
+    rgb = np.rint((image + 1) * 127.5).astype(np.uint8)
     cv2.imwrite(str(path), rgb[..., ::-1])

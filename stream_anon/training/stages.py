@@ -11,27 +11,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream_anon.alignment.mesh import FaceMesh
 from stream_anon.errors import UsageError
-from stream_anon.faces.mesh import FaceMesh
-from stream_anon.networks.arch.encoder import STUDENT_A, Encoder
-from stream_anon.networks.arch.generator import FaceGenerator
-from stream_anon.networks.arch.landmarks import SIDE, LandmarkNet
-from stream_anon.networks.arch.recogniser import OnnxRecogniser
-from stream_anon.networks.face_frame import REACH
+from stream_anon.methods.generative.bottleneck import CROP_SCALE
 from stream_anon.training import morphable
 from stream_anon.training.activations import quantise_activations
-from stream_anon.training.appearance import AppearanceTrainer, AppearanceWeights
-from stream_anon.training.codes import Prior, code_table
-from stream_anon.training.data import Batch, Faces
+from stream_anon.training.arch.encoder import STUDENT_A, Encoder
+from stream_anon.training.arch.generator import FaceGenerator
+from stream_anon.training.arch.landmarks import SIDE, LandmarkNet
+from stream_anon.training.arch.recogniser import OnnxRecogniser
+from stream_anon.training.data.batches import Batch, Faces
+from stream_anon.training.data.codes import Prior, code_table
+from stream_anon.training.data.pack import Pack, build_pack
 from stream_anon.training.distil import distil
 from stream_anon.training.export import export, load_weights
-from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges
+from stream_anon.training.generators.appearance import AppearanceTrainer, AppearanceWeights
+from stream_anon.training.generators.identity import IdentityTrainer, IdentityWeights, LossNetworks
+from stream_anon.training.generators.trainer import FaceTrainer, Gossip, train
 from stream_anon.training.landmarks import landmarks
-from stream_anon.training.pack import Pack, build_pack
 from stream_anon.training.plan import TrainConfig
 from stream_anon.training.runtime import load_checkpoint, pick_device, place, save_checkpoint
 from stream_anon.training.sheets import sheet
-from stream_anon.training.trainer import FaceTrainer, Gossip, train
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Training:
 
     @cached_property
     def faces(self) -> Faces:
-        """The training pictures: from the pack, which is built first where it is missing."""
+        """The training images: from the pack, which is built first where it is missing."""
         folder = self.out / "pack"
         if not folder.is_dir():
             if not self.config.data or self.config.detector is None:
@@ -84,7 +84,7 @@ class Training:
         return place(OnnxRecogniser(self.config.teacher), self.device)
 
     @cached_property
-    def judges(self) -> Judges:
+    def loss_networks(self) -> LossNetworks:
         """What the generators are judged with."""
         state = load_checkpoint(self.out / "distil.pt", self.device)["nets"]
         student = place(Encoder(STUDENT_A), self.device).eval().requires_grad_(False)
@@ -93,13 +93,15 @@ class Training:
             {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         )
         codes = self._codes()
-        return Judges(self.teacher, self.landmark_net, codes, self._public_prior(codes), student)
+        return LossNetworks(
+            self.teacher, self.landmark_net, codes, self._public_prior(codes), student
+        )
 
     def _public_prior(self, codes: Tensor) -> Prior:
         """The prior over identity codes.
 
-        People whose pictures are tight chips are drawn worse than others, wherever they are
-        drawn: it is fitted to those that fill their frame, where there are enough of them.
+        People whose images are tight chips are drawn worse than others, wherever they are
+        drawn: it is fitted to those that fill their crop, where there are enough of them.
         """
         whole = self.faces.whole
         enough = int(whole.sum()) >= 10 * codes.shape[1]
@@ -117,7 +119,7 @@ class Training:
         landmarks(
             self.faces,
             self.out,
-            pictures=options.pictures,
+            images=options.images,
             batch=options.batch,
             rate=options.rate,
             seed=self.config.seed,
@@ -151,7 +153,7 @@ class Training:
         )
 
     def _meshes(self, pack: Pack) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The meshes of a pack's pictures, found once and kept beside it."""
+        """The meshes of a pack's images, found once and kept beside it."""
         path = self.out / "meshes.npz"
         if not path.exists():
             finder = FaceMesh()
@@ -172,7 +174,7 @@ class Training:
             self.faces,
             self.teacher,
             self.out,
-            pictures=options.pictures,
+            images=options.images,
             batch=options.batch,
             rate=options.rate,
             seed=self.config.seed,
@@ -188,7 +190,7 @@ class Training:
         new = not (self._own_folder / "identity.pt").exists()
         trainer = IdentityTrainer(
             self.faces,
-            self.judges,
+            self.loss_networks,
             weights,
             rate=options.rate,
             judged_share=options.judged_share,
@@ -204,7 +206,7 @@ class Training:
     def _identity(self) -> None:
         torch.manual_seed(self.config.seed)
         options = self.config.identity
-        self._train(self._identity_trainer, options.pictures, options.batch, options.decay_from)
+        self._train(self._identity_trainer, options.images, options.batch, options.decay_from)
 
     @cached_property
     def _appearance_trainer(self) -> AppearanceTrainer:
@@ -220,7 +222,7 @@ class Training:
             start.load_state_dict(load_checkpoint(path, self.device)["average"])
         return AppearanceTrainer(
             self.faces,
-            self.judges,
+            self.loss_networks,
             weights,
             rate=options.rate,
             steady_every=options.steady_every,
@@ -231,9 +233,9 @@ class Training:
     def _appearance(self) -> None:
         torch.manual_seed(self.config.seed + 1)
         options = self.config.appearance
-        self._train(self._appearance_trainer, options.pictures, options.batch, options.decay_from)
+        self._train(self._appearance_trainer, options.images, options.batch, options.decay_from)
 
-    def _train(self, trainer: FaceTrainer, pictures: int, batch: int, decay_from: float) -> None:
+    def _train(self, trainer: FaceTrainer, images: int, batch: int, decay_from: float) -> None:
         config = self.config
         gossip = None
         if config.workers > 1:
@@ -241,7 +243,7 @@ class Training:
         train(
             trainer,
             self._own_folder,
-            pictures=pictures,
+            images=images,
             batch=batch,
             seed=config.seed + config.worker,
             decay_from=decay_from,
@@ -254,23 +256,25 @@ class Training:
     def _sheet(self, trainer: FaceTrainer) -> None:
         """Own code, then three that are the same for every face of the sheet."""
         rng = torch.Generator(device=self.device).manual_seed(5)
-        batch: Batch = self.faces.batch(SHOWN, rng, turn=0.0, zoom=0.0, shift=0.0, reach=REACH)
-        path = self.out / f"{trainer.stage}_{trainer.game.step:07d}.png"
+        batch: Batch = self.faces.batch(
+            SHOWN, rng, turn=0.0, zoom=0.0, shift=0.0, crop_scale=CROP_SCALE
+        )
+        path = self.out / f"{trainer.stage}_{trainer.adversary.step:07d}.png"
         sheet(path, trainer.average(), trainer.conceal, batch, trainer.shown_codes(batch, rng))
 
     def _export(self) -> None:
         """Write the weights that ship; those of stages that were not run are left alone."""
         folder = self.config.weights or self.out / "weights"
         folder.mkdir(parents=True, exist_ok=True)
-        picture = torch.zeros(2, 3, 128, 128)
+        image = torch.zeros(2, 3, 128, 128)
         context, maps = torch.zeros(2, 4, 128, 128), torch.zeros(2, 5, 64, 64)
         notes = {"licence": "Apache-2.0", "trained_by": "stream-anon train"}
         if (self.out / "distil.pt").exists():
             path = folder / "identity_encoder.onnx"
-            student = self.judges.student or Encoder(STUDENT_A)
-            export(student, path, {"pictures": picture}, output="code", metadata=notes)
+            student = self.loss_networks.student or Encoder(STUDENT_A)
+            export(student, path, {"pictures": image}, output="code", metadata=notes)
             rows = torch.arange(0, len(self.faces), max(1, len(self.faces) // 128))
-            shown = self.faces.rows(rows.to(self.device)).pictures.cpu().numpy()
+            shown = self.faces.rows(rows.to(self.device)).images.cpu().numpy()
             quantise_activations(path, np.ascontiguousarray(shown))
         if (self.out / "landmarks.pt").exists():
             export(
@@ -286,7 +290,7 @@ class Training:
             trainer: FaceTrainer
             trainer = self._identity_trainer if stage == "identity" else self._appearance_trainer
             state = load_checkpoint(self.out / f"{stage}.pt", self.device)
-            trainer.game.restore(state, optimizers=False)
+            trainer.adversary.restore(state, optimizers=False)
             prior = trainer.prior()
             _save_prior(folder / f"{name}_prior.npz", prior)
             code = prior.mean.cpu().repeat(2, 1)
@@ -300,15 +304,15 @@ class Training:
                 folder / f"{name}_generator.onnx",
                 examples,
                 output="face",
-                metadata=notes | {"steps": str(trainer.game.step)},
+                metadata=notes | {"steps": str(trainer.adversary.step)},
             )
             if isinstance(trainer, AppearanceTrainer):
                 export(
                     trainer.average_encoder(),
                     folder / "appearance_encoder.onnx",
-                    {"pictures": picture},
+                    {"pictures": image},
                     output="code",
-                    metadata=notes | {"steps": str(trainer.game.step)},
+                    metadata=notes | {"steps": str(trainer.adversary.step)},
                 )
 
 

@@ -1,11 +1,11 @@
 """The mesh's triangles, out of the package that its network comes from: a script.
 
-``python -m stream_anon.training.topology WHEEL MESH.npy stream_anon/networks/mesh_topology.npz``
+``python -m stream_anon.training.topology WHEEL MESH.npy stream_anon/alignment/mesh_topology.npz``
 
 The wheel's ``face_mesh_connections.py`` lists edges. Three vertices that are mutually joined are a
 triangle; eyes and mouth are holes, closed by strips between their upper and lower contours. The
 winding is made consistent from one triangle to its neighbours, and turned so that a triangle that
-faces the camera has a positive area in a picture (x to the right, y down) of the frontal face
+faces the camera has a positive area in an image (x to the right, y down) of the frontal face
 ``MESH.npy`` (468, 2 or more).
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE
+from stream_anon.alignment.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 
 MEMBER = "mediapipe/python/solutions/face_mesh_connections.py"
 

@@ -31,7 +31,7 @@ NAMED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A frame of the output with faces that are as they were. No place, no picture.
+    """A frame of the output with faces that are as they were. No place, no frame.
 
     Attributes:
         stream: of the original.
@@ -160,7 +160,7 @@ def _look(verifier: Verifier, pairs: Pairs, pair: Pair, files: Files, verdict: V
     visible: Sequence[Box] = ()
     if files.visible and pair.index is not None:
         visible = files.visible.get((pair.stream, pair.index), ())
-    look = verifier.check(pair.original, pair.output, pair.turns, visible)
+    look = verifier.check(pair.original, pair.output, pair.quarter_turns, visible)
     verdict.frames += 1
     verdict.faces += look.faces
     if not look.unchanged:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.video.picture import Picture
+from stream_anon.media.frame import Frame
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -42,7 +42,7 @@ FLAT, NOISE = 0.5, 1.5
 noise; of the band and of the finer one."""
 
 
-def same_shares(original: Picture, output: Picture, boxes: Array) -> Array:
+def same_shares(original: Frame, output: Frame, boxes: Array) -> Array:
     """How much of each place shows the same in both frames.
 
     Args:
@@ -82,7 +82,7 @@ def share(before: Floats, after: Floats) -> float:
     return float(energy[same].sum() / max(float(energy.sum()), 1e-9))
 
 
-def _squares(frame: Picture, boxes: Array) -> Floats:
+def _squares(frame: Frame, boxes: Array) -> Floats:
     """(n, GRID, GRID) luma of the boxes' cores."""
     centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) * CORE
     transforms = np.zeros((len(boxes), 2, 3))

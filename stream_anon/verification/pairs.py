@@ -19,11 +19,11 @@ from pathlib import Path
 import av
 
 from stream_anon.errors import InputError, StreamAnonError, VerificationError
-from stream_anon.video.decoder import StreamDecoder
-from stream_anon.video.info import MediaInfo
-from stream_anon.video.picture import Picture
-from stream_anon.video.probe import has_timestamps, open_input, probe, reason
-from stream_anon.video.source import FileSource
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.decoder import StreamDecoder
+from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.input.probe import has_timestamps, open_input, probe, reason
+from stream_anon.media.input.source import FileSource
 
 INDEXED = frozenset({"mov", "matroska"})
 """Demuxers that find a keyframe before any moment."""
@@ -41,15 +41,15 @@ class Pair:
         index: of the frame in presentation order; None where the file was not read up to it.
         seconds: presentation time in the output.
         original, output: the frames.
-        turns: quarter turns, counter-clockwise, that make them upright.
+        quarter_turns: quarter turns, counter-clockwise, that make them upright.
     """
 
     stream: int
     index: int | None
     seconds: float
-    original: Picture
-    output: Picture
-    turns: int
+    original: Frame
+    output: Frame
+    quarter_turns: int
 
 
 class Pairs:
@@ -97,7 +97,7 @@ class Pairs:
         made = self._made.streams[self._streams[stream]]
         return made.duration or self._made.duration
 
-    def turns(self, stream: int) -> int:
+    def quarter_turns(self, stream: int) -> int:
         """Quarter turns, counter-clockwise, that make a stream's frames upright."""
         video = self._info.streams[stream].video
         return round(video.rotation / 90) % 4 if video is not None else 0
@@ -114,13 +114,13 @@ class Pairs:
         """Every pair of a stream.
 
         Raises:
-            InputError, PictureFault: a file breaks while it is read.
+            InputError, FrameFault: a file breaks while it is read.
             VerificationError: a frame has no counterpart, or one of another size.
         """
         options = {"start": self._start, "end": self._end, "tolerant": self._tolerant}
         original = FileSource(self._original, copied=(), **options)  # type: ignore[arg-type]
         output = FileSource(self._output, copied=())
-        turns = self.turns(stream)
+        quarter_turns = self.quarter_turns(stream)
         with original, output:
             frames = zip_longest(
                 _of(original, stream), _of(output, self._streams[stream]), fillvalue=None
@@ -130,7 +130,7 @@ class Pairs:
                     where = f"{self._output.name}: frame {index} of stream {stream}"
                     lacking = "output" if after is None else "original"
                     raise VerificationError(f"{where} is not in the {lacking}")
-                yield self._pair(stream, index, before, after, turns)
+                yield self._pair(stream, index, before, after, quarter_turns)
 
     def at(self, stream: int, moment: float) -> Pair | None:
         """The first pair at or after a moment of the output.
@@ -161,7 +161,7 @@ class Pairs:
                     apart = before.pts * before.time_base - self._shift
                     apart -= after.pts * after.time_base
                     if abs(apart) <= slack and not (before.corrupt or after.corrupt):
-                        return self._pair(stream, None, before, after, self.turns(stream))
+                        return self._pair(stream, None, before, after, self.quarter_turns(stream))
                     if apart <= slack:
                         before = next(first, None)
                     if apart >= -slack:
@@ -182,13 +182,13 @@ class Pairs:
         except (av.FFmpegError, StreamAnonError):
             return None
 
-    def _pair(self, stream: int, index: int | None, a: Picture, b: Picture, turns: int) -> Pair:
+    def _pair(self, stream: int, index: int | None, a: Frame, b: Frame, quarter_turns: int) -> Pair:
         if (a.width, a.height) != (b.width, b.height):
             raise VerificationError(
                 f"{self._output.name}: stream {stream} is {b.width}x{b.height}, the original "
                 f"{a.width}x{a.height}"
             )
-        return Pair(stream, index, b.seconds, a, b, turns)
+        return Pair(stream, index, b.seconds, a, b, quarter_turns)
 
     def _cut(self) -> Fraction:
         """Time in the original that became 0 in the output, as ``FileSource`` cuts."""
@@ -202,11 +202,11 @@ class Pairs:
         return frame.pts * frame.time_base
 
 
-def _of(source: FileSource, stream: int) -> Iterator[Picture]:
-    return (picture for picture in source.pictures() if picture.stream == stream)
+def _of(source: FileSource, stream: int) -> Iterator[Frame]:
+    return (frame for frame in source.frames() if frame.stream == stream)
 
 
-def _from(path: Path, info: MediaInfo, stream: int, time: Fraction) -> Generator[Picture]:
+def _from(path: Path, info: MediaInfo, stream: int, time: Fraction) -> Generator[Frame]:
     """Frames of one stream from a time on, read from the keyframe before it."""
     with open_input(path) as container:
         described = replace(info.streams[stream])

@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.config import DetectorConfig, VerifyConfig
+from stream_anon.detection.base import NetworkDetector
+from stream_anon.detection.blazeface import BlazeFace
+from stream_anon.detection.centerface import CenterFace
+from stream_anon.detection.types import Face
+from stream_anon.detection.yunet import YuNet
 from stream_anon.errors import DetectorFault
-from stream_anon.faces.blazeface import BlazeFace
-from stream_anon.faces.centerface import CenterFace
-from stream_anon.faces.detector import NetworkDetector
-from stream_anon.faces.face import Face
-from stream_anon.faces.yunet import YuNet
-from stream_anon.networks import registry
+from stream_anon.media.frame import Frame
+from stream_anon.models import registry
 from stream_anon.verification.likeness import same_shares
-from stream_anon.video.picture import Picture
 
 KINDS: dict[str, type[NetworkDetector]] = {
     kind.name: kind for kind in (YuNet, BlazeFace, CenterFace)
@@ -110,9 +110,9 @@ class Verifier:
 
     def check(
         self,
-        original: Picture,
-        output: Picture,
-        turns: int = 0,
+        original: Frame,
+        output: Frame,
+        quarter_turns: int = 0,
         visible: Sequence[tuple[float, float, float, float]] = (),
     ) -> Look:
         """Compare two frames of the same moment.
@@ -120,7 +120,7 @@ class Verifier:
         Args:
             original: as it was read.
             output: as it is to be released, of the same size.
-            turns: quarter turns, counter-clockwise, that make the frames upright.
+            quarter_turns: quarter turns, counter-clockwise, that make the frames upright.
             visible: boxes (x0, y0, x1, y1), pixels; a face that lies in one by half or more may be
                 seen and does not count.
 
@@ -130,7 +130,7 @@ class Verifier:
         """
         if (original.width, original.height) != (output.width, output.height):
             raise ValueError("the frames differ in size")
-        found = self._second.detect(original, turns)
+        found = self._second.detect(original, quarter_turns)
         least = SMALLEST * self._options.smallest_face
         found = [f for f in found if f.score >= self._options.threshold and f.size >= least]
         found = [f for f in found if not any(_inside(f.box, box) for box in visible)]
@@ -139,18 +139,18 @@ class Verifier:
         boxes = np.stack([face.box for face in found])
         same = same_shares(original, output, boxes) >= OPEN
         open_ = [face for face, is_same in zip(found, same, strict=True) if is_same]
-        unchanged = sum(self._seen(output, face, turns) for face in open_)
+        unchanged = sum(self._seen(output, face, quarter_turns) for face in open_)
         return Look(len(found), unchanged)
 
-    def _seen(self, output: Picture, face: Face, turns: int) -> bool:
+    def _seen(self, output: Frame, face: Face, quarter_turns: int) -> bool:
         """Whether a face is still seen in the output at the place of one."""
         view = _Place(output, face.box)
         if not self._near:
             self._near = [KINDS[name](self._close, self._models_dir) for name in self._names]
         second, third = self._near
-        if _strength(third, view, turns) >= AGREED:
+        if _strength(third, view, quarter_turns) >= AGREED:
             return True
-        return _strength(second, view, turns) >= SURE
+        return _strength(second, view, quarter_turns) >= SURE
 
 
 def choose(wanted: str, analysed: str, models_dir: Path | None = None) -> tuple[str, str]:
@@ -178,7 +178,7 @@ def _inside(face: NDArray[np.float64], box: tuple[float, float, float, float]) -
 class _Place:
     """A place of a frame with what lies around it, as a detector wants to see it."""
 
-    def __init__(self, frame: Picture, box: NDArray[np.float64]) -> None:
+    def __init__(self, frame: Frame, box: NDArray[np.float64]) -> None:
         centre = (box[:2] + box[2:]) / 2
         scale = SIDE / (ZOOM * float((box[2:] - box[:2]).max()))
         shift = (SIDE - 1) / 2 - scale * centre
@@ -195,10 +195,10 @@ class _Place:
         return np.ascontiguousarray(pixels[..., ::-1])
 
 
-def _strength(detector: NetworkDetector, view: _Place, turns: int) -> float:
+def _strength(detector: NetworkDetector, view: _Place, quarter_turns: int) -> float:
     """Best score of a face in the middle of a place and about as large as expected."""
     expected, best = SIDE / ZOOM, 0.0
-    for face in detector.detect(view, turns):
+    for face in detector.detect(view, quarter_turns):
         middle = (face.box[:2] + face.box[2:]) / 2
         side = float((face.box[2:] - face.box[:2]).max())
         near = float(np.abs(middle - SIDE / 2).max()) <= 0.4 * expected

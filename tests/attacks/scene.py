@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from stream_anon.config import Config
-from stream_anon.faces.detector import Detector
-from stream_anon.faces.face import Face
+from stream_anon.detection.base import Detector
+from stream_anon.detection.types import Face
 from stream_anon.geometry import TEMPLATE
 
 WIDTH, HEIGHT, FRAMES, RATE = 320, 240, 36, 25
@@ -23,20 +23,20 @@ SIDE = 96
 
 
 def corner(index: int) -> tuple[float, float]:
-    """Where the face frame begins in a picture."""
+    """Where the aligned face space begins in a frame."""
     swing = 40 - abs(index % 80 - 40)
     return 30.0 + 3.0 * swing, 60.0 + 0.5 * swing
 
 
 def face_at(index: int) -> Face:
-    """What a perfect detector says of a picture."""
+    """What a perfect detector says of a frame."""
     x, y = corner(index)
     scale = SIDE / 128.0
     box = np.array([x + 22 * scale, y + 14 * scale, x + 106 * scale, y + 126 * scale])
     return Face(box, TEMPLATE * scale + (x, y), 0.95)
 
 
-def picture(index: int) -> np.ndarray:
+def frame(index: int) -> np.ndarray:
     """(240, 320, 3) RGB: a plain background, and a strong pattern where the face is."""
     ground = np.full((HEIGHT, WIDTH, 3), 96, np.uint8)
     x, y = corner(index)
@@ -50,7 +50,7 @@ def picture(index: int) -> np.ndarray:
 
 
 def write_clip(path: Path, frames: int = FRAMES, videos: int = 1) -> Path:
-    """H.264 and a tone, 25 pictures a second; the same in every video stream."""
+    """H.264 and a tone, 25 frames a second; the same in every video stream."""
     with av.open(str(path), "w") as container:
         streams = [container.add_stream("libx264", rate=RATE) for _ in range(videos)]
         for video in streams:
@@ -60,9 +60,9 @@ def write_clip(path: Path, frames: int = FRAMES, videos: int = 1) -> Path:
         tone = np.sin(np.arange(1024) * 0.05).astype(np.float32)[None]
         for index in range(frames):
             for video in streams:
-                frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
-                frame.pts, frame.time_base = index, Fraction(1, RATE)
-                container.mux(video.encode(frame))
+                av_frame = av.VideoFrame.from_ndarray(frame(index), format="rgb24")
+                av_frame.pts, av_frame.time_base = index, Fraction(1, RATE)
+                container.mux(video.encode(av_frame))
         for index in range(frames * 16000 // RATE // 1024):
             samples = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
             samples.sample_rate, samples.pts = 16000, index * 1024
@@ -75,7 +75,7 @@ def write_clip(path: Path, frames: int = FRAMES, videos: int = 1) -> Path:
 
 
 class Scripted(Detector):
-    """Knows the scene. ``wrong`` may spoil an answer, by the index of the picture."""
+    """Knows the scene. ``wrong`` may spoil an answer, by the index of the frame."""
 
     name = "centerface"
 
@@ -83,7 +83,7 @@ class Scripted(Detector):
         self._wrong = wrong
         self.asked = 0
 
-    def detect(self, view, turns=0):
+    def detect(self, view, quarter_turns=0):
         self.asked += 1
         faces = [face_at(view.index)]
         return faces if self._wrong is None else self._wrong(view.index, faces)
@@ -100,7 +100,7 @@ def shows_face(rgb: np.ndarray, index: int) -> bool:
     x, y = (round(v) for v in corner(index))
     low, high = int(SIDE * 0.3), int(SIDE * 0.7)
     area = np.s_[y + low : y + high, x + low : x + high]
-    a = picture(index)[area].mean(axis=2).ravel()
+    a = frame(index)[area].mean(axis=2).ravel()
     b = rgb[area].astype(np.float64).mean(axis=2).ravel()
     a, b = a - a.mean(), b - b.mean()
     strength = np.linalg.norm(b) / np.linalg.norm(a)
@@ -109,14 +109,14 @@ def shows_face(rgb: np.ndarray, index: int) -> bool:
 
 
 def leaks(folder: Path, clip: Path) -> list[str]:
-    """Pictures of any file in a folder, other than the clip itself, that show the face."""
+    """Frames of any file in a folder, other than the clip itself, that show the face."""
     found = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path == clip or path.suffix in (".py", ".json", ".yaml"):
             continue
         for index, rgb in readable(path):
             if shows_face(rgb, index):
-                found.append(f"{path.name}: picture {index}")
+                found.append(f"{path.name}: frame {index}")
     return found
 
 
@@ -125,14 +125,17 @@ def readable(path: Path):
     try:
         with av.open(str(path)) as container:
             rate = container.streams.video[0].average_rate or RATE
-            for frame in container.decode(video=0):
-                yield round((frame.time or 0.0) * float(rate)), frame.to_ndarray(format="rgb24")
+            for av_frame in container.decode(video=0):
+                yield (
+                    round((av_frame.time or 0.0) * float(rate)),
+                    av_frame.to_ndarray(format="rgb24"),
+                )
     except (av.FFmpegError, IndexError):
         return
 
 
 def quick(**changes) -> Config:
-    """A configuration that detects in every picture."""
+    """A configuration that detects in every frame."""
     from stream_anon.config import override
 
     return override(Config(), **{"tracker.interval": 0.04, **changes})

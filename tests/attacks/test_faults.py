@@ -12,28 +12,28 @@ import numpy as np
 import pytest
 
 from stream_anon import recipes
+from stream_anon.detection.types import Face
 from stream_anon.errors import (
     DetectorFault,
+    FrameFault,
     GateError,
     InputError,
     MethodFault,
     OutputError,
-    PictureFault,
     StallFault,
     TrackerFault,
 )
-from stream_anon.faces.face import Face
-from stream_anon.faces.tracker import Decided, Tracker
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import Pixelate, Rendered
 from stream_anon.methods.base import Method
 from stream_anon.pipeline import analysis
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
-from stream_anon.video.picture import Picture
-from stream_anon.video.sink import FileSink
-from stream_anon.video.source import FileSource
-from tests.attacks.scene import FRAMES, Scripted, face_at, leaks, picture, quick
+from stream_anon.tracking.tracker import Tracker, TrackingResult
+from tests.attacks.scene import FRAMES, Scripted, face_at, frame, leaks, quick
 
 POLICIES = ("stop", "step-down")
 
@@ -50,7 +50,7 @@ def nothing_left(clip):
     return sorted(path.name for path in clip.parent.iterdir()) == [clip.name]
 
 
-def pictures_of(path):
+def frames_of(path):
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
 
@@ -62,8 +62,8 @@ def test_the_judge_sees_the_face_and_a_whole_run_hides_it(clip, tmp_path):
     other.unlink()
     report = build(clip, quick()).run()
     assert leaks(tmp_path, clip) == []
-    assert (report.frames_in, report.frames_out, report.frames_covered) == (FRAMES,) * 3
-    assert pictures_of(tmp_path / "out.mp4") == FRAMES
+    assert (report.frames_in, report.frames_out, report.frames_with_faces) == (FRAMES,) * 3
+    assert frames_of(tmp_path / "out.mp4") == FRAMES
 
 
 def _raise(index, faces):
@@ -85,14 +85,14 @@ def _nonsense(index, faces):
 DETECTORS = {"raises": _raise, "refuses": _refuse, "nan": _nan, "nonsense": _nonsense}
 
 
-def from_picture(first, act):
+def from_frame(first, act):
     return lambda index, faces: act(index, faces) if index >= first else faces
 
 
 @pytest.mark.parametrize("first", [0, 11])
 @pytest.mark.parametrize("name", DETECTORS)
 def test_6_a_detector_that_fails_stops_the_run(clip, tmp_path, name, first):
-    detector = Scripted(from_picture(first, DETECTORS[name]))
+    detector = Scripted(from_frame(first, DETECTORS[name]))
     with pytest.raises((DetectorFault, TrackerFault)):
         build(clip, quick(), detector).run()
     assert nothing_left(clip)
@@ -100,12 +100,12 @@ def test_6_a_detector_that_fails_stops_the_run(clip, tmp_path, name, first):
 
 @pytest.mark.parametrize("name", ["raises", "refuses", "nan"])
 def test_6_a_detector_that_fails_steps_down(clip, tmp_path, name):
-    detector = Scripted(from_picture(11, DETECTORS[name]))
+    detector = Scripted(from_frame(11, DETECTORS[name]))
     config = quick(**{"fault.policy": "step-down"})
     report = build(clip, config, detector).run()
     assert leaks(tmp_path, clip) == []
-    assert report.pictures.stepped_down == {"pixelated": FRAMES - 11}
-    assert pictures_of(tmp_path / "out.mp4") == FRAMES
+    assert report.frames.stepped_down == {"pixelated": FRAMES - 11}
+    assert frames_of(tmp_path / "out.mp4") == FRAMES
 
 
 def test_6_a_detector_that_fails_for_a_while_covers_that_while(clip, tmp_path):
@@ -113,7 +113,7 @@ def test_6_a_detector_that_fails_for_a_while_covers_that_while(clip, tmp_path):
     config = quick(**{"fault.policy": "step-down"})
     report = build(clip, config, Scripted(wrong)).run()
     assert leaks(tmp_path, clip) == []
-    assert report.pictures.stepped_down == {"pixelated": 6}
+    assert report.frames.stepped_down == {"pixelated": 6}
 
 
 def test_7_a_detector_that_hangs_is_given_up(clip, tmp_path):
@@ -157,7 +157,7 @@ class SkipsTheLast(Spoiled):
 
 class Swaps(Spoiled):
     def spoil(self, decided):
-        return [Decided(d.index ^ 1, d.faces, d.ended) for d in decided]
+        return [TrackingResult(d.index ^ 1, d.faces, d.ended) for d in decided]
 
 
 class Twice(Spoiled):
@@ -229,7 +229,7 @@ def test_9_a_method_that_fails_steps_down(clip, tmp_path, name):
     config = quick(**{"fault.policy": "step-down"})
     report = build(clip, config, method=Broken(METHODS[name])).run()
     assert leaks(tmp_path, clip) == []
-    assert report.pictures.stepped_down == {"fill": FRAMES - 5}
+    assert report.frames.stepped_down == {"fill": FRAMES - 5}
 
 
 @pytest.mark.parametrize(
@@ -238,29 +238,29 @@ def test_9_a_method_that_fails_steps_down(clip, tmp_path, name):
 def test_9_the_input_itself_never_shows(clip, tmp_path, act):
     report = build(clip, quick(), method=Broken(act)).run()
     assert leaks(tmp_path, clip) == []
-    assert report.pictures.faces_stepped_down >= FRAMES - 5
+    assert report.frames.faces_stepped_down >= FRAMES - 5
 
 
 class Damaged(FileSource):
-    """Marks one picture as the decoder marks a damaged one."""
+    """Marks one frame as the decoder marks a damaged one."""
 
     def __iter__(self):
         for item in super().__iter__():
-            if isinstance(item, Picture) and item.index == 12:
+            if isinstance(item, Frame) and item.index == 12:
                 item.corrupt = True
             yield item
 
 
-def test_10_a_damaged_picture_stops_the_run(clip, tmp_path):
-    with pytest.raises(PictureFault, match="damaged"):
+def test_10_a_damaged_frame_stops_the_run(clip, tmp_path):
+    with pytest.raises(FrameFault, match="damaged"):
         build(clip, quick(), source=Damaged(clip)).run()
     assert nothing_left(clip)
 
 
-def test_10_a_damaged_picture_steps_down(clip, tmp_path):
+def test_10_a_damaged_frame_steps_down(clip, tmp_path):
     config = quick(**{"fault.policy": "step-down"})
     report = build(clip, config, source=Damaged(clip)).run()
-    assert report.pictures.stepped_down == {"pixelated": 1}
+    assert report.frames.stepped_down == {"pixelated": 1}
     assert leaks(tmp_path, clip) == []
 
 
@@ -276,7 +276,7 @@ def test_10_damaged_bytes_never_show_a_face(clip, tmp_path, at):
     _spoil(clip, at)
     try:
         build(clip, quick()).run()
-    except (PictureFault, InputError):
+    except (FrameFault, InputError):
         assert nothing_left(clip)
     assert leaks(tmp_path, clip) == []
 
@@ -287,9 +287,9 @@ def _part(path, width, pixel_format, start):
         video.width, video.height, video.pix_fmt = width, 240, pixel_format
         video.options = {"bf": "0", "preset": "ultrafast"}
         for index in range(12):
-            frame = av.VideoFrame.from_ndarray(picture(index)[:, :width], format="rgb24")
-            frame.pts, frame.time_base = start + index, Fraction(1, 25)
-            container.mux(video.encode(frame))
+            av_frame = av.VideoFrame.from_ndarray(frame(index)[:, :width], format="rgb24")
+            av_frame.pts, av_frame.time_base = start + index, Fraction(1, 25)
+            container.mux(video.encode(av_frame))
         container.mux(video.encode())
     data = path.read_bytes()
     path.unlink()
@@ -303,7 +303,7 @@ def test_11_a_change_of_size_or_format_leaves_nothing(tmp_path, second, policy):
     first = _part(tmp_path / "a.ts", 320, "yuv420p", 0)
     clip.write_bytes(first + _part(tmp_path / "b.ts", *second, 12))
     plan = make_plan(clip, tmp_path / "out.ts", quick(**{"fault.policy": policy}))
-    with pytest.raises(PictureFault, match=r"changes\.ts"):
+    with pytest.raises(FrameFault, match=r"changes\.ts"):
         recipes.pipeline("redact").build(plan).run()
     assert nothing_left(clip)
 
@@ -325,7 +325,7 @@ def test_the_report_names_nobody(clip, tmp_path):
     assert str(tmp_path) not in json.dumps(report)
     assert set(report["tracks"][0]) == {
         "track", "stream", "label", "first_pts", "last_pts", "first_seconds", "last_seconds",
-        "pictures",
+        "frames",
     }
     assert report["streams"][1]["packets"] > 10
     assert face_at(0).box[0] not in report["tracks"][0].values()

@@ -1,4 +1,4 @@
-"""Attempts 19 to 25: get a face past the painting, by a method, a picture or a place that lies."""
+"""Attempts 19 to 25: get a face past the painting, by a method, a frame or a place that lies."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_anon.errors import Fault, GateError, MethodFault, PictureFault, TrackerFault
-from stream_anon.faces.tracker import Decided, Tracker
+from stream_anon.errors import Fault, FrameFault, GateError, MethodFault, TrackerFault
+from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.methods import Pixelate, Rendered
 from stream_anon.methods.base import Method
 from stream_anon.pipeline import analysis
-from stream_anon.pipeline.lane import Lane
-from stream_anon.video.yuv_picture import YuvPicture
+from stream_anon.pipeline.stream_analyzer import StreamAnalyzer
+from stream_anon.tracking.tracker import Tracker, TrackingResult
 from tests.attacks.scene import FRAMES, Scripted, leaks, quick, shows_face, write_clip
 from tests.attacks.test_faults import build, nothing_left
+from tests.media.clips import make_clip
 from tests.pipeline.portraits import ALTERED
-from tests.video.clips import make_clip
 
 FROM = 5
-"""The first pictures are painted well, so that something is written before things go wrong."""
+"""The first frames are painted well, so that something is written before things go wrong."""
 
 POLICIES = ("stop", "step-down")
 
@@ -67,7 +67,7 @@ def hidden(clip, tmp_path, policy, result, fault, stepped_down):
         assert isinstance(result, fault)
         assert nothing_left(clip)
     else:
-        assert result.pictures.stepped_down == stepped_down
+        assert result.frames.stepped_down == stepped_down
         assert result.frames_out == FRAMES
 
 
@@ -94,7 +94,7 @@ def test_19_a_method_that_writes_into_its_crops(clip, tmp_path, policy):
 def test_19_a_method_that_writes_by_force(clip, tmp_path, policy):
     result = run(clip, policy, Turns(_by_force))
     assert leaks(tmp_path, clip) == []
-    assert isinstance(result, Fault) or result.pictures.faces_stepped_down == FRAMES - FROM
+    assert isinstance(result, Fault) or result.frames.faces_stepped_down == FRAMES - FROM
 
 
 @pytest.mark.parametrize("name", ALTERED)
@@ -104,7 +104,7 @@ def test_20_an_altered_face_is_no_new_face(clip, tmp_path, name):
 
     report = run(clip, "stop", Turns(act))
     assert leaks(tmp_path, clip) == []
-    assert report.pictures.faces_stepped_down == FRAMES - FROM
+    assert report.frames.faces_stepped_down == FRAMES - FROM
 
 
 def _raise(error):
@@ -137,7 +137,7 @@ NONSENSE = {
 @pytest.mark.parametrize("name", NONSENSE)
 def test_21_a_method_that_answers_nonsense(clip, tmp_path, name, policy):
     result = run(clip, policy, Turns(NONSENSE[name]))
-    expected = (MethodFault, PictureFault)
+    expected = (MethodFault, FrameFault)
     hidden(clip, tmp_path, policy, result, expected, {"fill": FRAMES - FROM})
 
 
@@ -149,12 +149,12 @@ def test_21_masks_of_zero_cover_as_much_as_any(clip, tmp_path, side, policy):
 
     report = run(clip, policy, Turns(act))
     assert leaks(tmp_path, clip) == []
-    assert report.pictures.stepped_down == {}
+    assert report.frames.stepped_down == {}
 
 
 def spoil(monkeypatch, part, error, only_once):
-    """Make crop or paste raise from the picture ``FROM`` on."""
-    real, failed = getattr(YuvPicture, part), set()
+    """Make crop or paste raise from the frame ``FROM`` on."""
+    real, failed = getattr(CpuFrame, part), set()
 
     def spoiled(self, *given):
         if self.index >= FROM and not (only_once and self.index in failed):
@@ -162,28 +162,28 @@ def spoil(monkeypatch, part, error, only_once):
             raise error
         return real(self, *given)
 
-    monkeypatch.setattr(YuvPicture, part, spoiled)
+    monkeypatch.setattr(CpuFrame, part, spoiled)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("only_once", [True, False], ids=["once", "always"])
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
 @pytest.mark.parametrize("part", ["crops", "paste"])
-def test_22_a_picture_that_cannot_be_cut_or_painted(
+def test_22_a_frame_that_cannot_be_cut_or_painted(
     clip, tmp_path, monkeypatch, part, error, only_once, policy
 ):
     spoil(monkeypatch, part, error, only_once)
     result = run(clip, policy)
-    rung = "fill" if only_once else "pixelated"
-    hidden(clip, tmp_path, policy, result, PictureFault, {rung: FRAMES - FROM})
+    level = "fill" if only_once else "pixelated"
+    hidden(clip, tmp_path, policy, result, FrameFault, {level: FRAMES - FROM})
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_22_a_picture_that_cannot_be_pixelated_either_is_black(clip, tmp_path, monkeypatch, policy):
+def test_22_a_frame_that_cannot_be_pixelated_either_is_black(clip, tmp_path, monkeypatch, policy):
     spoil(monkeypatch, "paste", MemoryError(), only_once=False)
     spoil(monkeypatch, "pixelate", MemoryError(), only_once=False)
     result = run(clip, policy)
-    hidden(clip, tmp_path, policy, result, PictureFault, {"black": FRAMES - FROM})
+    hidden(clip, tmp_path, policy, result, FrameFault, {"black": FRAMES - FROM})
 
 
 NOWHERE = {
@@ -217,7 +217,7 @@ def lies(changes):
             if decided.index < FROM:
                 return decided
             faces = tuple(replace(face, **changes) for face in decided.faces)
-            return Decided(decided.index, faces, decided.ended)
+            return TrackingResult(decided.index, faces, decided.ended)
 
     return Lies
 
@@ -227,8 +227,8 @@ def test_23_a_transform_that_lies_is_not_heard(clip, tmp_path, monkeypatch, name
     monkeypatch.setattr(analysis, "Tracker", lies(UNHEARD[name]))
     report = build(clip, quick()).run()
     assert leaks(tmp_path, clip) == []
-    assert report.frames_covered == FRAMES
-    assert report.pictures.stepped_down == {}
+    assert report.frames_with_faces == FRAMES
+    assert report.frames.stepped_down == {}
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -243,7 +243,7 @@ def test_23_a_place_cannot_be_changed_after_it_was_checked(clip, tmp_path):
     """A detector that keeps hold of its arrays and spoils them later."""
     kept = []
 
-    def hold(index, faces):
+    def max_age(index, faces):
         for face in faces:
             box = np.array(face.box)
             kept.append((box, replace(face, box=box)))
@@ -251,22 +251,22 @@ def test_23_a_place_cannot_be_changed_after_it_was_checked(clip, tmp_path):
             box[:] = np.nan
         return [kept[-1][1]]
 
-    report = build(clip, quick(), Scripted(hold)).run()
+    report = build(clip, quick(), Scripted(max_age)).run()
     assert leaks(tmp_path, clip) == []
-    assert report.frames_covered == FRAMES
+    assert report.frames_with_faces == FRAMES
 
 
 class Doubling(Scripted):
-    """Answers for two streams, and fails on one of them from a picture on."""
+    """Answers for two streams, and fails on one of them from a frame on."""
 
     def __init__(self, bad=None):
         super().__init__()
         self._bad = bad
 
-    def detect(self, view, turns=0):
+    def detect(self, view, quarter_turns=0):
         if self._bad is not None and view.stream == self._bad and view.index >= FROM:
             raise RuntimeError("no such tensor")
-        return super().detect(view, turns)
+        return super().detect(view, quarter_turns)
 
 
 def two_streams(path):
@@ -275,7 +275,7 @@ def two_streams(path):
 
 
 def shown(path, stream):
-    """Pictures of one video stream that show the face, and how many it has."""
+    """Frames of one video stream that show the face, and how many it has."""
     found, count = [], 0
     with av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=stream)):
@@ -292,7 +292,7 @@ def test_24_two_video_streams_are_both_covered(tmp_path):
     report = build(clip, quick(), Doubling()).run()
     for stream in (0, 1):
         assert shown(tmp_path / "out.mp4", stream) == ([], FRAMES)
-    assert report.frames_in == report.frames_out == report.frames_covered == 2 * FRAMES
+    assert report.frames_in == report.frames_out == report.frames_with_faces == 2 * FRAMES
     tracks = [track.stream for track in report.tracks]
     assert sorted(tracks) == [0, 1]
 
@@ -304,47 +304,47 @@ def test_24_what_fails_in_one_stream_steps_down_there_alone(tmp_path, bad):
     report = build(clip, config, Doubling(bad)).run()
     for stream in (0, 1):
         assert shown(tmp_path / "out.mp4", stream) == ([], FRAMES)
-    # Doubt may reach back to the last good look, in that stream.
-    assert set(report.pictures.stepped_down) == {"pixelated"}
-    assert FRAMES - FROM <= report.pictures.stepped_down["pixelated"] <= FRAMES
+    # Doubt may reach back to the last successful detector run, in that stream.
+    assert set(report.frames.stepped_down) == {"pixelated"}
+    assert FRAMES - FROM <= report.frames.stepped_down["pixelated"] <= FRAMES
 
 
-class Loses(Lane):
-    """One picture goes missing between the tracker and the gate, and nobody says so."""
+class Loses(StreamAnalyzer):
+    """One frame goes missing between the tracker and the gate, and nobody says so."""
 
-    def push(self, picture):
-        yield from (one for one in super().push(picture) if one.picture.index != 3)
+    def push(self, frame):
+        yield from (one for one in super().push(frame) if one.frame.index != 3)
 
     def flush(self):
-        yield from (one for one in super().flush() if one.picture.index != 3)
+        yield from (one for one in super().flush() if one.frame.index != 3)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_25_a_picture_that_goes_missing_leaves_no_output(clip, tmp_path, monkeypatch, policy):
-    monkeypatch.setattr(analysis, "Lane", Loses)
-    with pytest.raises(GateError, match="36 pictures were read, 35 written"):
+def test_25_a_frame_that_goes_missing_leaves_no_output(clip, tmp_path, monkeypatch, policy):
+    monkeypatch.setattr(analysis, "StreamAnalyzer", Loses)
+    with pytest.raises(GateError, match="36 frames were read, 35 written"):
         build(clip, quick(**{"fault.policy": policy})).run()
     assert nothing_left(clip)
 
 
-@pytest.mark.parametrize(("rotation", "turns"), [(None, 0), (90, 1), (180, 2), (-90, 3)])
-def test_the_detector_and_the_tracker_are_told_how_the_picture_lies(
-    tmp_path, monkeypatch, rotation, turns
+@pytest.mark.parametrize(("rotation", "quarter_turns"), [(None, 0), (90, 1), (180, 2), (-90, 3)])
+def test_the_detector_and_the_tracker_are_told_how_the_frame_lies(
+    tmp_path, monkeypatch, rotation, quarter_turns
 ):
     clip = make_clip(tmp_path / "in.mp4", count=6, rotation=rotation)
     told = []
 
     class Asks(Scripted):
-        def detect(self, view, turns=0):
-            told.append(turns)
+        def detect(self, view, quarter_turns=0):
+            told.append(quarter_turns)
             return []
 
     class Listens(Tracker):
         def __init__(self, *given, **named):
-            told.append(signature(Tracker).bind(*given, **named).arguments["turns"])
+            told.append(signature(Tracker).bind(*given, **named).arguments["quarter_turns"])
             super().__init__(*given, **named)
 
     monkeypatch.setattr(analysis, "Tracker", Listens)
     build(clip, quick(), Asks(), Pixelate()).run()
     assert len(told) > 2
-    assert set(told) == {turns}
+    assert set(told) == {quarter_turns}

@@ -12,26 +12,26 @@ import pytest
 import stream_anon
 from stream_anon.config import Config
 from stream_anon.errors import GateError
+from stream_anon.media.cleared import Cleared, FallbackLevel, claim_seal
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import Pixelate
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
-from stream_anon.video.cleared import Cleared, Rung, claim_seal
-from stream_anon.video.sink import FileSink
-from stream_anon.video.source import FileSource
-from tests.fakes import MemoryPicture, noise
+from tests.fakes import MemoryFrame, noise
 
 PACKAGE = Path(stream_anon.__file__).parent
 ROOT = PACKAGE.parent
 
 
 def cleared():
-    return Compositor(Pixelate(), Config().fault).clear(MemoryPicture(noise()), [])
+    return Compositor(Pixelate(), Config().fault).clear(MemoryFrame(noise()), [])
 
 
 @pytest.mark.parametrize("seal", [None, object(), True, "seal"])
 def test_1_no_pass_without_the_seal(seal):
     with pytest.raises(GateError):
-        Cleared(MemoryPicture(noise()), (), Rung.METHOD, seal)
+        Cleared(MemoryFrame(noise()), (), FallbackLevel.METHOD, seal)
 
 
 def test_2_the_seal_is_claimed_once():
@@ -50,7 +50,7 @@ def test_2_no_copy(double):
         double(cleared())
 
 
-def test_3_one_picture_one_release():
+def test_3_one_frame_one_release():
     one = cleared()
     one.take()
     with pytest.raises(GateError):
@@ -58,19 +58,19 @@ def test_3_one_picture_one_release():
 
 
 class LookAlike:
-    def __init__(self, picture):
-        self.stream, self.index, self.pts, self.picture = 0, 0, 0, picture
+    def __init__(self, frame):
+        self.stream, self.index, self.pts, self.frame = 0, 0, 0, frame
 
     def take(self):
-        return self.picture
+        return self.frame
 
 
 def test_4_the_sink_takes_nothing_else(clip, tmp_path):
     plan = make_plan(clip, tmp_path / "out.mp4", Config())
     with FileSource(clip) as source:
-        raw = next(source.pictures())
+        raw = next(source.frames())
         sink = FileSink(plan.request.output, plan.media, source.info, Config().video)
-        for wrong in (raw, raw.frame(), LookAlike(raw), None):
+        for wrong in (raw, raw.to_av(), LookAlike(raw), None):
             with pytest.raises(GateError):
                 sink.write(wrong)
         sink.abort()
@@ -99,13 +99,13 @@ def test_5_only_the_compositor_claims_the_seal_and_makes_passes():
 
 
 APART = tuple(
-    f"stream_anon/{name}" for name in ("evaluation/", "training/", "transforms", "demo.py")
+    f"stream_anon/{name}" for name in ("evaluation/", "training/", "visual_mixer/", "cli/demo.py")
 )
-"""Tools for pictures and data sets; nothing on the way of a redacted stream imports them
+"""Tools for images and data sets; nothing on the way of a redacted stream imports them
 (``tests/test_architecture.py``)."""
 
 
-def test_5_nobody_else_opens_an_encoder_for_pictures():
+def test_5_nobody_else_opens_an_encoder_for_frames():
     found = {
         name
         for name, tree in _sources()
@@ -113,13 +113,13 @@ def test_5_nobody_else_opens_an_encoder_for_pictures():
         if call in ("add_stream", "imwrite", "imencode", "VideoWriter")
         and not name.startswith(APART)
     }
-    assert found == {"stream_anon/video/_mux.py"}
+    assert found == {"stream_anon/media/output/_mux.py"}
 
 
 def test_5_only_the_sink_uses_the_muxer():
     users = set()
     for name, tree in _sources():
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module == "stream_anon.video._mux":
+            if isinstance(node, ast.ImportFrom) and node.module == "stream_anon.media.output._mux":
                 users.add(name)
-    assert users == {"stream_anon/video/sink.py"}
+    assert users == {"stream_anon/media/output/sink.py"}

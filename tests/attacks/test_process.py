@@ -22,8 +22,8 @@ PIPELINE = """
     from stream_anon.pipeline.gate import Compositor
     from stream_anon.pipeline.run import Pipeline
     from stream_anon.methods import Pixelate
-    from stream_anon.video.sink import FileSink
-    from stream_anon.video.source import FileSource
+    from stream_anon.media.output.sink import FileSink
+    from stream_anon.media.input.source import FileSource
     from tests.attacks.scene import Scripted
 
     {body}
@@ -57,10 +57,10 @@ RAISES = """
 """
 
 
-EVERY_PICTURE = "tracker: {interval: 0.04}\nfault: {stall_seconds: 1.5}\n"
+EVERY_FRAME = "tracker: {interval: 0.04}\nfault: {stall_seconds: 1.5}\n"
 
 
-def start(folder, body, *options, config=EVERY_PICTURE):
+def start(folder, body, *options, config=EVERY_FRAME):
     source = textwrap.dedent(PIPELINE).format(body=textwrap.dedent(body).strip())
     (folder / "mine.py").write_text(source)
     (folder / "mine.yaml").write_text(config)
@@ -148,7 +148,7 @@ def test_13_a_stop_from_outside_is_clean(clip, tmp_path, number):
 
 def test_13_a_killed_process_leaves_no_face(tmp_path):
     clip = write_clip(tmp_path / "scene.mp4", 240)
-    config = "tracker: {interval: 0.04, look_back: 0.0, bridge: 0.1}\n"
+    config = "tracker: {interval: 0.04, backfill: 0.0, max_gap: 0.1}\n"
     options = ("--encoder-preset", "ultrafast", "--crf", "1", "-o", "out.ts")
     process = start(tmp_path, SLOW.replace("0.2", "0.04"), *options, config=config)
     part = wait_for_output(tmp_path)

@@ -110,8 +110,8 @@ def test_28_a_frame_that_is_not_in_the_file_is_covered_whole_or_ends_the_run(sce
     assert code == 0
     nothing_leaks(scene)
     report = json.loads((scene / "report.json").read_text())
-    assert report["pictures"]["stepped_down"] == {"pixelated": 1}
-    assert report["pictures"]["reasons"]["the Tracks file has no line for it"] == 1
+    assert report["frames"]["stepped_down"] == {"pixelated": 1}
+    assert report["frames"]["reasons"]["the Tracks file has no line for it"] == 1
 
 
 def test_27_the_tracks_file_is_not_written_over(scene, capfd):

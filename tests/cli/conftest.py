@@ -12,15 +12,15 @@ import pytest
 
 import stream_anon
 from stream_anon.cli import run
-from stream_anon.pipeline.report import FilePart, PicturesPart
+from stream_anon.pipeline.report import FilePart, FramesPart
 
 
 @dataclass
 class FakeReport:
     """What the command line needs of a report."""
 
-    words: str = "3 pictures"
-    pictures: PicturesPart = field(default_factory=lambda: PicturesPart(input=3, output=3))
+    words: str = "3 frames"
+    frames: FramesPart = field(default_factory=lambda: FramesPart(input=3, output=3))
     input: FilePart = field(default_factory=lambda: FilePart(name=None, bytes=3, sha256="0" * 64))
     output: FilePart = field(default_factory=lambda: FilePart(name=None, bytes=4, sha256="1" * 64))
     tracks: tuple[()] = ()

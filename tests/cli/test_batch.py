@@ -12,7 +12,7 @@ import pytest
 from stream_anon.cli import inputs
 from stream_anon.cli.inputs import Found, Job, jobs
 from stream_anon.errors import Cancelled, InputError, UsageError
-from tests.video.clips import make_clip
+from tests.media.clips import make_clip
 
 
 def sources(found: Found) -> list[str]:
@@ -50,7 +50,7 @@ def test_a_video_is_known_by_what_is_in_it(command, api, here):
     for name in ("in/recording", "in/export.bin", "in/b.mp4.bak", "in/deep/x.tmp"):
         real(name)
     Path("in/notes.txt").write_text("hello, this is no video. " * 300)
-    Path("in/picture.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    Path("in/frame.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
     Path("in/README").write_text("x")
     done = command("redact", "in", "-o", "out")
     assert done.code == 0, done.err
@@ -352,6 +352,6 @@ def test_latency_takes_a_unit(command, video, api, text, seconds):
 
 
 def test_every_name_that_a_result_can_have_is_known_as_a_video():
-    from stream_anon.video.formats import BY_SUFFIX
+    from stream_anon.media.output.formats import BY_SUFFIX
 
     assert set(BY_SUFFIX) <= inputs.EXTENSIONS

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_anon import demo
+from stream_anon.cli import demo
 from stream_anon.errors import InputError, OutputError
-from stream_anon.evaluation.sheet import contact_sheet, pictures_at
+from stream_anon.evaluation.reporting.sheet import contact_sheet, frames_at
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def test_the_demo(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert demo.main([str(clip)]) == 0
     assert sorted(os.listdir("demo")) == ["out.mp4", "out.png", "out.report.json"]
     report = json.loads(Path("demo/out.report.json").read_text())
-    assert report["pictures"]["input"] == report["pictures"]["output"] == 180
-    assert report["pictures"]["covered"] == 180
+    assert report["frames"]["input"] == report["frames"]["output"] == 180
+    assert report["frames"]["with_faces"] == 180
     # Where the face is in the middle of the clip it is another, and the rocket is the same.
-    (before,) = pictures_at(clip, [0.5], 640)
-    (after,) = pictures_at("demo/out.mp4", [0.5], 640)
+    (before,) = frames_at(clip, [0.5], 640)
+    (after,) = frames_at("demo/out.mp4", [0.5], 640)
     change = np.abs(before.astype(float) - after).mean(axis=2)
     assert change[90:200, 245:330].mean() > 6
     assert change[:, 520:].mean() < 3
@@ -70,7 +70,7 @@ def test_a_stopped_run_leaves_nothing(clip: Path, tmp_path: Path, number: signal
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 60
-        # The temporary file appears when the first picture is about to be written.
+        # The temporary file appears when the first frame is about to be written.
         while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
             assert process.poll() is None, "it was done before it could be stopped"
             time.sleep(0.01)
@@ -84,7 +84,7 @@ def test_a_stopped_run_leaves_nothing(clip: Path, tmp_path: Path, number: signal
 class TestSheet:
     @staticmethod
     def video(path: Path, levels: list[int], times: list[int], start: int = 0) -> Path:
-        """Grey pictures at these times in milliseconds."""
+        """Grey frames at these times in milliseconds."""
         with av.open(str(path), "w") as container:
             stream = container.add_stream("ffv1", rate=25)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -96,10 +96,10 @@ class TestSheet:
             container.mux(stream.encode(None))
         return path
 
-    def test_pictures_are_those_on_show(self, tmp_path):
+    def test_frames_are_those_on_show(self, tmp_path):
         path = self.video(tmp_path / "a.mkv", [20, 90, 160, 230], [0, 100, 500, 900], start=70)
-        found = pictures_at(path, [0.0, 0.1, 0.45, 0.5, 2.0], 32)
-        levels = [int(picture.mean().round(-1)) for picture in found]
+        found = frames_at(path, [0.0, 0.1, 0.45, 0.5, 2.0], 32)
+        levels = [int(frame.mean().round(-1)) for frame in found]
         assert levels == [20, 90, 90, 160, 230]
         assert found[0].shape == (24, 32, 3)
 

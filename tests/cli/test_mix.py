@@ -4,7 +4,7 @@ import cv2
 import pytest
 
 from stream_anon.cli import run
-from tests.kernels.pictures import scene
+from tests.visual_mixer.scenes import scene
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_a_bad_file_is_named_and_the_exit_code_is_1(folder, tmp_path, capsys):
     (folder / "bad.jpg").write_bytes(b"x")
     assert run(["mix", str(folder), "-o", str(tmp_path / "out"), "--full"]) == 1
     said = capsys.readouterr()
-    assert "bad.jpg: is no picture" in said.err
+    assert "bad.jpg: is no image" in said.err
     assert "3 mixed, 1 failed" in said.out
 
 

@@ -23,8 +23,8 @@ import time
 from stream_anon.methods import Fill
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.run import Pipeline
-from stream_anon.video.sink import FileSink
-from stream_anon.video.source import FileSource
+from stream_anon.media.output.sink import FileSink
+from stream_anon.media.input.source import FileSource
 from tests.attacks.scene import Scripted
 
 def build(plan):

@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from stream_anon.cli.main import COMMANDS
-from tests.kernels.pictures import scene
+from tests.visual_mixer.scenes import scene
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +28,9 @@ def test_they_can_be_run_one_after_the_other(command, api, video, tmp_path, monk
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos/a.png"), scene(48, 48, 1))
     (tmp_path / "mine.py").write_text("def build(plan):\n    return None\n")
-    monkeypatch.setattr("stream_anon.evaluation.bench.bench", lambda *_, **__: pytest.fail("slow"))
+    monkeypatch.setattr(
+        "stream_anon.evaluation.benchmarks.speed.bench", lambda *_, **__: pytest.fail("slow")
+    )
     for line in lines():
         words = shlex.split(line)
         if words[0] in ("bench", "doctor"):

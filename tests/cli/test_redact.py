@@ -19,7 +19,7 @@ def test_default_name_stands_beside_the_input(command, video, api):
     assert done.code == 0
     assert api.calls[0]["target"] == Path("a/street_anonymized.mp4")
     assert api.calls[0]["config"] == Config()
-    assert "3 pictures" in done.out
+    assert "3 frames" in done.out
 
 
 def test_options_reach_the_configuration(command, video, api):

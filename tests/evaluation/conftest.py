@@ -14,9 +14,9 @@ def toy_network() -> Callable[[Path, int], None]:
     from openvino import opset13
 
     def write(path: Path, side: int) -> None:
-        pictures = opset13.parameter([-1, 3, side, side], np.float32, name="x")
-        pictures.output(0).set_names({"x"})
-        mean = opset13.reduce_mean(pictures, np.array([2, 3]), keep_dims=False)
-        openvino.save_model(openvino.Model([mean], [pictures]), path, compress_to_fp16=False)
+        images = opset13.parameter([-1, 3, side, side], np.float32, name="x")
+        images.output(0).set_names({"x"})
+        mean = opset13.reduce_mean(images, np.array([2, 3]), keep_dims=False)
+        openvino.save_model(openvino.Model([mean], [images]), path, compress_to_fp16=False)
 
     return write

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from stream_anon.cli import run as stream_anon
+from stream_anon.detection.types import Face
 from stream_anon.evaluation import run as running
-from stream_anon.faces.face import Face
+from stream_anon.evaluation.plan import Profile
 from stream_anon.geometry import TEMPLATE
 
 
@@ -23,16 +24,16 @@ class Everywhere:
         self.name = name
         self.threshold = threshold
 
-    def all(self, picture):
+    def all(self, image):
         return [Face(np.array([20.0, 20.0, 110.0, 120.0]), TEMPLATE, 0.9)]
 
-    def aligned(self, picture, side=92.0):
-        return self.all(picture)[0]
+    def aligned(self, image, side=92.0):
+        return self.all(image)[0]
 
 
 @pytest.fixture
 def setting(tmp_path: Path, toy_network, monkeypatch) -> dict[str, Path]:
-    """Six people with three pictures each, whose face is a colour, and who tells colours apart."""
+    """Six people with three images each, whose face is a colour, and who tells colours apart."""
     toy_network(tmp_path / "toy.xml", 32)
     spec = {"name": "toy", "file": "toy.xml", "input": "x", "size": 32, "dimension": 3,
             "window": [40, 50, 48], "mean": [127, 127, 127]}  # fmt: skip
@@ -42,8 +43,8 @@ def setting(tmp_path: Path, toy_network, monkeypatch) -> dict[str, Path]:
         for person, colour in enumerate(rng.integers(0, 256, (6, 3))):
             for number in range(3):
                 noise = rng.integers(-25, 26, (128, 128, 3))
-                picture = np.clip(colour + noise, 0, 255).astype(np.uint8)
-                content = cv2.imencode(".png", picture)[1].tobytes()
+                image = np.clip(colour + noise, 0, 255).astype(np.uint8)
+                content = cv2.imencode(".png", image)[1].tobytes()
                 member = tarfile.TarInfo(f"p{person}_{number}.png")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -65,7 +66,7 @@ def figures(setting: dict[str, Path], key: str, table: int = 0) -> dict[str, lis
     return {row[0]: row[1:] for row in section["tables"][table]["rows"]}
 
 
-def test_clear_pictures_are_told_apart_and_one_colour_fill_is_not(setting, capsys):
+def test_clear_images_are_told_apart_and_one_colour_fill_is_not(setting, capsys):
     only = ("--only", "privacy", "--only", "leak", "--only", "utility")
     fill = ("-b", "fill:colour=[127,127,127]", "-b", "blur")
     assert call(setting, *only, *fill, "-m", "pixelate") == 0
@@ -97,7 +98,8 @@ def test_a_second_run_takes_embeddings_from_the_cache(setting, tmp_path, monkeyp
     assert call(setting, *arguments, *cache) == 0
     first = figures(setting, "privacy")
     monkeypatch.setattr(
-        "stream_anon.evaluation.attacker.Recogniser.embed", lambda *a: pytest.fail("not cached")
+        "stream_anon.evaluation.attackers.recogniser.Recogniser.embed",
+        lambda *a: pytest.fail("not cached"),
     )
     assert call(setting, *arguments, *cache) == 0
     assert figures(setting, "privacy") == first
@@ -121,9 +123,9 @@ def test_wrong_requests_are_refused_before_anything_is_computed(setting, capsys,
     assert not setting["out.html"].exists()
 
 
-def test_a_quick_run_takes_only_the_pictures_its_pairs_need(setting, monkeypatch):
-    small = running.Profile(2, 4, (1.0,), 10, 10, 10, 2, 2, 2)
-    monkeypatch.setattr(running, "QUICK", small)
+def test_a_quick_run_takes_only_the_images_its_pairs_need(setting, monkeypatch):
+    small = Profile(2, 4, (1.0,), 10, 10, 10, 2, 2, 2)
+    monkeypatch.setattr("stream_anon.evaluation.plan.QUICK", small)
     assert call(setting, "-q", "--quick", "--only", "privacy", "-b", "blur", "-m", "fill") == 0
     assert figures(setting, "privacy")["blur"][0]["count"] == 4
 
@@ -164,7 +166,7 @@ class ToyGenerator:
 
 
 def test_the_dial_turns_and_theory_meets_what_is_drawn(setting, monkeypatch):
-    from stream_anon.evaluation import dial
+    from stream_anon.evaluation.measures import dial
     from stream_anon.methods import identity
 
     root = np.eye(128, dtype=np.float32)
@@ -190,7 +192,7 @@ def test_a_run_that_is_stopped_leaves_what_it_had_measured(setting, monkeypatch)
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stream_anon.evaluation.utility.utility", stop)
+    monkeypatch.setattr("stream_anon.evaluation.measures.utility.utility", stop)
     only = ("-q", "--only", "privacy", "--only", "utility", "-b", "blur", "-m", "pixelate")
     assert call(setting, *only) == 130
     assert figures(setting, "privacy")["blur"]

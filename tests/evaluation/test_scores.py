@@ -97,12 +97,12 @@ def test_bootstrap_interval_holds_the_rate_and_repeats():
     assert found == scores.equal_error_interval(genuine, impostor)
 
 
-def test_rank_one_leaves_the_very_picture_out():
+def test_rank_one_leaves_the_very_image_out():
     gallery = np.eye(4, dtype=np.float32)
     people = np.array([0, 0, 1, 1])
     probes = gallery[:1].copy()
     found = scores.rank_one(probes, people[:1], gallery, people, np.array([0]))
-    # Its own picture gone, all the others are equally far: the first of them is its person.
+    # Its own image gone, all the others are equally far: the first of them is its person.
     assert found.value == 1.0
     probes[0, 2] = 0.5
     assert scores.rank_one(probes, people[:1], gallery, people, np.array([0])).value == 0.0

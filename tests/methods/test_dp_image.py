@@ -8,13 +8,13 @@ import pytest
 from stream_anon.config import FaultConfig, MethodConfig
 from stream_anon.errors import ConfigError
 from stream_anon.geometry import TEMPLATE
+from stream_anon.media.cleared import FallbackLevel
 from stream_anon.methods import METHODS, Subject, make_method
 from stream_anon.methods.dp_image import EPSILON, DPImage
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.likeness import unchanged
 from stream_anon.privacy.randomness import RandomnessError
-from stream_anon.video.cleared import Rung
-from tests.fakes import MemoryPicture, noise, tracked
+from tests.fakes import MemoryFrame, noise, tracked
 from tests.pipeline.portraits import portrait
 
 
@@ -68,7 +68,7 @@ def test_the_code_is_the_track_s_and_is_encoded_once(method, monkeypatch):
     assert np.linalg.norm(drawn[0]) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_the_code_is_that_of_the_picture_and_of_unit_norm(method):
+def test_the_code_is_that_of_the_frame_and_of_unit_norm(method):
     points = np.repeat(TEMPLATE[None].astype(np.float32), 2, axis=0)
     codes = method.encode(np.stack([portrait(0), portrait(1)]), points)
     assert codes.dtype == np.float64
@@ -95,11 +95,11 @@ def test_the_mechanism_follows_the_configuration():
 def test_through_the_gate_a_face_is_drawn(method):
     raw = noise()
     raw[40:200, 40:200] = np.repeat(np.repeat(portrait(0, 80), 2, axis=0), 2, axis=1)
-    picture = MemoryPicture(raw.copy())
+    frame = MemoryFrame(raw.copy())
     compositor = Compositor(method, FaultConfig(policy="stop"))
-    assert compositor.clear(picture, [tracked(40, 40, 160)]).rung is Rung.METHOD
+    assert compositor.clear(frame, [tracked(40, 40, 160)]).level is FallbackLevel.METHOD
     assert compositor.steps.faces == 0
-    assert np.abs(picture.rgb[90:150, 90:150].astype(int) - raw[90:150, 90:150]).mean() > 4
+    assert np.abs(frame.rgb[90:150, 90:150].astype(int) - raw[90:150, 90:150]).mean() > 4
 
 
 def test_after_close_nothing_is_released():

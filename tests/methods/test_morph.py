@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_anon.alignment import mesh_measures
+from stream_anon.alignment.morphable import TEXTURE, load
+from stream_anon.alignment.topology import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from stream_anon.config import MethodConfig
 from stream_anon.geometry import MASK_CENTRE
 from stream_anon.methods import make_method
 from stream_anon.methods.base import Subject
+from stream_anon.methods.generative.networks import prior_codes
 from stream_anon.methods.morph import Morph, where
-from stream_anon.networks import mesh_measures as measures
-from stream_anon.networks.identity import prior_codes
-from stream_anon.networks.morphable import TEXTURE, load
-from stream_anon.networks.topology import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
-from tests.networks.test_mesh_measures import rotation
+from tests.models.test_mesh_measures import rotation
 
 
 def mesh(yaw: float = 0.0, shift=(0.0, 0.0), scale: float = 0.8, change=None) -> np.ndarray:
-    shape = measures.mean_mesh() if change is None else measures.mean_mesh() + change
+    shape = mesh_measures.mean_mesh() if change is None else mesh_measures.mean_mesh() + change
     placed = scale * shape @ rotation(yaw, 0, 0).T + [*MASK_CENTRE, 0.0]
     placed[:, :2] += shift
     return placed.astype(np.float32)
@@ -93,7 +93,7 @@ def test_a_profile_is_left_to_the_drawing(codes):
 
 def test_a_mouth_that_opens_opens(codes):
     morph = Morph()
-    mean = measures.mean_mesh()
+    mean = mesh_measures.mean_mesh()
     between = np.mean([mean[list(side), 1].mean() for side in INNER_LIPS])
     jaw = (mean[:, 1] > between) & (np.abs(mean[:, 0]) < 24)
     jaw[list(INNER_LIPS[0])] = False
@@ -103,9 +103,9 @@ def test_a_mouth_that_opens_opens(codes):
         change = np.zeros((468, 3))
         change[jaw, 1] += gap
         moved, _, _ = morph.moved(mesh(change=change), np.zeros((468, 3), np.float32))
-        openings.append(float(measures.mouth_opening(moved[None])[0]))
+        openings.append(float(mesh_measures.mouth_opening(moved[None])[0]))
     assert openings[0] < openings[1] < openings[2]
-    wanted = measures.mouth_opening((mean + change)[None])[0]
+    wanted = mesh_measures.mouth_opening((mean + change)[None])[0]
     assert openings[2] == pytest.approx(wanted, abs=0.03), "as far as the video's"
 
 
@@ -115,7 +115,7 @@ def test_of_the_old_face_only_few_numbers_shape_the_new_one():
     rng = np.random.default_rng(2)
     change = rng.standard_normal((468, 3)) * 0.4
     basis = [*morph.model.model.expression[:6].astype(np.float64)]
-    mean = measures.mean_mesh()
+    mean = mesh_measures.mean_mesh()
     for k in range(3):
         unit = np.zeros((468, 3))
         unit[:, k] = 1.0
@@ -153,7 +153,7 @@ def test_a_track_that_ended_is_forgotten(codes):
 def test_the_method_renders_with_and_without_a_mesh():
     method = make_method(MethodConfig(name="identity", mesh=True))
     crop = np.random.default_rng(0).integers(90, 140, (1, 128, 128, 3), dtype=np.uint8)
-    from stream_anon.networks.face_frame import WIDE_TEMPLATE
+    from stream_anon.methods.generative.bottleneck import WIDE_TEMPLATE
 
     points = WIDE_TEMPLATE.astype(np.float64)
     for known in (None, mesh()):
@@ -167,9 +167,9 @@ def test_the_method_renders_with_and_without_a_mesh():
 def test_textures_are_whole(codes):
     model = load()
     texture, identity = model.coefficients(codes[0])
-    picture = model.picture(model.texture(texture) + model.told(model.model.tone_mean))
-    assert picture.shape == (TEXTURE, TEXTURE, 3)
-    assert np.isfinite(picture).all()
+    frame = model.frame(model.texture(texture) + model.told(model.model.tone_mean))
+    assert frame.shape == (TEXTURE, TEXTURE, 3)
+    assert np.isfinite(frame).all()
     assert np.isfinite(model.shape(identity)).all()
     draws = np.stack([np.concatenate(model.coefficients(c)) for c in prior_codes(
         300, np.random.default_rng(1))])
@@ -177,8 +177,8 @@ def test_textures_are_whole(codes):
 
 
 def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landmarks_word():
-    from stream_anon.methods.fitness import Fitness
-    from stream_anon.networks.face_frame import WIDE_TEMPLATE
+    from stream_anon.methods.generative.bottleneck import WIDE_TEMPLATE
+    from stream_anon.methods.generative.eligibility import EligibilityFilter
 
     points = WIDE_TEMPLATE.astype(np.float64)
     flat = points.copy()
@@ -186,7 +186,7 @@ def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landma
 
     def fit(landmarks, presence, known) -> bool:
         one = Subject(1, landmarks, 90.0, 0.9, 0.0, None, known, presence)
-        return not Fitness(24.0).declined([one])[0]
+        return not EligibilityFilter(24.0).declined([one])[0]
 
     assert fit(points, None, None)
     assert fit(points, 0.9, mesh())

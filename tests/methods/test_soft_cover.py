@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_anon.geometry import FACE_FRAME, MASK_CENTRE, apply, invert
+from stream_anon.alignment.masks import minimum_mask
+from stream_anon.geometry import ALIGNED_SIDE, MASK_CENTRE, apply, invert
 from stream_anon.methods import soft_cover
 from stream_anon.methods.base import Subject
-from stream_anon.methods.masks import minimum_mask
 from stream_anon.methods.soft_cover import GROWTH, SIDE, SoftCover
 from stream_anon.pipeline.gate import grown
 
@@ -23,32 +23,32 @@ def crop(seed: int = 0) -> np.ndarray:
     return cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
 
 
-def render(picture: np.ndarray) -> np.ndarray:
-    return SoftCover(np.zeros((SIDE, SIDE), np.float32)).render(picture[None], [SUBJECT]).crops[0]
+def render(frame: np.ndarray) -> np.ndarray:
+    return SoftCover(np.zeros((SIDE, SIDE), np.float32)).render(frame[None], [SUBJECT]).crops[0]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_of_the_inside_only_averages_have_any_influence(seed: int):
-    picture = crop(seed)
+    frame = crop(seed)
     cells = soft_cover._cells()[1]
-    shuffled = picture.copy()
+    shuffled = frame.copy()
     rng = np.random.default_rng(seed + 1)
     for cell in range(16):
         place = np.flatnonzero(cells.ravel() == cell)
-        shuffled.reshape(-1, 3)[place] = picture.reshape(-1, 3)[rng.permutation(place)]
-    assert not np.array_equal(shuffled, picture)
-    assert np.array_equal(render(shuffled), render(picture))
+        shuffled.reshape(-1, 3)[place] = frame.reshape(-1, 3)[rng.permutation(place)]
+    assert not np.array_equal(shuffled, frame)
+    assert np.array_equal(render(shuffled), render(frame))
 
 
 def test_the_mask_is_whole_over_the_minimum_mask_of_the_face():
     """Every point that the minimum mask touches, in the frame that is painted in."""
     identity = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    own = minimum_mask(4 * FACE_FRAME)
+    own = minimum_mask(4 * ALIGNED_SIDE)
     y, x = np.nonzero(own > 0)
     points = np.stack([x, y], axis=1) * 0.25 + 0.125 - 0.5
     there = apply(grown(identity, GROWTH), points)
-    pixels = (there + 0.5) * (SIDE / FACE_FRAME) - 0.5
+    pixels = (there + 0.5) * (SIDE / ALIGNED_SIDE) - 0.5
     low, high = np.floor(pixels).astype(int), np.ceil(pixels).astype(int)
     mask = soft_cover.soft_mask()
     for px, py in ((low, low), (high, low), (low, high), (high, high)):
@@ -57,7 +57,7 @@ def test_the_mask_is_whole_over_the_minimum_mask_of_the_face():
 
 
 def test_of_a_small_face_a_plane_is_left():
-    picture = crop(4)
+    frame = crop(4)
     small = Subject(track=1, landmarks=None, size=30.0, score=0.9)
     cover = SoftCover(np.zeros((SIDE, SIDE), np.float32))
     hidden = soft_cover._radius() < 0.75  # the blur brings the surroundings nearer than that
@@ -65,7 +65,7 @@ def test_of_a_small_face_a_plane_is_left():
     basis = np.stack([np.ones(len(x)), x, y], axis=1)
     left = []
     for subject in (small, SUBJECT):
-        pixels = cover.render(picture[None], [subject]).crops[0][hidden].astype(float)
+        pixels = cover.render(frame[None], [subject]).crops[0][hidden].astype(float)
         fitted = basis @ np.linalg.lstsq(basis, pixels, rcond=None)[0]
         left.append(float((pixels - fitted).std()))
     assert left[0] < 2.0 < left[1]
@@ -81,7 +81,7 @@ def test_the_edge_runs_out_before_the_crop_does():
 
 def test_the_cells_lie_where_the_mask_does():
     centre = apply(grown(np.eye(2, 3), GROWTH), np.array([MASK_CENTRE]))[0]
-    x, y = np.rint((centre + 0.5) * (SIDE / FACE_FRAME) - 0.5).astype(int)
+    x, y = np.rint((centre + 0.5) * (SIDE / ALIGNED_SIDE) - 0.5).astype(int)
     assert soft_cover._radius()[y, x] < 0.05
     assert {soft_cover._cells()[1][y + dy, x + dx] for dy in (-3, 3) for dx in (-3, 3)} == {
         5, 6, 9, 10,

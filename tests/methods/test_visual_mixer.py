@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from stream_anon.errors import MethodFault, UsageError
-from stream_anon.kernels.visual_mixer import vfe
 from stream_anon.methods.base import Subject
 from stream_anon.methods.visual_mixer import VisualMixer
 from stream_anon.privacy.randomness import RandomnessError, SecureRandom
-from tests.kernels.pictures import scene
+from stream_anon.visual_mixer.mix import vfe
+from tests.visual_mixer.scenes import scene
 
 
 def subject(track: int, size: float = 200.0) -> Subject:
@@ -64,7 +64,7 @@ def test_a_small_face_is_mixed_on_a_coarse_grid(method):
     assert len(np.unique(mixed.reshape(112, -1), axis=0)) <= 48
 
 
-def test_several_faces_of_one_picture(method):
+def test_several_faces_of_one_image(method):
     faces = np.stack([scene(112, 112, n) for n in range(3)])
     crops = method.render(faces, [subject(n) for n in range(3)]).crops
     assert crops.shape == faces.shape

@@ -7,8 +7,8 @@ import pytest
 from stream_anon.methods.visual_mixer import VisualMixer
 from stream_anon.privacy import SecureRandom
 from stream_anon.privacy.randomness import KEY_BYTES, RandomnessError
-from tests.kernels.pictures import scene
-from tests.methods.test_coded import Drawn, Hues, crop, person, subject
+from tests.methods.test_generative import Drawn, Hues, crop, person, subject
+from tests.visual_mixer.scenes import scene
 
 
 class Remembers(Hues):

@@ -43,7 +43,7 @@ def _octaves(face: NDArray[np.float64], draw: np.random.Generator) -> None:
 
 
 def moved(face: Pixels, x: float = 0.0, y: float = 0.0, turn: float = 0.0, scale: float = 1.0):
-    """Shifted by face-frame units, turned by degrees, scaled; about the middle."""
+    """Shifted by aligned units, turned by degrees, scaled; about the middle."""
     side = len(face)
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), turn, scale)
     matrix[:, 2] += (x * side / 128, y * side / 128)
@@ -51,7 +51,7 @@ def moved(face: Pixels, x: float = 0.0, y: float = 0.0, turn: float = 0.0, scale
 
 
 def striped(face: Pixels, angle: float, period: float = 16.0, level: int = 0) -> Pixels:
-    """Stripes over a quarter of it; the period in face-frame units, the angle in radians."""
+    """Stripes over a quarter of it; the period in aligned units, the angle in radians."""
     y, x = np.mgrid[: len(face), : len(face)] * (128 / len(face))
     out = face.copy()
     out[(x * np.cos(angle) + y * np.sin(angle)) % period < period / 4] = level
@@ -72,7 +72,7 @@ def noisy(face: Pixels, deviation: float) -> Pixels:
 
 
 def blurred(face: Pixels, deviation: float) -> Pixels:
-    """By so many face-frame units."""
+    """By so many aligned units."""
     return np.asarray(cv2.GaussianBlur(face, (0, 0), deviation * len(face) / 128), np.uint8)
 
 

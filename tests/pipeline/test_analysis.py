@@ -6,14 +6,14 @@ import pytest
 
 from stream_anon.config import Config
 from stream_anon.errors import TracksError
+from stream_anon.media.input.source import FileSource
 from stream_anon.pipeline.analysis import DetectAndTrack, ReadTracks, key_of, quarter_turns
 from stream_anon.pipeline.analyze import analyze_file
 from stream_anon.regions import FARTHEST
 from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.reader import TracksFile
-from stream_anon.video.source import FileSource
 from tests.attacks.scene import FRAMES, Scripted, quick, write_clip
-from tests.video.clips import make_clip
+from tests.media.clips import make_clip
 
 
 def detecting(clip, info, tmp_path):
@@ -34,7 +34,7 @@ def analyzer_of(request):
 def everything(analyzer, source):
     """All that comes out, and how many frames had gone in when it came."""
     out, count = [], 0
-    for frame in source.pictures():
+    for frame in source.frames():
         count += 1
         out += [(count, one) for one in analyzer.push(frame)]
     out += [(count, one) for one in analyzer.flush()]
@@ -98,8 +98,8 @@ def test_a_file_of_another_video_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("rotation", "turns"), [(None, 0), (90, 1), (180, 2), (-90, 3)])
-def test_quarter_turns(tmp_path, rotation, turns):
+def test_quarter_turns(tmp_path, rotation, upright_turns):
     clip = make_clip(tmp_path / "clip.mp4", rotation=rotation, count=2)
     with FileSource(clip) as source:
-        assert quarter_turns(source.info, 0) == turns
+        assert quarter_turns(source.info, 0) == upright_turns
     assert Config().fault.policy == "stop"

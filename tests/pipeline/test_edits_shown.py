@@ -23,7 +23,7 @@ from tests.attacks.scene import (
     shows_face,
     write_clip,
 )
-from tests.video.clips import make_clip
+from tests.media.clips import make_clip
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_keep(desk):
     frames, report = desk.render()
     assert shown(frames) == list(range(10, 21))
     (kept,) = report["kept"]
-    assert (kept["track"], kept["reason"], kept["pictures"]) == (1, "gave consent", 11)
+    assert (kept["track"], kept["reason"], kept["frames"]) == (1, "gave consent", 11)
     assert (kept["first_seconds"], kept["last_seconds"]) == (0.4, 0.8)
     assert report["analysis"]["edits"] == {"keep": 1}
 
@@ -148,7 +148,7 @@ def test_add(waves):
     assert painted == list(range(10, 21))
     assert all(flat(rgb, 20, 20, 80, 80) > 20 for rgb in frames)
     (track,) = report["tracks"]
-    assert (track["track"], track["label"], track["pictures"]) == (1, "region", 11)
+    assert (track["track"], track["label"], track["frames"]) == (1, "region", 11)
 
 
 def test_add_moves_between_keyframes(waves):

@@ -145,7 +145,7 @@ def test_it_is_cheap_beside_a_face():
     assert cost(128, 6, 60)[0] < 600
 
 
-def pictures(name, count):
+def frames(name, count):
     """Real faces, (128, 128, 3)."""
     with tarfile.open(SHARED / "faces" / f"{name}.tar") as tar:
         members = [m for m in tar.getmembers() if m.isfile() and m.name.endswith(".jpg")]
@@ -182,7 +182,7 @@ def rates(faces):
 
 @pytest.mark.shared
 def test_on_real_faces_copies_are_caught_and_methods_are_not():
-    faces = [*pictures("lfw_dev_128", 100), *pictures("celeba_wild_128", 100)]
+    faces = [*frames("lfw_dev_128", 100), *frames("celeba_wild_128", 100)]
     caught, refused = rates(faces)
     assert {name: rate for name, rate in caught.items() if rate < 0.97} == {}
     # A generator may draw a face that is somebody else's in the same pose.
@@ -196,6 +196,6 @@ if __name__ == "__main__":
             whole, change = cost(side, count)
             print(f"side {side}, {count} faces: {whole:.0f} us a face, the change {change:.0f}")
     if SHARED.is_dir():
-        some = [*pictures("lfw_dev_128", 150), *pictures("celeba_wild_128", 150)]
+        some = [*frames("lfw_dev_128", 150), *frames("celeba_wild_128", 150)]
         for part in rates(some):
             print(*(f"{name}: {rate}" for name, rate in part.items()), sep="\n")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from stream_anon import config
+from stream_anon.alignment.mesh import FaceMesh
 from stream_anon.api import redact
 from stream_anon.errors import ModelError
-from stream_anon.evaluation import condition
-from stream_anon.evaluation.clips import end_of
-from stream_anon.evaluation.finder import Finder
-from stream_anon.evaluation.looks import look, row
-from stream_anon.faces.mesh import FaceMesh
+from stream_anon.evaluation.data import condition
+from stream_anon.evaluation.data.clips import end_of
+from stream_anon.evaluation.data.finder import Finder
+from stream_anon.evaluation.looks.figures import look, row
 
 FRAMES = 30
 

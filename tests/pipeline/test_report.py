@@ -15,10 +15,10 @@ import stream_anon
 from stream_anon import recipes
 from stream_anon.config import Config, override
 from stream_anon.errors import InputError, OutputError, UsageError
-from stream_anon.networks import registry
+from stream_anon.models import registry
 from stream_anon.pipeline.report import schema
 from tests.attacks.scene import write_clip
-from tests.video.damage import hide_sound
+from tests.media.damage import hide_sound
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_report_keeps_the_schema(report):
     jsonschema.validate(report, schema())
 
 
-@pytest.mark.parametrize("spoil", [{"extra": 1}, {"pictures": None}, {"schema_version": 2}])
+@pytest.mark.parametrize("spoil", [{"extra": 1}, {"frames": None}, {"schema_version": 2}])
 def test_the_schema_refuses_what_is_no_report(report, spoil):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**report, **spoil}, schema())
@@ -174,7 +174,7 @@ def test_a_report_is_whole_or_not_there(tmp_path, monkeypatch):
 
 
 def test_what_it_tells(report):
-    assert report["pictures"]["input"] == report["pictures"]["output"] == 12
+    assert report["frames"]["input"] == report["frames"]["output"] == 12
     assert len(report["input"]["sha256"]) == len(report["output"]["sha256"]) == 64
     assert {s["action"] for s in report["streams"]} == {"redact", "copy"}
     assert report["models"][0]["name"] == "centerface"

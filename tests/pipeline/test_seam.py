@@ -14,6 +14,11 @@ import pytest
 import stream_anon
 from stream_anon.config import Config, override
 from stream_anon.errors import AnalysisFault, InputError, OutputError, TracksError, UsageError
+from stream_anon.media.input.probe import probe
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.output import _mux
+from stream_anon.media.output.formats import default_suffix
+from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import make_method
 from stream_anon.pipeline.analysis import DetectAndTrack, make_analyzer
 from stream_anon.pipeline.analyze import analyze_file
@@ -22,14 +27,9 @@ from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
 from stream_anon.pipeline.targets import other_methods
 from stream_anon.tracks.reader import TracksFile
-from stream_anon.video import _mux
-from stream_anon.video.formats import default_suffix
-from stream_anon.video.probe import probe
-from stream_anon.video.sink import FileSink
-from stream_anon.video.source import FileSource
 from tests.attacks.scene import FRAMES, Scripted, face_at, leaks, quick, write_clip
+from tests.media.clips import make_clip
 from tests.tracks.tools import forge
-from tests.video.clips import make_clip
 
 
 def seldom(index, faces):
@@ -122,9 +122,9 @@ def test_two_passes_give_the_frames_of_one(clip, tmp_path, method, wrong):
     assert same(tmp_path / "once.mp4", tmp_path / "twice.mp4") == FRAMES
     assert report.frames_out == rendered.frames_out == analysis.frames == FRAMES
     assert report.tracks == rendered.tracks
-    assert report.pictures.covered == rendered.pictures.covered
+    assert report.frames.covered == rendered.frames.covered
     assert analysis.tracks == len(report.tracks) > 0
-    assert rendered.pictures.looked_at == 0 < report.pictures.looked_at
+    assert rendered.frames.detections_run == 0 < report.frames.detections_run
 
 
 CLIPS = {
@@ -171,9 +171,9 @@ def test_frames_that_could_not_be_analysed_are_covered_whole_in_both(clip, tmp_p
     assert 6 <= analysis.unknown < FRAMES
     rendered = paint(clip, tmp_path / "2.mp4", config, tracks=tmp_path / "t.jsonl")
     assert same(tmp_path / "1.mp4", tmp_path / "2.mp4") == FRAMES
-    assert report.pictures.stepped_down == rendered.pictures.stepped_down
-    assert report.pictures.stepped_down == {"pixelated": analysis.unknown}
-    assert report.pictures.reasons == rendered.pictures.reasons
+    assert report.frames.stepped_down == rendered.frames.stepped_down
+    assert report.frames.stepped_down == {"pixelated": analysis.unknown}
+    assert report.frames.reasons == rendered.frames.reasons
     with pytest.raises(AnalysisFault, match="out of memory"):
         paint(clip, tmp_path / "3.mp4", quick(), tracks=tmp_path / "t.jsonl")
     assert not (tmp_path / "3.mp4").exists()
@@ -278,7 +278,7 @@ def test_a_forged_file_without_the_right_line_for_a_frame_fails_closed(
     tracks.unlink()
     assert leaks(tmp_path, clip) == []
     unknown = {"a frame less": 1, "other times": FRAMES - 11}.get(lie, FRAMES)
-    assert report.pictures.stepped_down == {"pixelated": unknown}
+    assert report.frames.stepped_down == {"pixelated": unknown}
 
 
 @pytest.mark.shared

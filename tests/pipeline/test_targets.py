@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_anon.alignment.align import align
 from stream_anon.config import FaultConfig, MethodConfig
 from stream_anon.errors import AnalysisFault, ConfigError, GateError, MethodFault
-from stream_anon.faces.align import align
-from stream_anon.geometry import FACE_FRAME, apply
+from stream_anon.geometry import ALIGNED_SIDE, apply
+from stream_anon.media.cleared import FallbackLevel
+from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.methods import Blur, Fill, Pixelate
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.targets import DRAWN_PAD, TARGETS, other_methods, place
 from stream_anon.regions import FrameKey, Region, Regions, bounds
-from stream_anon.video.cleared import Rung
-from stream_anon.video.yuv_picture import YuvPicture
-from tests.fakes import MemoryPicture, detail, noise
-from tests.video.clips import noise_frame
+from tests.fakes import MemoryFrame, detail, noise
+from tests.media.clips import noise_frame
 
 STOP, STEP = FaultConfig(policy="stop"), FaultConfig(policy="step-down")
 COLOUR = (10, 200, 30)
@@ -38,11 +38,11 @@ def regions(*items, **rest):
 
 
 def yuv(width=320, height=240, pix_fmt="yuv420p"):
-    return YuvPicture(noise_frame(width, height, pix_fmt))
+    return CpuFrame(noise_frame(width, height, pix_fmt))
 
 
-def luma(picture):
-    return np.array(picture.luma(1), np.int32)
+def luma(frame):
+    return np.array(frame.luma(1), np.int32)
 
 
 def inside(corners, width, height):
@@ -72,11 +72,11 @@ def triangles(draw):
 @settings(deadline=None)
 @given(triangles())
 def test_every_sample_of_a_polygon_is_painted_and_little_beyond(corners):
-    picture = yuv(160, 120)
-    before = luma(picture)
+    frame = yuv(160, 120)
+    before = luma(frame)
     item = drawn(box=bounds(corners), polygon=corners)
-    Compositor(Fill(COLOUR), STOP).paint(picture, regions(item))
-    after = luma(picture)
+    Compositor(Fill(COLOUR), STOP).paint(frame, regions(item))
+    after = luma(frame)
     area = inside(corners, 160, 120)
     painted = after[area]
     assert painted.size == 0 or (painted == painted.flat[0]).all()
@@ -97,9 +97,9 @@ def test_every_sample_of_a_polygon_is_painted_and_little_beyond(corners):
     ids=["small", "the whole frame", "a stripe", "a line", "over the corner"],
 )  # fmt: skip
 def test_every_sample_of_a_rectangle_is_painted(box, pix_fmt):
-    picture = yuv(pix_fmt=pix_fmt)
-    Compositor(Fill(COLOUR), STOP).paint(picture, regions(drawn(box=box)))
-    after = luma(picture)
+    frame = yuv(pix_fmt=pix_fmt)
+    Compositor(Fill(COLOUR), STOP).paint(frame, regions(drawn(box=box)))
+    after = luma(frame)
     x0, y0 = max(0, int(np.ceil(box[0]))), max(0, int(np.ceil(box[1])))
     x1, y1 = min(319, int(box[2])), min(239, int(box[3]))
     painted = after[y0 : y1 + 1, x0 : x1 + 1]
@@ -110,26 +110,26 @@ def test_every_sample_of_a_rectangle_is_painted(box, pix_fmt):
 @pytest.mark.parametrize("method", [Pixelate(), Blur(), Fill()], ids=lambda m: m.name)
 def test_what_was_drawn_by_hand_is_painted_by_its_own_method(method):
     raw = noise()
-    picture = MemoryPicture(raw.copy())
+    frame = MemoryFrame(raw.copy())
     compositor = Compositor(Fill(COLOUR), STOP, others={method.name: method})
-    cleared = compositor.paint(picture, regions(drawn(method=method.name)))
-    assert cleared.rung is Rung.METHOD
+    cleared = compositor.paint(frame, regions(drawn(method=method.name)))
+    assert cleared.level is FallbackLevel.METHOD
     assert cleared.covered == (1,)
-    area = picture.rgb[55:115, 65:155]
+    area = frame.rgb[55:115, 65:155]
     assert np.abs(area.astype(int) - raw[55:115, 65:155]).mean() > 15
-    assert (picture.rgb[:40] == raw[:40]).all()
+    assert (frame.rgb[:40] == raw[:40]).all()
 
 
 def test_without_a_method_of_its_own_it_takes_the_solid_cover_and_not_a_face():
-    picture = MemoryPicture(noise())
-    Compositor(Pixelate(), STOP).paint(picture, regions(drawn()))
-    area = np.zeros(picture.rgb.shape[:2], bool)
+    frame = MemoryFrame(noise())
+    Compositor(Pixelate(), STOP).paint(frame, regions(drawn()))
+    area = np.zeros(frame.rgb.shape[:2], bool)
     area[55:115, 65:155] = True
-    assert detail(picture.rgb, area) < 1.0
+    assert detail(frame.rgb, area) < 1.0
 
 
 def test_faces_take_their_own_methods_in_one_frame():
-    picture = MemoryPicture(noise())
+    frame = MemoryFrame(noise())
     others = {"fill": Fill(COLOUR), "blur": Blur()}
     items = (
         face(1, (20.0, 20.0, 60.0, 70.0)),
@@ -137,12 +137,12 @@ def test_faces_take_their_own_methods_in_one_frame():
         drawn(3, (220.0, 20.0, 300.0, 70.0), method="blur"),
         drawn(4, (20.0, 150.0, 90.0, 200.0), method="fill"),
     )
-    cleared = Compositor(Pixelate(), STOP, others=others).paint(picture, regions(*items))
-    assert cleared.rung is Rung.METHOD
-    assert (picture.rgb[45, 140] == COLOUR).all()
-    assert (picture.rgb[175, 55] == COLOUR).all()
-    assert not (picture.rgb[45, 40] == COLOUR).all()
-    assert not (picture.rgb[45, 260] == COLOUR).all()
+    cleared = Compositor(Pixelate(), STOP, others=others).paint(frame, regions(*items))
+    assert cleared.level is FallbackLevel.METHOD
+    assert (frame.rgb[45, 140] == COLOUR).all()
+    assert (frame.rgb[175, 55] == COLOUR).all()
+    assert not (frame.rgb[45, 40] == COLOUR).all()
+    assert not (frame.rgb[45, 260] == COLOUR).all()
 
 
 @pytest.mark.parametrize("fault", [STOP, STEP], ids=["stop", "step-down"])
@@ -157,20 +157,20 @@ def test_faces_take_their_own_methods_in_one_frame():
 )
 def test_what_nobody_can_paint_fails_closed(item, fault):
     raw = noise()
-    picture = MemoryPicture(raw.copy())
+    frame = MemoryFrame(raw.copy())
     compositor = Compositor(Pixelate(), fault)
     if fault is STOP:
         with pytest.raises((MethodFault, AnalysisFault)):
-            compositor.paint(picture, regions(item))
+            compositor.paint(frame, regions(item))
         return
-    cleared = compositor.paint(picture, regions(item))
-    assert cleared.rung >= Rung.FILL
-    if cleared.rung is Rung.PIXELATED:
-        assert (picture.rgb[90:94, 110:114] == picture.rgb[91, 111]).all()
+    cleared = compositor.paint(frame, regions(item))
+    assert cleared.level >= FallbackLevel.FILL
+    if cleared.level is FallbackLevel.PIXELATED:
+        assert (frame.rgb[90:94, 110:114] == frame.rgb[91, 111]).all()
         return
     area = np.zeros(raw.shape[:2], bool)
     area[90:110, 110:140] = True
-    assert detail(picture.rgb, area) < 1.0
+    assert detail(frame.rgb, area) < 1.0
 
 
 def test_a_failing_method_of_one_region_steps_down_for_the_whole_frame():
@@ -180,49 +180,49 @@ def test_a_failing_method_of_one_region_steps_down_for_the_whole_frame():
         def render(self, crops, subjects):
             raise RuntimeError("no such tensor")
 
-    picture = MemoryPicture(noise())
+    frame = MemoryFrame(noise())
     compositor = Compositor(Pixelate(), STEP, others={"blur": Raises()})
-    cleared = compositor.paint(picture, regions(face(), drawn(2, method="blur")))
-    assert cleared.rung is Rung.FILL
-    area = np.zeros(picture.rgb.shape[:2], bool)
+    cleared = compositor.paint(frame, regions(face(), drawn(2, method="blur")))
+    assert cleared.level is FallbackLevel.FILL
+    area = np.zeros(frame.rgb.shape[:2], bool)
     area[55:75, 65:95] = True
-    assert detail(picture.rgb, area) < 1.0
+    assert detail(frame.rgb, area) < 1.0
 
 
 def test_what_is_kept_is_not_painted_but_its_neighbours_are():
     raw = noise()
-    picture = MemoryPicture(raw.copy())
+    frame = MemoryFrame(raw.copy())
     kept = face(1, (20.0, 20.0, 60.0, 70.0), kept="consent")
     items = (kept, face(2, (220.0, 120.0, 260.0, 170.0)))
-    cleared = Compositor(Fill(COLOUR), STOP).paint(picture, regions(*items))
+    cleared = Compositor(Fill(COLOUR), STOP).paint(frame, regions(*items))
     assert cleared.covered == (2,)
-    assert (picture.rgb[:90, :90] == raw[:90, :90]).all()
-    assert (picture.rgb[145, 240] == COLOUR).all()
+    assert (frame.rgb[:90, :90] == raw[:90, :90]).all()
+    assert (frame.rgb[145, 240] == COLOUR).all()
 
 
 def test_a_kept_face_does_not_survive_a_frame_that_is_not_known():
     raw = noise()
-    picture = MemoryPicture(raw.copy())
+    frame = MemoryFrame(raw.copy())
     item = face(1, kept="consent")
     with pytest.raises(AnalysisFault, match="no line"):
-        Compositor(Fill(), STOP).paint(picture, regions(item, unknown="no line"))
-    cleared = Compositor(Fill(), STEP).paint(picture, regions(item, unknown="no line"))
-    assert cleared.rung is Rung.PIXELATED
-    assert not (picture.rgb == raw).all(axis=2).mean() > 0.1
+        Compositor(Fill(), STOP).paint(frame, regions(item, unknown="no line"))
+    cleared = Compositor(Fill(), STEP).paint(frame, regions(item, unknown="no line"))
+    assert cleared.level is FallbackLevel.PIXELATED
+    assert not (frame.rgb == raw).all(axis=2).mean() > 0.1
 
 
 def test_regions_of_another_frame_are_refused():
     for key in (FrameKey("0", 1, 0), FrameKey("0", 0, 1), FrameKey("1", 0, 0)):
         with pytest.raises(GateError):
-            Compositor(Fill(), STEP).paint(MemoryPicture(noise()), Regions(key, ()))
+            Compositor(Fill(), STEP).paint(MemoryFrame(noise()), Regions(key, ()))
 
 
 def test_a_face_is_aligned_as_the_tracker_aligns_it():
     points = ((110.0, 100.0), (140.0, 100.0), (125.0, 115.0), (113.0, 128.0), (137.0, 128.0))
     item = Region("3", "face", (100.0, 80.0, 150.0, 140.0), points, 0.9, "detected")
-    for turns in range(4):
-        (found,) = place(regions(item), turns)
-        assert (found.transform == align(np.array(item.box), np.array(points), turns)).all()
+    for quarter_turns in range(4):
+        (found,) = place(regions(item), quarter_turns)
+        assert (found.transform == align(np.array(item.box), np.array(points), quarter_turns)).all()
 
 
 def test_a_drawn_crop_reaches_a_little_over_its_box():
@@ -230,7 +230,7 @@ def test_a_drawn_crop_reaches_a_little_over_its_box():
     transform = TARGETS["region"].shape.transforms([item], 1)[0]
     corners = apply(transform, np.array([item.box[:2], item.box[2:]]))
     assert (corners > 4).all()
-    assert (corners < FACE_FRAME - 5).all()
+    assert (corners < ALIGNED_SIDE - 5).all()
 
 
 def test_a_state_of_every_method_is_dropped_with_its_track():
@@ -244,7 +244,7 @@ def test_a_state_of_every_method_is_dropped_with_its_track():
     noted = Noted()
     noted.forgotten = []
     compositor = Compositor(Fill(), STOP, others={"blur": noted})
-    compositor.paint(MemoryPicture(noise()), regions(face(7, method="blur")))
+    compositor.paint(MemoryFrame(noise()), regions(face(7, method="blur")))
     compositor.end([7])
     assert noted.forgotten == [7]
 

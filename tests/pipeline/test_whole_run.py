@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from stream_anon.config import Config
+from stream_anon.detection.types import Face
 from stream_anon.errors import GateError
-from stream_anon.faces.face import Face
 from stream_anon.geometry import MASK_CENTRE, MASK_SEMI_AXES, TEMPLATE
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import Fill, Pixelate
 from stream_anon.methods.base import Method, Rendered
 from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
-from stream_anon.video.sink import FileSink
-from stream_anon.video.source import FileSource
 from tests.attacks.scene import Scripted, quick
 
 SIDE, RATE, FRAMES = 64, 25, 10
@@ -33,7 +33,7 @@ class Crowd:
 
     across: int
     down: int
-    turns: int = 0
+    quarter_turns: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,26 +59,27 @@ class Crowd:
     def upright(self, index: int) -> np.ndarray:
         """(h, w, 3) RGB: a checkerboard of its own in every face."""
         wide, high = self.size
-        picture = np.full((high, wide, 3), 110, np.uint8)
+        frame = np.full((high, wide, 3), 110, np.uint8)
         for number, (x, y) in enumerate(self.corners(index)):
             rng = np.random.default_rng(number)
             cells = rng.integers(0, 2, (8, 8), dtype=np.uint8) * 200 + 20
             patch = cv2.resize(cells, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
             x0, y0 = round(x), round(y)
-            picture[y0 : y0 + SIDE, x0 : x0 + SIDE] = patch[..., None]
-        return picture
+            frame[y0 : y0 + SIDE, x0 : x0 + SIDE] = patch[..., None]
+        return frame
 
     def write(self, path: Path, frames: int = FRAMES) -> Path:
-        """As a camera stores it: on its side where ``turns`` is not 0, with a mark that says so."""
+        """As a camera stores it: on its side where ``quarter_turns`` is not 0, with a mark that
+        says so."""
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=RATE, options={"crf": "10"})
             for index in range(frames):
-                stored = np.ascontiguousarray(np.rot90(self.upright(index), -self.turns))
+                stored = np.ascontiguousarray(np.rot90(self.upright(index), -self.quarter_turns))
                 if index == 0:
                     stream.height, stream.width = stored.shape[:2]
                     stream.pix_fmt = "yuv420p"
-                    if self.turns:
-                        stream.set_display_rotation(90 * self.turns)
+                    if self.quarter_turns:
+                        stream.set_display_rotation(90 * self.quarter_turns)
                 frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
                 frame.pts, frame.time_base = index, Fraction(1, RATE)
                 container.mux(stream.encode(frame))
@@ -90,7 +91,7 @@ class Crowd:
         found = []
         with av.open(str(path)) as container:
             for index, frame in enumerate(container.decode(video=0)):
-                after = np.rot90(frame.to_ndarray(format="rgb24"), self.turns)
+                after = np.rot90(frame.to_ndarray(format="rgb24"), self.quarter_turns)
                 before = self.upright(index)
                 for number, corner in enumerate(self.corners(index)):
                     if self._seen(before, after, corner):
@@ -118,11 +119,11 @@ class Knows(Scripted):
     def __init__(self, crowd: Crowd) -> None:
         super().__init__()
         self._crowd = crowd
-        self.turns: set[int] = set()
+        self.quarter_turns: set[int] = set()
 
-    def detect(self, view, turns=0):
-        self.turns.add(turns % 4)
-        if turns % 4 != self._crowd.turns % 4:
+    def detect(self, view, quarter_turns=0):
+        self.quarter_turns.add(quarter_turns % 4)
+        if quarter_turns % 4 != self._crowd.quarter_turns % 4:
             return []
         return [self._stored(face) for face in self._crowd.faces(view.index)]
 
@@ -130,7 +131,7 @@ class Knows(Scripted):
         """Boxes and points in the frame as it is stored."""
         high = self._crowd.size[1]
         box, points = face.box, face.landmarks
-        for _ in range(self._crowd.turns):
+        for _ in range(self._crowd.quarter_turns):
             # numpy.rot90 by -1 moves (x, y) to (h - y, x), h the height before it.
             box = np.array([high - box[3], box[0], high - box[1], box[2]])
             points = np.stack([high - points[:, 1], points[:, 0]], axis=1)
@@ -168,17 +169,17 @@ def test_everybody_in_a_crowd_is_covered(tmp_path, method, across, down):
     chosen = method() if method is Fill else method(4)
     report = pipeline(clip, tmp_path / "out.mp4", Knows(crowd), chosen, quick()).run()
     assert crowd.shown(tmp_path / "out.mp4") == []
-    assert sum(track.pictures for track in report.tracks) == FRAMES * across * down
-    assert report.frames_covered == FRAMES
+    assert sum(track.frames for track in report.tracks) == FRAMES * across * down
+    assert report.frames_with_faces == FRAMES
 
 
-@pytest.mark.parametrize("turns", [1, 3])
-def test_people_in_a_turned_video_are_covered(tmp_path, turns):
-    crowd = Crowd(3, 2, turns)
+@pytest.mark.parametrize("quarter_turns", [1, 3])
+def test_people_in_a_turned_video_are_covered(tmp_path, quarter_turns):
+    crowd = Crowd(3, 2, quarter_turns)
     clip = crowd.write(tmp_path / "a.mp4")
     detector = Knows(crowd)
     pipeline(clip, tmp_path / "out.mp4", detector, Fill(), quick()).run()
-    assert detector.turns == {turns}
+    assert detector.quarter_turns == {quarter_turns}
     assert crowd.shown(tmp_path / "out.mp4") == []
 
 
@@ -190,11 +191,11 @@ def test_a_frame_that_gets_lost_between_reading_and_writing_ends_the_run(tmp_pat
 
     def forgetful(item, stepped_down):
         plain(item, stepped_down)
-        if item.picture.index == 4:
-            running._outcome.pictures.output -= 1
+        if item.frame.index == 4:
+            running._outcome.frames.output -= 1
 
     monkeypatch.setattr(running, "_count", forgetful)
-    with pytest.raises(GateError, match="10 pictures were read, 9 written"):
+    with pytest.raises(GateError, match="10 frames were read, 9 written"):
         running.run()
     assert not (tmp_path / "out.mp4").exists()
 

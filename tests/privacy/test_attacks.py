@@ -124,7 +124,7 @@ def test_caught_a_draw_for_each_frame_is_averaged_away():
     made, code = PrivUnit(512, 4.0), random_code(512)
     rows = draws(made, code, 16 * 74, fixed(4))
     assert (rows @ code).mean() < 0.1
-    # 74 pictures are two and a half seconds.
+    # 74 frames are two and a half seconds.
     means = rows.reshape(16, 74, 512).mean(axis=1)
     cosines = means @ code / np.linalg.norm(means, axis=1)
     assert cosines.mean() == pytest.approx(0.5, abs=0.02)

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from stream_anon.cli.budget import budget
+from stream_anon.cli.commands.budget import budget
 from stream_anon.errors import InputError
 from stream_anon.privacy import (
     Gaussian,

@@ -11,15 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.torture import (  # noqa: F401 - they enter their kinds
-    kinds_clock,
-    kinds_crowds,
-    kinds_cuts,
-    kinds_more,
-    kinds_scenes,
-    kinds_screens,
-)
 from tests.torture.film import Clip, shoot
+from tests.torture.kinds import clock, crowds, cuts, more, scenes, screens  # noqa: F401 - they enter their kinds
 from tests.torture.studio import KINDS, Studio
 
 SMALL = (640, 360, 1.0)
@@ -39,7 +32,7 @@ def clip(kind: str, seed: int, folder: Path, large: bool = False) -> Clip:
 
     Raises:
         KeyError: no such kind.
-        ModelError: a picture is not here and cannot be fetched.
+        ModelError: a frame is not here and cannot be fetched.
     """
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), large])
     width, height, long = LARGE if large else SMALL

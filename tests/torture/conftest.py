@@ -1,4 +1,4 @@
-"""Torture clips, made where the pictures and the detector are here or can be fetched."""
+"""Torture clips, made where the frames and the detector are here or can be fetched."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from stream_anon.errors import ModelError
-from stream_anon.networks import registry
+from stream_anon.models import registry
 from tests.torture import clips
 from tests.torture.film import Clip
-from tests.torture.pictures import BACKDROPS, PORTRAITS, picture
+from tests.torture.images import BACKDROPS, PORTRAITS, frame
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _pictures() -> None:
+def _frames() -> None:
     try:
-        for name in [*(p.picture for p in PORTRAITS), *BACKDROPS]:
-            picture(name)
+        for name in [*(p.frame for p in PORTRAITS), *BACKDROPS]:
+            frame(name)
         registry.path("centerface")
     except ModelError as error:
         pytest.skip(f"not here, and no index to ask: {error}")

@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from tests.torture.pictures import Pixels
+from tests.torture.images import Pixels
 from tests.torture.scene import Frame, TrueFace
 
 CLOCK = 90_000
@@ -32,7 +32,7 @@ class Clip:
         truth: for each frame, in presentation order, its faces.
         options: of ``stream_anon.redact`` that belong to the kind (``end``).
         kept: number of frames, from the first, that the output has; None is all.
-        turns: quarter turns, counter-clockwise, that make the frames upright.
+        quarter_turns: quarter turns, counter-clockwise, that make the frames upright.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Clip:
     truth: Truth
     options: dict[str, Any] = field(default_factory=dict)
     kept: int | None = None
-    turns: int = 0
+    quarter_turns: int = 0
 
     @property
     def faces(self) -> int:
@@ -68,7 +68,7 @@ class Take:
     times: Callable[[int], float | None] | None = None
     pix_fmt: str = "yuv420p"
     interlaced: bool = False
-    turns: int = 0
+    quarter_turns: int = 0
     """Quarter turns, counter-clockwise, by which a player turns the frames."""
     crf: int = 18
     more: list[Take] = field(default_factory=list)
@@ -90,7 +90,7 @@ def shoot(take: Take, kind: str, seed: int, folder: Path) -> Clip:
         with path.open("ab") as whole:
             whole.write(piece.read_bytes())
         piece.unlink()
-    return Clip(kind, seed, path, tuple(truth), take.options, take.kept, take.turns)
+    return Clip(kind, seed, path, tuple(truth), take.options, take.kept, take.quarter_turns)
 
 
 def _write(take: Take, path: Path) -> Iterator[tuple[TrueFace, ...]]:
@@ -111,8 +111,8 @@ def _write(take: Take, path: Path) -> Iterator[tuple[TrueFace, ...]]:
             "libx264", rate=rate, options=options, width=width, height=height,
             pix_fmt=take.pix_fmt, time_base=base,
         )
-        if take.turns:
-            stream.set_display_rotation(90 * take.turns)
+        if take.quarter_turns:
+            stream.set_display_rotation(90 * take.quarter_turns)
         # BT.601, limited range: what the conversions here do.
         context = stream.codec_context
         context.color_primaries = context.color_trc = context.colorspace = 6

@@ -29,7 +29,7 @@ import stream_anon
 from stream_anon.config import Config, DetectorConfig, override
 from stream_anon.errors import StreamAnonError
 from tests.torture.film import Clip, decoded
-from tests.torture.pictures import Pixels
+from tests.torture.images import Pixels
 from tests.torture.scene import TrueFace, cell_means
 
 MAGENTA = (255, 0, 255)
@@ -57,8 +57,8 @@ WHOLE = 0.5
 frame was obscured."""
 
 BUDGETS: dict[str, dict[str, float]] = {
-    "0.25": {"tracker.interval": 0.12, "tracker.look_back": 0.25, "tracker.bridge": 0.13},
-    "0.6": {"tracker.interval": 0.2, "tracker.look_back": 0.6, "tracker.bridge": 0.4},
+    "0.25": {"tracker.interval": 0.12, "tracker.backfill": 0.25, "tracker.max_gap": 0.13},
+    "0.6": {"tracker.interval": 0.2, "tracker.backfill": 0.6, "tracker.max_gap": 0.4},
     "1.7": {},
 }
 """Options of the tracker for a live stream that may wait so many seconds; the last is the

@@ -26,11 +26,12 @@ import yaml
 
 from stream_anon import recipes
 from stream_anon.config import Config, load
-from stream_anon.faces.detector import Detector, make_detector, overlaps
+from stream_anon.detection.base import Detector, overlaps
+from stream_anon.detection.registry import make_detector
 from tests.torture.clips import KINDS, clip
 from tests.torture.film import Clip, decoded
+from tests.torture.images import Pixels
 from tests.torture.judge import BUDGETS, configuration, judge, smallest
-from tests.torture.pictures import Pixels
 
 
 class Still:
@@ -53,7 +54,7 @@ def not_found(made: Clip, detector: Detector) -> list[tuple[int, int]]:
         truth = [f for f in made.truth[number] if f.size >= smallest(detector.config)]
         if not truth:
             continue
-        seen = detector.detect(Still(pixels), made.turns)
+        seen = detector.detect(Still(pixels), made.quarter_turns)
         found = [face.box for face in seen if face.score >= detector.config.threshold]
         boxes = np.array([face.box for face in truth], float)
         best = overlaps(boxes, np.array(found)).max(1) if found else np.zeros(len(truth))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.torture.pictures import Head, Pixels
+from tests.torture.images import Head, Pixels
 
 INNER = 0.8
 """The ellipse within a face's box that is judged, as a share of the box's sides: eyes to mouth
@@ -172,12 +172,12 @@ class Canvas:
             one.box = tuple(np.concatenate([centre - half, centre + half]).tolist())
 
     def overlay(self, pixels: Pixels, opacity: float) -> None:
-        """Blend a picture over everything: a reflection, a crossfade, a flash."""
+        """Blend a frame over everything: a reflection, a crossfade, a flash."""
         self.pixels = cv2.addWeighted(self.pixels, 1 - opacity, pixels, opacity, 0)
         for one in self.placed:
             one.opacity *= 1 - opacity
 
-    def frame(self) -> Frame:
+    def to_av(self) -> Frame:
         """The finished frame with the faces that can be seen in it."""
         faces = []
         for number, one in enumerate(self.placed, 1):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.torture.film import Take
-from tests.torture.pictures import Head, Pixels, backdrop, some_heads
+from tests.torture.images import Head, Pixels, backdrop, some_heads
 from tests.torture.scene import Canvas, Frame
 
 
@@ -107,7 +107,7 @@ def kind(make: Kind) -> Kind:
 def still(wall: Pixels, count: int) -> Iterator[Frame]:
     """Nobody, for so many frames."""
     for _ in range(count):
-        yield Canvas(wall).frame()
+        yield Canvas(wall).to_av()
 
 
 def still_life(s: Studio, count: int) -> Iterator[Canvas]:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from stream_anon.config import DetectorConfig
+from stream_anon.detection.base import overlaps
+from stream_anon.detection.registry import make_detector
 from stream_anon.errors import InputError
-from stream_anon.faces.detector import make_detector, overlaps
 from tests.torture import clips
 from tests.torture.film import Clip, decoded
+from tests.torture.images import BACKDROPS, PORTRAITS, Pixels, backdrop, some_head
 from tests.torture.judge import MAGENTA, compare, configuration, judge
-from tests.torture.pictures import BACKDROPS, PORTRAITS, Pixels, backdrop, some_head
 from tests.torture.run import Still, not_found
 from tests.torture.scene import Canvas, TrueFace
 
@@ -167,7 +168,7 @@ def test_times_are_wrong_as_intended(kind: str, film: Callable[..., Clip]) -> No
         assert steps.max() > 1000 * np.median(steps)
 
 
-@pytest.mark.parametrize("portrait", range(len(PORTRAITS)), ids=[p.picture for p in PORTRAITS])
+@pytest.mark.parametrize("portrait", range(len(PORTRAITS)), ids=[p.frame for p in PORTRAITS])
 def test_heads_are_found_by_themselves(portrait: int) -> None:
     """Whoever is missed in a clip is missed for want of a look, not since nobody would see it."""
     rng = np.random.default_rng(portrait)
@@ -176,7 +177,7 @@ def test_heads_are_found_by_themselves(portrait: int) -> None:
         for size in (40.0, 60.0, 90.0, 150.0):
             canvas = Canvas(backdrop(rng, 640, 360, name))
             canvas.head(some_head(rng, portrait), 320, 180, size)
-            (face,) = canvas.frame().faces
+            (face,) = canvas.to_av().faces
             found = detector.detect(Still(canvas.pixels))
             near = overlaps(np.array([f.box for f in found]), np.array([face.box]))[:, 0]
             assert near.max() > 0.5

@@ -10,7 +10,7 @@ import pytest
 from stream_anon import recipes
 from stream_anon.config import load
 from stream_anon.errors import ModelError
-from stream_anon.networks import registry
+from stream_anon.models import registry
 from tests.torture.clips import KINDS
 from tests.torture.film import Clip
 from tests.torture.judge import BUDGETS, configuration, judge

@@ -14,12 +14,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*NumPy.*writable.*:UserWarning"),
 ]
 
-from stream_anon.networks import WEIGHTS  # noqa: E402
-from stream_anon.networks.arch.encoder import Encoder, EncoderSpec  # noqa: E402
-from stream_anon.networks.engine import Engine  # noqa: E402
+from stream_anon.models import WEIGHTS  # noqa: E402
+from stream_anon.models.engine import Engine  # noqa: E402
 from stream_anon.training.activations import quantise_activations  # noqa: E402
+from stream_anon.training.arch.encoder import Encoder, EncoderSpec  # noqa: E402
+from stream_anon.training.data.pack import read_images  # noqa: E402
 from stream_anon.training.export import export  # noqa: E402
-from stream_anon.training.pack import read_pictures  # noqa: E402
 
 LFW = "faces/lfw_dev_128.tar"
 SHAPE = {"pictures": (1, 3, 128, 128)}
@@ -33,7 +33,7 @@ def written(folder, slope):
     return path
 
 
-def pictures(count, seed=0):
+def images(count, seed=0):
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(-1, 1, (count, 3, 8, 8)).astype(np.float32)
     return np.ascontiguousarray(coarse.repeat(16, 2).repeat(16, 3))
@@ -46,10 +46,10 @@ def codes(path, shown):
 
 def test_codes_hardly_turn_and_are_really_rounded(tmp_path):
     path = written(tmp_path, 0.0)
-    shown = pictures(12, seed=7)
+    shown = images(12, seed=7)
     before = codes(path, shown)
     convolutions = sum(node.op_type == "Conv" for node in onnx.load(path).graph.node)
-    assert quantise_activations(path, pictures(32)) == convolutions - 1
+    assert quantise_activations(path, images(32)) == convolutions - 1
     after = codes(path, shown)
     cosine = (before * after).sum(1)
     assert cosine.min() > 0.995
@@ -63,7 +63,7 @@ def test_what_may_be_negative_is_refused(tmp_path):
     path = written(tmp_path, 0.2)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="negative"):
-        quantise_activations(path, pictures(4))
+        quantise_activations(path, images(4))
     assert path.read_bytes() == before
 
 
@@ -95,7 +95,7 @@ def test_bytes_hardly_turn_the_codes_of_real_faces(shared, tmp_path):
     del model.graph.node[:]
     model.graph.node.extend(kept)
     path.write_bytes(model.SerializeToString())
-    seen = np.stack([image for _, image in islice(read_pictures(shared / LFW), 0, 400, 4)])
+    seen = np.stack([image for _, image in islice(read_images(shared / LFW), 0, 400, 4)])
     shown = np.ascontiguousarray((seen.astype(np.float32) / 127.5 - 1).transpose(0, 3, 1, 2))
     cosine = (codes(path, shown) * codes(WEIGHTS / "identity_encoder.onnx", shown)).sum(1)
     assert len(plain) == 15

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from stream_anon.networks import mesh_measures as measures
-from stream_anon.networks.morphable import TEXTURE, Morphable, load, low_order
-from stream_anon.networks.topology import topology
-from stream_anon.networks.uv import rasterise, unroll
+from stream_anon.alignment import mesh_measures
+from stream_anon.alignment.morphable import TEXTURE, Morphable, load, low_order
+from stream_anon.alignment.topology import topology
+from stream_anon.alignment.uv import rasterise, unroll
 from stream_anon.training import morphable
 from stream_anon.training import topology as builder
-from stream_anon.training.pack import Pack
-from tests.networks.test_mesh_measures import rotation
+from stream_anon.training.data.pack import Pack
+from tests.models.test_mesh_measures import rotation
 
 
 def heads(count: int, seed: int = 0, spread: float = 0.0) -> np.ndarray:
@@ -25,7 +25,7 @@ def heads(count: int, seed: int = 0, spread: float = 0.0) -> np.ndarray:
     basis = rng.standard_normal((40, 468, 3))
     out = []
     for _ in range(count):
-        bent = measures.mean_mesh() + spread * np.tensordot(rng.standard_normal(40), basis, 1)
+        bent = mesh_measures.mean_mesh() + spread * np.tensordot(rng.standard_normal(40), basis, 1)
         turn = rotation(*rng.uniform(-12, 12, 3))
         out.append(rng.uniform(0.8, 1.2) * bent @ turn.T + [*rng.uniform(55, 75, 2), 0.0])
     return np.stack(out)
@@ -35,11 +35,11 @@ def test_heads_that_differ_by_place_size_and_turn_are_one():
     shapes = morphable.settle(heads(12))
     assert np.abs(shapes.aligned - shapes.mean).max() < 0.05
     # The same head, but for a nod: nothing tells how far up the mean face looks.
-    turn, scale, shift = (part[0] for part in measures.rigid(shapes.mean[None]))
-    assert np.abs((shapes.mean - shift) @ turn / scale - measures.mean_mesh()).max() < 0.05
-    assert abs(measures.direction_of(turn).yaw) < 0.1
-    assert abs(measures.direction_of(turn).roll) < 0.1
-    assert shapes.turns.max() < 25
+    turn, scale, shift = (part[0] for part in mesh_measures.rigid(shapes.mean[None]))
+    assert np.abs((shapes.mean - shift) @ turn / scale - mesh_measures.mean_mesh()).max() < 0.05
+    assert abs(mesh_measures.direction_of(turn).yaw) < 0.1
+    assert abs(mesh_measures.direction_of(turn).roll) < 0.1
+    assert shapes.quarter_turns.max() < 25
 
 
 def test_components_are_those_of_an_exact_decomposition():
@@ -74,10 +74,10 @@ def test_a_light_is_taken_off_and_what_is_left_knows_nothing_of_it():
 
 def test_both_sides_get_the_same_coarse_part():
     model = load()
-    picture = np.zeros((TEXTURE, TEXTURE, 3), np.float32)
-    picture[:, : TEXTURE // 2] = 0.5
-    even = morphable.even_sided(picture[model.raster.inside], model.raster)
-    back = np.zeros_like(picture)
+    image = np.zeros((TEXTURE, TEXTURE, 3), np.float32)
+    image[:, : TEXTURE // 2] = 0.5
+    even = morphable.even_sided(image[model.raster.inside], model.raster)
+    back = np.zeros_like(image)
     back[model.raster.inside] = even
     left, right = back[90, 40, 0], back[90, TEXTURE - 1 - 40, 0]
     assert abs(left - right) < 0.1, "0.5 before"
@@ -85,11 +85,11 @@ def test_both_sides_get_the_same_coarse_part():
 
 def test_a_texture_is_read_where_the_mesh_lies():
     model = load()
-    picture = np.zeros((128, 128, 3), np.uint8)
-    picture[..., 0] = np.arange(128)
-    picture[..., 1] = np.arange(128)[:, None]
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[..., 0] = np.arange(128)
+    image[..., 1] = np.arange(128)[:, None]
     points = model.model.mean[:, :2] + 64.0
-    rows = unroll(picture, points, model.raster)
+    rows = unroll(image, points, model.raster)
     assert np.abs(rows[:, :2] - model.raster.at(points)).max() < 1.0
     raster = rasterise(model.model.places, topology().triangles, TEXTURE)
     assert np.array_equal(raster.triangle, model.raster.triangle)
@@ -101,7 +101,7 @@ def test_a_model_is_built_stored_and_read_back(tmp_path: Path):
     rng = np.random.default_rng(1)
     count = 90
     meshes = heads(count, 2, 0.05).astype(np.float32)
-    upper = measures.mean_mesh()[:, 1] > 21.0
+    upper = mesh_measures.mean_mesh()[:, 1] > 21.0
     for k, mesh in enumerate(meshes):
         mesh[upper, 1] += 6.0 * (k % 3)
     images = np.stack([

@@ -14,19 +14,19 @@ pytestmark = [
 ]
 
 from stream_anon.errors import ConfigError  # noqa: E402
-from stream_anon.networks import face_frame  # noqa: E402
-from stream_anon.networks.arch.conceal import Conceal, heatmaps, hints, place  # noqa: E402
-from stream_anon.networks.arch.encoder import Encoder, EncoderSpec  # noqa: E402
-from stream_anon.networks.arch.generator import FaceGenerator, FirstGuess  # noqa: E402
-from stream_anon.networks.arch.landmarks import LandmarkNet  # noqa: E402
-from stream_anon.training import augment, landmarks, losses  # noqa: E402
-from stream_anon.training.codes import Prior  # noqa: E402
-from stream_anon.training.data import Faces, balance  # noqa: E402
-from stream_anon.training.game import Game  # noqa: E402
-from stream_anon.training.identity import IdentityTrainer, IdentityWeights, Judges  # noqa: E402
+from stream_anon.methods.generative import bottleneck  # noqa: E402
+from stream_anon.training.arch.conceal import Conceal, heatmaps, hints, place  # noqa: E402
+from stream_anon.training.arch.encoder import Encoder, EncoderSpec  # noqa: E402
+from stream_anon.training.arch.generator import FaceGenerator, FirstGuess  # noqa: E402
+from stream_anon.training.arch.landmarks import LandmarkNet  # noqa: E402
+from stream_anon.training.data import augment  # noqa: E402
+from stream_anon.training.data.batches import Faces, balance  # noqa: E402
+from stream_anon.training.data.codes import Prior  # noqa: E402
+from stream_anon.training.generators import losses  # noqa: E402
+from stream_anon.training.generators.identity import IdentityTrainer, IdentityWeights, LossNetworks  # noqa: E402
+from stream_anon.training.generators.trainer import Glance, train  # noqa: E402
 from stream_anon.training.plan import TrainConfig, load, parse  # noqa: E402
 from stream_anon.training.runtime import load_checkpoint, step_generator  # noqa: E402
-from stream_anon.training.trainer import Glance, train  # noqa: E402
 from tests.training.faces import make_pack  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -42,15 +42,15 @@ class TinyTeacher(torch.nn.Module):
         spec = EncoderSpec((4, 4, 4, 4), (0, 0, 0, 0), code=128)
         self.net = Encoder(spec).eval().requires_grad_(False)
 
-    def run(self, pictures, sides=()):
-        found = self.net.features(pictures)
+    def run(self, images, sides=()):
+        found = self.net.features(images)
         return self.net.code(found), found[: len(sides)]
 
     def channels(self, sides):
         return (4,) * len(sides)
 
-    def forward(self, pictures):
-        return self.run(pictures)[0]
+    def forward(self, images):
+        return self.run(images)[0]
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def faces():
 def make_trainer(faces, **options):
     torch.manual_seed(0)
     teacher = TinyTeacher()
-    codes = teacher(faces.rows(torch.arange(len(faces))).pictures).detach()
+    codes = teacher(faces.rows(torch.arange(len(faces))).images).detach()
     landmarker = LandmarkNet().eval().requires_grad_(False)
-    judges = Judges(teacher, landmarker, codes, Prior.fit(codes))
-    return IdentityTrainer(faces, judges, IdentityWeights(), **options)
+    loss_networks = LossNetworks(teacher, landmarker, codes, Prior.fit(codes))
+    return IdentityTrainer(faces, loss_networks, IdentityWeights(), **options)
 
 
 def test_the_bottleneck_is_the_same_in_training_and_at_run_time(faces):
@@ -72,31 +72,31 @@ def test_the_bottleneck_is_the_same_in_training_and_at_run_time(faces):
     bytes_ = faces.images[6:18].numpy()
     valid = rows.valid[:, 0].numpy() > 0
     for keep in (True, False):
-        context, colours = Conceal(keep_colour=keep)(rows.pictures, rows.valid)
-        ours, cells = face_frame.conceal(bytes_, valid, keep_colour=keep)
+        context, colours = Conceal(keep_colour=keep)(rows.images, rows.valid)
+        ours, cells = bottleneck.conceal(bytes_, valid, keep_colour=keep)
         shown = np.concatenate([ours[..., :3] / 127.5 - 1.0, ours[..., 3:] / 255.0], axis=3)
         # The fill is rounded to bytes at run time.
         np.testing.assert_allclose(context.permute(0, 2, 3, 1), shown, atol=0.5 / 127.5 + 2e-5)
         np.testing.assert_allclose(colours.numpy(), cells, atol=2e-5)
         told = hints(colours, rows.landmarks).numpy()
-        np.testing.assert_allclose(told, face_frame.hints(cells, rows.landmarks.numpy()), atol=2e-5)
+        np.testing.assert_allclose(told, bottleneck.hints(cells, rows.landmarks.numpy()), atol=2e-5)
     np.testing.assert_allclose(
-        heatmaps(rows.landmarks).numpy(), face_frame.heatmaps(rows.landmarks.numpy()), atol=1e-5
+        heatmaps(rows.landmarks).numpy(), bottleneck.heatmaps(rows.landmarks.numpy()), atol=1e-5
     )
     np.testing.assert_allclose(
-        place(rows.landmarks).numpy(), face_frame.place(rows.landmarks.numpy()), atol=1e-5
+        place(rows.landmarks).numpy(), bottleneck.place(rows.landmarks.numpy()), atol=1e-5
     )
 
 
 def test_the_first_guess_is_put_where_the_face_is():
     guess = FirstGuess(8)
-    turned = face_frame.WIDE_TEMPLATE @ np.array([[0.8, 0.1], [-0.1, 0.8]], np.float32).T + 10
+    turned = bottleneck.WIDE_TEMPLATE @ np.array([[0.8, 0.1], [-0.1, 0.8]], np.float32).T + 10
     y, x = np.mgrid[:32, :32] * 4 + 1.5
     for number in range(5):
-        at = face_frame.WIDE_TEMPLATE[number]
+        at = bottleneck.WIDE_TEMPLATE[number]
         bump = np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / 60).astype(np.float32)
         faces = torch.from_numpy(np.tile(bump, (1, 3, 1, 1)))
-        put = guess.put(faces, torch.from_numpy(face_frame.place(turned[None])))[0, 0].numpy() ** 4
+        put = guess.put(faces, torch.from_numpy(bottleneck.place(turned[None])))[0, 0].numpy() ** 4
         yy, xx = np.mgrid[:128, :128]
         found = np.array([(put * xx).sum(), (put * yy).sum()]) / put.sum()
         np.testing.assert_allclose(found, turned[number], atol=0.3)
@@ -104,16 +104,16 @@ def test_the_first_guess_is_put_where_the_face_is():
 
 def test_judges_see_aligned_faces(faces):
     rng = torch.Generator().manual_seed(1)
-    batch = faces.batch(8, rng, turn=0.3, zoom=0.2, shift=6.0, reach=1.3)
+    batch = faces.batch(8, rng, turn=0.3, zoom=0.2, shift=6.0, crop_scale=1.3)
     glance = Glance(batch.landmarks, rng)
     # The template itself, but for the little by which a glance is off.
-    off = (glance.landmarks - torch.from_numpy(face_frame.TEMPLATE)).norm(dim=2).mean()
+    off = (glance.landmarks - torch.from_numpy(bottleneck.TEMPLATE)).norm(dim=2).mean()
     assert off < 6.0
-    assert glance(batch.pictures).shape == batch.pictures.shape
+    assert glance(batch.images).shape == batch.images.shape
 
 
 def test_a_wider_glance_shows_more(faces):
-    batch = faces.batch(8, torch.Generator().manual_seed(1), turn=0.1, reach=1.3)
+    batch = faces.batch(8, torch.Generator().manual_seed(1), turn=0.1, crop_scale=1.3)
     plain, wide = (Glance(batch.landmarks, torch.Generator().manual_seed(2), r) for r in (1, 1.2))
 
     def span(glance):
@@ -123,22 +123,22 @@ def test_a_wider_glance_shows_more(faces):
 
 
 def test_landmarks_move_with_the_pixels():
-    picture = torch.zeros(1, 1, 128, 128)
-    picture[0, 0, 40:43, 80:83] = 1
+    image = torch.zeros(1, 1, 128, 128)
+    image[0, 0, 40:43, 80:83] = 1
     point = torch.tensor([[[81.0, 41.0]]])
     rng = torch.Generator().manual_seed(3)
     matrix = augment.random_affine(1, rng, turn=0.4, zoom=0.2, shift=6.0)
-    moved = augment.warp(picture, matrix)[0, 0]
+    moved = augment.warp(image, matrix)[0, 0]
     y, x = np.meshgrid(np.arange(128), np.arange(128), indexing="ij")
     weight = moved.numpy() / moved.sum().item()
     found = np.array([(weight * x).sum(), (weight * y).sum()])
     np.testing.assert_allclose(found, augment.warp_points(point, matrix)[0, 0], atol=0.3)
 
 
-def test_scenery_keeps_the_picture_and_its_range():
+def test_scenery_keeps_the_image_and_its_range():
     rng = torch.Generator().manual_seed(2)
-    pictures = torch.rand(64, 3, 128, 128, generator=rng) * 2 - 1
-    smooth = torch.nn.functional.avg_pool2d(pictures, 17, 1, 8) * 4
+    images = torch.rand(64, 3, 128, 128, generator=rng) * 2 - 1
+    smooth = torch.nn.functional.avg_pool2d(images, 17, 1, 8) * 4
     seen = augment.scenery(smooth.clamp(-1, 1), rng)
     assert seen.shape == smooth.shape
     assert seen.min() >= -1
@@ -161,13 +161,13 @@ def test_rare_faces_are_drawn_more_often():
 
 def test_the_first_guess_is_better_than_a_mean_face(faces):
     trainer = make_trainer(faces)
-    still = {"turn": 0.0, "zoom": 0.0, "shift": 0.0, "reach": face_frame.REACH}
+    still = {"turn": 0.0, "zoom": 0.0, "shift": 0.0, "crop_scale": bottleneck.CROP_SCALE}
     rng = torch.Generator().manual_seed(0)
     rows = faces.moved(faces.rows(torch.arange(12)), rng, **still)
-    _, colours = trainer.conceal(rows.pictures, rows.valid)
+    _, colours = trainer.conceal(rows.images, rows.valid)
     told = hints(colours, rows.landmarks)
-    guess = trainer.generator().guess(trainer.judges.codes[:12], told)
-    small = torch.nn.functional.avg_pool2d(rows.pictures, 4)
+    guess = trainer.generator().guess(trainer.loss_networks.codes[:12], told)
+    small = torch.nn.functional.avg_pool2d(rows.images, 4)
     assert (guess - small).abs().mean() < 0.7 * (small.mean(0) - small).abs().mean()
 
 
@@ -200,14 +200,14 @@ def test_a_prior_keeps_the_widest_directions():
 def test_a_resumed_run_is_the_same_run(faces, tmp_path):
     options = {"batch": 4, "seed": 1, "checkpoint_seconds": 1e9}
     whole = make_trainer(faces, first_guess=False)
-    train(whole, tmp_path / "whole", pictures=8, **options)
+    train(whole, tmp_path / "whole", images=8, **options)
     first = make_trainer(faces, first_guess=False)
     # The schedule belongs to the whole run, so the first half is cut off, not shortened.
     with pytest.raises(InterruptedError):
-        train(first, tmp_path / "parts", pictures=8, on_checkpoint=_interrupt, batch=4, seed=1,
+        train(first, tmp_path / "parts", images=8, on_checkpoint=_interrupt, batch=4, seed=1,
               checkpoint_seconds=0.0)  # fmt: skip
     second = make_trainer(faces, first_guess=False)
-    train(second, tmp_path / "parts", pictures=8, **options)
+    train(second, tmp_path / "parts", images=8, **options)
     one = load_checkpoint(tmp_path / "whole/identity.pt", CPU)
     two = load_checkpoint(tmp_path / "parts/identity.pt", CPU)
     assert one["step"] == two["step"] == 2
@@ -217,7 +217,7 @@ def test_a_resumed_run_is_the_same_run(faces, tmp_path):
 
 
 def _interrupt(trainer):
-    if trainer.game.step == 1:
+    if trainer.adversary.step == 1:
         raise InterruptedError
 
 
@@ -256,182 +256,7 @@ def test_wrong_options_are_refused(data):
 
 
 def test_the_command_says_what_it_needs(tmp_path):
-    from stream_anon.cli.train import train as command
+    from stream_anon.cli.commands.train import train as command
 
     result = CliRunner().invoke(command, ["--out", str(tmp_path / "run"), "--stages", "distil"])
     assert "--data" in str(result.exception)
-
-
-def features(level, count=8):
-    """Features of three scales whose channels tell real from drawn by their sign."""
-    rng = torch.Generator().manual_seed(int(level * 10) + 50)
-    sides = (16, 8, 4)
-    return [level + 0.3 * torch.randn(count, 4, side, side, generator=rng) for side in sides]
-
-
-def test_the_second_critic_learns_to_tell_and_tells_the_generator():
-    game = Game(torch.nn.Linear(2, 2), CPU, rate=2e-3, channels=(4, 4, 4))
-    game.set_rate(1.0)
-    losses_ = [game.feature_step(features(0.5), features(-0.5)) for _ in range(60)]
-    assert losses_[-1] < 0.5 * losses_[0]
-    drawn = [f.requires_grad_(True) for f in features(-0.5)]
-    loss = game.realism(drawn)
-    loss.backward()
-    assert loss > game.realism(features(0.5))
-    # Toward the real ones the loss falls.
-    assert all(f.grad.mean() < 0 for f in drawn)
-    assert all(p.grad is None or not p.requires_grad for p in game.feature_critic.parameters())
-
-
-def test_a_steep_critic_is_fined():
-    seen = [f.requires_grad_(True) for f in features(0.5)]
-
-    def fine(slope):
-        return losses.steep(slope * sum(f.mean((1, 2, 3)) ** 2 for f in seen)[:, None], seen).item()
-
-    flat, steep = fine(0.1), fine(10.0)
-    assert steep == pytest.approx(1e4 * flat, rel=1e-3)
-    # By hand: the gradient of the square of a mean m over n numbers is 2 m / n at each of them.
-    by_hand = sum(4 * f.mean((1, 2, 3)).detach() ** 2 / f[0].numel() for f in seen).mean().item()
-    assert flat == pytest.approx(0.01 * by_hand, rel=1e-3)
-
-
-def test_the_second_critic_is_held_by_its_penalty(monkeypatch):
-    def slope(gamma):
-        monkeypatch.setattr("stream_anon.training.game.STEEP", gamma)
-        torch.manual_seed(0)
-        game = Game(torch.nn.Linear(2, 2), CPU, rate=2e-3, channels=(4, 4, 4))
-        game.set_rate(1.0)
-        for _ in range(64):
-            game.feature_step(features(0.5), features(-0.5))
-        even = [f.requires_grad_(True) for f in game.feature_critic.even(features(0.5))]
-        return losses.steep(game.feature_critic.judge(even), even).item()
-
-    assert slope(100.0) < 0.5 * slope(0.0)
-
-
-@pytest.mark.parametrize("known", [(), ("feature_critic",)])
-def test_a_checkpoint_from_before_the_second_critic_is_taken(known):
-    game = Game(torch.nn.Linear(2, 2), CPU, rate=1e-3, channels=(4, 4, 4))
-    old = {k: v for k, v in game.state().items() if not k.startswith("feature")}
-    # One whose second critic was another net.
-    old |= {key: {"heads.0.weight": torch.zeros(1)} for key in known}
-    game.restore(old)
-    again = Game(torch.nn.Linear(2, 2), CPU, rate=1e-3, channels=(4, 4, 4))
-    game.feature_step(features(0.5), features(-0.5))
-    again.restore(game.state())
-    # When the next penalty is due is part of the state.
-    assert again.state()["looks"] == 1
-    one, two = game.feature_critic.state_dict(), again.feature_critic.state_dict()
-    assert all(torch.equal(one[key], two[key]) for key in one)
-
-
-def test_the_landmark_net_learns_where_a_face_is_and_its_doubt(faces, tmp_path):
-    net = landmarks.landmarks(faces, tmp_path, pictures=1600, batch=32, rate=3e-3)
-    lumas = landmarks.Lumas.of(faces)
-    shown, points = lumas.batch(64, step_generator(1, 9, 0, CPU))
-    assert shown.shape == (64, 1, 64, 64)
-    found = net(shown)
-    wanted = landmarks.landmark_target(points)
-    mean = (wanted - wanted.mean(0)).abs().mean()
-    assert (found[:, :10] - wanted).abs().mean() < 0.7 * mean
-    resumed = landmarks.landmarks(faces, tmp_path, pictures=1600, batch=32)
-    assert torch.equal(resumed(shown), found)
-
-
-def test_the_doubt_is_the_error_where_the_likelihood_is_best():
-    wanted = torch.zeros(1, 10)
-    error = 0.25
-    found = torch.full((1, 11), error)
-    scales = torch.linspace(-4, 1, 200)
-    values = []
-    for scale in scales:
-        found[:, 10] = scale
-        values.append(landmarks.likelihood(found, wanted).item())
-    assert scales[int(np.argmin(values))].exp().item() == pytest.approx(error, rel=0.05)
-
-
-def test_what_is_hidden_is_hidden_in_one_grey():
-    rng = torch.Generator().manual_seed(0)
-    pictures = torch.rand(16, 1, 64, 64, generator=rng)
-    seen = landmarks.hide(pictures, rng, share=1.0)
-    for before, after in zip(pictures, seen, strict=True):
-        changed = after[before != after]
-        assert 0.005 < len(changed) / before.numel() < 0.2
-        assert changed.unique().numel() == 1
-    assert torch.equal(landmarks.hide(pictures, rng, share=0.0), pictures)
-
-
-def test_kinship_is_what_nobody_asked_for():
-    rng = torch.Generator().manual_seed(3)
-    unit = torch.nn.functional.normalize
-    draw = lambda: unit(torch.randn(24, 64, generator=rng), dim=1)  # noqa: E731
-    asked1, asked2, picture = draw(), draw(), draw()
-    obeyed = losses.kinship(asked1 + 0.3 * draw(), asked2 + 0.3 * draw(), asked1, asked2)
-    stained = losses.kinship(asked1 + 0.6 * picture, asked2 + 0.6 * picture, asked1, asked2)
-    # What all drawings share, whatever the picture, links nobody.
-    common = draw()[:1]
-    shared = losses.kinship(
-        asked1 + 0.9 * common + 0.3 * draw(), asked2 + 0.9 * common + 0.3 * draw(), asked1, asked2
-    )
-    assert obeyed < 0.15
-    assert shared < 0.2
-    assert stained > 0.8
-
-
-def test_kinship_teaches_a_net_to_forget_its_picture():
-    rng = torch.Generator().manual_seed(4)
-    unit = torch.nn.functional.normalize
-    net = torch.nn.Linear(32, 16)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
-
-    def link(learn):
-        picture = torch.randn(32, 16, generator=rng)
-        asked = [unit(torch.randn(32, 16, generator=rng), dim=1) for _ in range(2)]
-        first, second = (net(torch.cat([picture, code], 1)) for code in asked)
-        loss = losses.kinship(first, second, *asked) + 0.5 * losses.toward(first, asked[0])
-        if learn:
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return losses.kinship(first, second, *asked).item()
-
-    before = link(False)
-    for _ in range(150):
-        link(True)
-    assert link(False) < 0.6 * before
-
-
-def test_walls_are_coloured_outside_only():
-    rng = torch.Generator().manual_seed(5)
-    pictures = torch.rand(64, 3, 128, 128, generator=rng) * 2 - 1
-    outside = 1 - Conceal(keep_colour=True).paint
-    seen = augment.surroundings(pictures, outside, rng, share=0.5)
-    assert seen.abs().max() <= 1
-    change = (seen - pictures).abs() * torch.ones_like(pictures)
-    assert change[(outside == 0).expand_as(change)].max() == 0
-    touched = change.amax((1, 2, 3)) > 0
-    assert 16 < int(touched.sum()) < 48
-    # Multiplied: black stays black, nothing becomes brighter, one channel is kept as it was.
-    assert (seen - pictures).max() <= 1e-6
-    assert (change.amax((2, 3)).min(1).values < 1e-6).all()
-
-
-def test_judges_now_and_then_see_faces_from_afar(monkeypatch):
-    rng = torch.Generator().manual_seed(6)
-    noise = torch.randn(2, 3, 128, 128, generator=rng).clamp(-1, 1)
-    points = torch.from_numpy(face_frame.WIDE_TEMPLATE).repeat(2, 1, 1)
-
-    def fine(share, sides):
-        monkeypatch.setattr("stream_anon.training.trainer.FAR_SHARE", share)
-        monkeypatch.setattr("stream_anon.training.trainer.FAR_SIDES", sides)
-        glance = Glance(points, torch.Generator().manual_seed(7))
-        seen = glance(noise)[:, :, 40:88, 40:88]
-        return (seen[..., 1:] - seen[..., :-1]).abs().mean().item(), glance.landmarks
-
-    near, here = fine(0.0, (40, 41))
-    far, there = fine(1.0, (90, 91))
-    farther, _ = fine(1.0, (40, 41))
-    assert far < 0.8 * near
-    assert farther < 0.5 * far
-    assert torch.equal(here, there)

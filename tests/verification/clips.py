@@ -11,8 +11,8 @@ import av
 import cv2
 import numpy as np
 
-from stream_anon.networks import registry
-from stream_anon.video.yuv_picture import YuvPicture
+from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.models import registry
 
 WIDTH, HEIGHT, RATE = 320, 240, 25
 
@@ -27,11 +27,11 @@ def frame(index: int, mirrored: bool = False) -> np.ndarray:
     """(240, 320, 3) uint8 RGB: head and shoulders, moving a little from frame to frame."""
     swing = 12.0 * np.sin(index / 6.0)
     move = np.array([[0.72, 0.0, -5.0 + swing], [0.0, 0.72, 5.0 + swing / 3]])
-    picture = portrait()[:, ::-1] if mirrored else portrait()
+    frame = portrait()[:, ::-1] if mirrored else portrait()
     if mirrored:
         move[0, 2] = -40.0 + swing
     return cv2.warpAffine(
-        np.ascontiguousarray(picture), move, (WIDTH, HEIGHT), None, cv2.INTER_AREA,
+        np.ascontiguousarray(frame), move, (WIDTH, HEIGHT), None, cv2.INTER_AREA,
         cv2.BORDER_REFLECT,
     )  # fmt: skip
 
@@ -74,18 +74,18 @@ def write(
 @contextmanager
 def painting_fails(monkeypatch, frames=None):
     """Pasting into a frame does nothing, in all frames or in some: a defect below the gate."""
-    real = YuvPicture.paste
+    real = CpuFrame.paste
 
     def paste(self, *arguments, **named):
         if frames is not None and self.index not in frames:
             real(self, *arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(YuvPicture, "paste", paste)
+        patch.setattr(CpuFrame, "paste", paste)
         yield
 
 
-def pictures(path: Path) -> list[np.ndarray]:
+def frames(path: Path) -> list[np.ndarray]:
     """Luma of every frame."""
     with av.open(str(path)) as container:
         return [f.to_ndarray(format="gray") for f in container.decode(video=0)]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.verification.likeness import GRID, same_shares, share
 from stream_anon.verification.verifier import OPEN
-from stream_anon.video.yuv_picture import YuvPicture
 from tests.verification.clips import portrait
 
 FACE = (160, 60, 300, 220)
@@ -98,9 +98,9 @@ def test_a_flat_place_is_not_decided_by_noise():
     assert share(noisy, flat) >= OPEN
 
 
-def _picture(rgb: np.ndarray) -> YuvPicture:
+def _frame(rgb: np.ndarray) -> CpuFrame:
     made = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format="yuv420p")
-    return YuvPicture(made)
+    return CpuFrame(made)
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 1.0])
@@ -115,10 +115,10 @@ def test_places_are_found_where_the_boxes_say(scale):
     elsewhere = small.copy()
     elsewhere[y1 + 4 :] = 120
     boxes = box[None]
-    assert same_shares(_picture(small), _picture(painted), boxes)[0] < 0.1
-    assert same_shares(_picture(small), _picture(elsewhere), boxes)[0] > 0.95
+    assert same_shares(_frame(small), _frame(painted), boxes)[0] < 0.1
+    assert same_shares(_frame(small), _frame(elsewhere), boxes)[0] > 0.95
 
 
 def test_no_places_no_shares():
-    picture = _picture(portrait())
-    assert same_shares(picture, picture, np.empty((0, 4))).shape == (0,)
+    frame = _frame(portrait())
+    assert same_shares(frame, frame, np.empty((0, 4))).shape == (0,)

@@ -10,15 +10,15 @@ import pytest
 
 import stream_anon
 from stream_anon.errors import InputError, StreamAnonError, VerificationError
+from stream_anon.media.input.probe import probe
 from stream_anon.verification.pairs import Pairs
-from stream_anon.video.probe import probe
 from tests.verification import clips
 
 QUIET = {"method": "fill", "verify": "off"}
 
 
-def luma(picture):
-    return picture.luma(1).astype(np.int16)
+def luma(frame):
+    return frame.luma(1).astype(np.int16)
 
 
 def near(a, b):
@@ -95,7 +95,7 @@ def test_rotation_is_told(tmp_path):
     out = tmp_path / "out.mp4"
     stream_anon.redact(clip, out, **QUIET)
     _, found = all_pairs(clip, out)
-    assert {pair.turns for pair in found[0]} == {2}
+    assert {pair.quarter_turns for pair in found[0]} == {2}
 
 
 def test_a_frame_without_counterpart_is_an_error(clip, tmp_path):

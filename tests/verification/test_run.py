@@ -17,10 +17,10 @@ from stream_anon import recipes
 from stream_anon.cli import run
 from stream_anon.config import Config, load
 from stream_anon.errors import Cancelled, InputError, ModelError, VerificationError
-from stream_anon.networks import registry
+from stream_anon.models import registry
 from stream_anon.pipeline.report import schema
 from stream_anon.pipeline.second_look import aside
-from stream_anon.verification import pairs as pairing
+from stream_anon.verification import pairs
 from tests.verification import clips
 
 FULL = {"method": "fill", "verify": "full"}
@@ -106,15 +106,15 @@ def test_a_part_of_a_turned_clip(tmp_path, monkeypatch):
 def test_every_video_stream_is_checked(tmp_path, monkeypatch):
     clip = clips.write(tmp_path / "two.mkv", 12, videos=2)
     report = tmp_path / "r.json"
-    from stream_anon.video.yuv_picture import YuvPicture
+    from stream_anon.media.cpu_frame import CpuFrame
 
-    real = YuvPicture.paste
+    real = CpuFrame.paste
 
     def paste(self, *arguments):
         if self.stream == 0:
             real(self, *arguments)
 
-    monkeypatch.setattr(YuvPicture, "paste", paste)
+    monkeypatch.setattr(CpuFrame, "paste", paste)
     with pytest.raises(VerificationError):
         stream_anon.redact(clip, tmp_path / "out.mkv", report=report, **FULL)
     look = json.loads(report.read_text())["verification"]
@@ -163,13 +163,13 @@ def test_off_is_off(clip, tmp_path, monkeypatch):
     with clips.painting_fails(monkeypatch):
         report = stream_anon.redact(clip, tmp_path / "out.mp4", method="fill", verify="off")
     assert report.verification is None
-    shown = clips.pictures(tmp_path / "out.mp4")
-    assert np.abs(shown[3].astype(int) - clips.pictures(clip)[3]).mean() < 3
+    shown = clips.frames(tmp_path / "out.mp4")
+    assert np.abs(shown[3].astype(int) - clips.frames(clip)[3]).mean() < 3
 
 
 @pytest.mark.parametrize("mode", ["sampled", "full"])
 def test_an_output_that_cannot_be_read_is_a_failure(clip, tmp_path, monkeypatch, mode):
-    from stream_anon.video.sink import FileSink
+    from stream_anon.media.output.sink import FileSink
 
     real = FileSink.close
 
@@ -192,7 +192,7 @@ def test_a_check_that_breaks_is_a_failure_that_names_no_hidden_file(clip, tmp_pa
         raise InputError(f"{self._output.name}: breaks off")
         yield
 
-    monkeypatch.setattr(pairing.Pairs, "all", broken)
+    monkeypatch.setattr(pairs.Pairs, "all", broken)
     with pytest.raises(VerificationError, match=r"out\.mp4: breaks off"):
         stream_anon.redact(clip, tmp_path / "out.mp4", **FULL)
 
@@ -202,7 +202,7 @@ def test_a_check_that_breaks_tells_the_report_no_name(clip, tmp_path, monkeypatc
         raise InputError(f"{self._original}: breaks off")
         yield
 
-    monkeypatch.setattr(pairing.Pairs, "all", broken)
+    monkeypatch.setattr(pairs.Pairs, "all", broken)
     report = tmp_path / "r.json"
     with pytest.raises(VerificationError):
         stream_anon.redact(clip, tmp_path / "out.mp4", report=report, **FULL)
@@ -268,8 +268,8 @@ def test_a_long_file_is_looked_at_here_and_there(tmp_path, monkeypatch):
     out = tmp_path / "out.mp4"
     config = Config.model_validate({"verify": {"every": 4.0, "share": 1.0}})
     calls = []
-    real = pairing.Pairs.all
-    monkeypatch.setattr(pairing.Pairs, "all", lambda *a: calls.append(a) or real(*a))
+    real = pairs.Pairs.all
+    monkeypatch.setattr(pairs.Pairs, "all", lambda *a: calls.append(a) or real(*a))
     report = stream_anon.redact(clip, out, config=config, method="fill")
     assert report.verification.frames == 5
     assert not calls
@@ -331,10 +331,10 @@ def test_who_is_left_visible_on_purpose_is_no_failure(clip, tmp_path, mode):
     stream_anon.analyze(clip, tracks)
     assert run(["tracks", "keep", str(tracks), "1", "--reason", "gave consent"]) == 0
     report = stream_anon.render(clip, tracks, tmp_path / "out.mp4", method="fill", verify=mode)
-    assert [part.pictures for part in report.kept] == [24]
+    assert [part.frames for part in report.kept] == [24]
     assert report.verification.passed is True
-    shown = clips.pictures(tmp_path / "out.mp4")
-    assert np.abs(shown[3].astype(int) - clips.pictures(clip)[3]).mean() < 3
+    shown = clips.frames(tmp_path / "out.mp4")
+    assert np.abs(shown[3].astype(int) - clips.frames(clip)[3]).mean() < 3
 
 
 def test_who_is_visible_for_a_time_is_covered_at_others(clip, tmp_path, monkeypatch):
@@ -347,7 +347,7 @@ def test_who_is_visible_for_a_time_is_covered_at_others(clip, tmp_path, monkeypa
         )
     told = json.loads(report.read_text())
     named = [one["index"] for one in told["verification"]["named"]]
-    assert named == list(range(told["kept"][0]["pictures"], 24))
+    assert named == list(range(told["kept"][0]["frames"], 24))
     assert 9 <= len(named) < 24
 
 

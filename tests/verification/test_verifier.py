@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from stream_anon.config import DetectorConfig, VerifyConfig
-from stream_anon.faces.blazeface import BlazeFace
-from stream_anon.networks import registry
+from stream_anon.detection.blazeface import BlazeFace
+from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.models import registry
 from stream_anon.verification.verifier import KINDS, Look, Verifier, choose
-from stream_anon.video.yuv_picture import YuvPicture
 from tests.verification import clips
 
 FACE = (74, 36, 176, 160)
 """Generously around the face of ``clips.frame(0)``."""
 
 
-def picture(rgb):
+def frame(rgb):
     made = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-    return YuvPicture(made.reformat(format="yuv420p"))
+    return CpuFrame(made.reformat(format="yuv420p"))
 
 
 def pixelated(rgb, cells=8):
@@ -38,12 +38,12 @@ def verifier():
 
 def test_a_face_that_is_as_it_was_is_reported(verifier):
     rgb = clips.frame(0)
-    assert verifier.check(picture(rgb), picture(rgb)).unchanged == 1
+    assert verifier.check(frame(rgb), frame(rgb)).unchanged == 1
 
 
 def test_a_painted_face_is_not(verifier):
     rgb = clips.frame(0)
-    look = verifier.check(picture(rgb), picture(pixelated(rgb)))
+    look = verifier.check(frame(rgb), frame(pixelated(rgb)))
     assert look.faces >= 1
     assert look.unchanged == 0
 
@@ -53,33 +53,33 @@ def test_another_face_in_the_same_place_is_not(verifier):
     x0, y0, x1, y1 = FACE
     other = rgb.copy()
     other[y0:y1, x0:x1] = other[y0:y1, x0:x1][:, ::-1]
-    assert verifier.check(picture(rgb), picture(other)).unchanged == 0
+    assert verifier.check(frame(rgb), frame(other)).unchanged == 0
 
 
-@pytest.mark.parametrize("turns", [1, 2, 3])
-def test_frames_that_are_stored_turned(verifier, turns):
-    rgb = np.rot90(clips.frame(0), -turns)
-    assert verifier.check(picture(rgb), picture(rgb), turns).unchanged == 1
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_frames_that_are_stored_turned(verifier, quarter_turns):
+    rgb = np.rot90(clips.frame(0), -quarter_turns)
+    assert verifier.check(frame(rgb), frame(rgb), quarter_turns).unchanged == 1
     blank = np.full_like(rgb, 90)
-    assert verifier.check(picture(rgb), picture(blank), turns).unchanged == 0
+    assert verifier.check(frame(rgb), frame(blank), quarter_turns).unchanged == 0
 
 
 def test_nobody_there_nothing_to_say(verifier):
-    blank = picture(np.full((240, 320, 3), 90, np.uint8))
+    blank = frame(np.full((240, 320, 3), 90, np.uint8))
     assert verifier.check(blank, blank) == Look(0, 0)
 
 
 def test_frames_of_two_sizes_are_refused(verifier):
     with pytest.raises(ValueError, match="size"):
-        verifier.check(picture(clips.frame(0)), picture(clips.frame(0)[:200]))
+        verifier.check(frame(clips.frame(0)), frame(clips.frame(0)[:200]))
 
 
 def test_nothing_of_a_frame_is_kept(verifier):
     rgb = clips.frame(0)
-    first, second = picture(rgb), picture(rgb)
+    first, second = frame(rgb), frame(rgb)
     verifier.check(first, second)
     values = vars(verifier).values()
-    assert not [value for value in values if isinstance(value, YuvPicture | np.ndarray)]
+    assert not [value for value in values if isinstance(value, CpuFrame | np.ndarray)]
 
 
 @pytest.mark.parametrize("analysed", list(KINDS))
@@ -103,7 +103,7 @@ def test_blazeface_finds_a_face_at_its_size(scale):
     detector = BlazeFace(DetectorConfig(threads=1, threshold=0.3, keep_threshold=0.3))
     rgb = cv2.resize(clips.frame(0), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     rgb = rgb[: rgb.shape[0] // 2 * 2, : rgb.shape[1] // 2 * 2]
-    found = detector.detect(picture(rgb))
+    found = detector.detect(frame(rgb))
     assert found
     middle = (found[0].box[:2] + found[0].box[2:]) / 2 / scale
     assert FACE[0] < middle[0] < FACE[2]

@@ -1,0 +1,1 @@
+"""From a face in a frame to the aligned face space, and what a method must cover there."""

@@ -1,0 +1,414 @@
+"""The contract that every detector keeps, and what they share."""
+
+from __future__ import annotations
+
+import math
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.config import DetectorConfig
+from stream_anon.detection import tiles
+from stream_anon.detection.types import Face
+from stream_anon.errors import DetectorFault
+from stream_anon.models import registry
+from stream_anon.models.engine import Engine
+
+Array = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+OVERLAP = 0.35
+"""Intersection over union from which two candidates are the same face."""
+
+CONTAINED = 0.7
+"""Share of a weaker candidate's area inside a stronger one's from which it is a part of it: an
+eye, a beard. Painting the stronger one covers it."""
+
+FINEST_AREA = 640 * 384
+"""Network pixels that are always affordable: frames up to that size are not shrunk."""
+
+COARSE_SIDE = 320
+"""Longer side of the second, coarse look, which finds the faces that fill the frame."""
+
+COARSE_FACE = 28.0
+"""Side in pixels of the smallest face that is taken from the coarse look: the fine look finds
+it better, and what else the coarse one sees is mostly texture."""
+
+LEVEL_STEP = 4.5
+"""Largest factor between the sizes in which a frame is looked at: a face that is too large for
+one of them is not yet too small for the next."""
+
+TILE_SIDES = (96, 128, 192, 256)
+"""Sides in network pixels of the squares in which parts of a frame are looked at."""
+
+TILE_MARGIN = 20
+"""Network pixels along a tile's border in which no face begins or ends unnoticed."""
+
+ANY_SIZE = (-1, -1)
+"""Width and height of an engine that takes all."""
+
+CUT = 0.2
+"""Share of its longer side by which a face must stay away from a tile's border to be whole."""
+
+SHARED = 0.25
+"""Share of a region or a face, whichever is smaller, from which the one belongs to the other."""
+
+Candidates = tuple[Array, Array, Array]
+"""boxes (n, 4), landmarks (n, 5, 2), scores (n,), in network pixels."""
+
+
+class View(Protocol):
+    """What a detector needs of a frame."""
+
+    @property
+    def width(self) -> int:
+        """Luma samples per row."""
+
+    @property
+    def height(self) -> int:
+        """Luma rows."""
+
+    def thumbnail(self, width: int, height: int) -> Pixels:
+        """The whole frame scaled to (height, width, 3) uint8 BGR."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """What a detector saw.
+
+    Attributes:
+        faces: best first.
+        areas: (n, 4) float64, x0 y0 x1 y1 in pixels of the frame: the parts in which every
+            face was looked for, with edges beyond the frame's where they reach its border;
+            None where it was all of the frame.
+    """
+
+    faces: list[Face]
+    areas: Array | None
+
+
+class Detector(ABC):
+    """Finds faces in one frame. Keeps no state between frames."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def detect(self, view: View, quarter_turns: int = 0) -> list[Face]:
+        """All faces of a frame, best first.
+
+        Args:
+            view: the frame.
+            quarter_turns: quarter turns, counter-clockwise, that make the frame upright for a
+                viewer.
+
+        Returns:
+            Faces in pixels of the frame as it is stored, whatever ``quarter_turns`` is.
+
+        Raises:
+            DetectorFault: something was found that is no face.
+            ModelError: a network cannot be run.
+        """
+
+    def look(self, view: View, quarter_turns: int = 0, regions: Array | None = None) -> Look:
+        """Look for the faces in parts of a frame, or in all of it where that is cheaper.
+
+        Args:
+            view: the frame.
+            quarter_turns: as of ``detect``.
+            regions: (n, 4) float64, x0 y0 x1 y1 in pixels of the frame as it is stored, of what
+                must be looked at; None for all of it.
+
+        Raises:
+            DetectorFault, ModelError: as from ``detect``.
+        """
+        return Look(self.detect(view, quarter_turns), None)
+
+
+class NetworkDetector(Detector):
+    """A network that is run over a frame in several sizes.
+
+    In the finest the smallest wanted face has ``smallest_input`` pixels; the coarser ones are
+    for faces too large for it.
+    """
+
+    smallest_input: ClassVar[float]
+    """Side in network pixels at which a face is still found at the default threshold."""
+
+    def __init__(self, config: DetectorConfig, models_dir: Path | None = None) -> None:
+        """Find the weights; engines are built at the first frame, when its size is known.
+
+        Raises:
+            ModelError: the weights are missing or wrong.
+        """
+        self.config = config
+        self.path = registry.path(self.name, models_dir)
+        self._engines: dict[tuple[int, int], Engine] = {}
+
+    def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """Network inputs (width, height), finest first, for a frame of this size."""
+        area = width * height
+        scale = max(
+            self.smallest_input / self.config.smallest_face, math.sqrt(FINEST_AREA / area)
+        )
+        scale = min(scale, max(1.0, self.smallest_input / self.config.smallest_face))
+        coarse = COARSE_SIDE / max(width, height)
+        if 2 * coarse > scale:
+            return [_size(width * scale, height * scale)]
+        steps = math.ceil(math.log(scale / coarse, LEVEL_STEP) - 1e-9)
+        scales = np.geomspace(scale, coarse, steps + 1)
+        return [_size(width * one, height * one) for one in scales.tolist()]
+
+    def look(self, view: View, quarter_turns: int = 0, regions: Array | None = None) -> Look:
+        """Look at tiles that hold the regions, or at everything; see ``Detector.look``."""
+        quarter_turns %= 4
+        if regions is not None:
+            found = self._look_at_tiles(view, quarter_turns, regions)
+            if found is not None:
+                return found
+        return Look(self.detect(view, quarter_turns), None)
+
+    def detect(self, view: View, quarter_turns: int = 0) -> list[Face]:
+        """All faces of a frame with a score of at least the lower threshold, best first.
+
+        Args:
+            view: the frame.
+            quarter_turns: quarter turns, counter-clockwise, that make the frame upright for a
+                viewer.
+
+        Returns:
+            Faces in pixels of the frame as it is stored, whatever ``quarter_turns`` is.
+
+        Raises:
+            DetectorFault: the network answered with something that describes no face.
+            ModelError: the network cannot be run.
+        """
+        quarter_turns %= 4
+        upright = (view.width, view.height) if quarter_turns % 2 == 0 else (view.height, view.width)
+        found: list[Candidates] = []
+        pixels: Pixels | None = None
+        for width, height in self.sizes(*upright):
+            if pixels is None:
+                pixels = _upright(view, quarter_turns, width, height)
+            else:
+                # From the finest one, which has more than enough detail: the frame is large.
+                small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+                pixels = np.asarray(small, np.uint8)
+            candidates = self._candidates(pixels, own_engine=not found)
+            if found:
+                boxes = candidates[0]
+                large = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) >= COARSE_FACE**2
+                candidates = (boxes[large], candidates[1][large], candidates[2][large])
+            found.append(_scaled(candidates, upright[0] / width, upright[1] / height))
+        return _faces(found, quarter_turns, *upright)
+
+    def _look_at_tiles(self, view: View, quarter_turns: int, regions: Array) -> Look | None:
+        """Look at tiles that hold the regions; None where all of the frame is cheaper."""
+        upright = (view.width, view.height) if quarter_turns % 2 == 0 else (view.height, view.width)
+        width, height = self.sizes(*upright)[0]
+        scale = np.tile((width / upright[0], height / upright[1]), 2)
+        nothing = np.zeros((len(regions), 0, 2))
+        wanted = (
+            _turned(regions, nothing, (4 - quarter_turns) % 4, view.width, view.height)[0] * scale
+        )
+        pixels: Pixels | None = None
+        found: list[Candidates] = []
+        clear: list[Array] = []
+        for sides in (TILE_SIDES, TILE_SIDES[1:]):
+            planned = tiles.plan(wanted, width, height, sides, TILE_MARGIN)
+            if planned is None:
+                return None
+            if pixels is None:
+                pixels = _upright(view, quarter_turns, width, height)
+            cut: list[Array] = []
+            for x, y, side in planned:
+                tile = np.ascontiguousarray(pixels[y : y + side, x : x + side])
+                boxes, landmarks, scores = self._candidates(tile)
+                boxes = boxes + np.array([x, y, x, y])
+                whole = _whole(boxes, (x, y, side), width, height)
+                found.append((boxes[whole], landmarks[whole] + (x, y), scores[whole]))
+                cut.append(boxes[~whole & (scores >= self.config.threshold)])
+                if not len(cut[-1]):
+                    clear.append(tiles.core((x, y, side), TILE_MARGIN, width, height) / scale)
+            broken = _unresolved(np.concatenate(cut), np.concatenate([f[0] for f in found]), wanted)
+            if not len(broken):
+                break
+            # Faces that a tile's border cuts are looked at again, each in the middle of a tile.
+            span = (broken[:, 2:] - broken[:, :2]) / 4
+            wanted = np.concatenate([broken[:, :2] - span, broken[:, 2:] + span], axis=1)
+        else:
+            return None
+        if clear:
+            more = _turned(np.array(clear), np.zeros((len(clear), 0, 2)), quarter_turns, *upright)[
+                0
+            ]
+            regions = np.concatenate([regions, more])
+        border = np.array([view.width, view.height] * 2, np.float64) - 1e-6
+        # What lies along the frame's border was looked at to its very edge.
+        areas = np.where(regions >= border, 1e6, np.where(regions <= 1e-6, -1e6, regions))
+        scaled = [_scaled(one, 1 / scale[0], 1 / scale[1]) for one in found]
+        return Look(_faces(scaled, quarter_turns, *upright), areas)
+
+    def _candidates(self, pixels: Pixels, own_engine: bool = False) -> Candidates:
+        """Run the network on a (height, width, 3) uint8 BGR image.
+
+        An engine for one size alone is a tenth faster and takes as long to make as some hundred
+        tiles take to look at: the others share one.
+        """
+        height, width = pixels.shape[:2]
+        size = (width, height) if own_engine else ANY_SIZE
+        engine = self._engines.get(size)
+        if engine is None:
+            engine = self._engines[size] = self._engine(*size)
+        outputs = engine([pixels[None]])
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise DetectorFault(f"{self.name} answered with values that are not finite")
+        named = dict(zip(engine.outputs, outputs, strict=True))
+        return self._decode(named, width, height)
+
+    @property
+    def threads(self) -> int:
+        """Of the network. By default half of the processor's: decoding and encoding want theirs."""
+        return self.config.threads or max(1, len(os.sched_getaffinity(0)) // 2)
+
+    @abstractmethod
+    def _engine(self, width: int, height: int) -> Engine:
+        """The network at this input size; -1 stands for any."""
+
+    @abstractmethod
+    def _decode(
+        self, outputs: dict[str, NDArray[np.float32]], width: int, height: int
+    ) -> Candidates:
+        """Candidates with at least ``keep_threshold``, in network pixels."""
+
+
+def overlaps(boxes: Array, others: Array) -> Array:
+    """Intersection over union of (n, 4) with (m, 4) boxes; shape (n, m)."""
+    # A column for each coordinate: pairs in the last axis would cost NumPy several times more.
+    x0, y0, x1, y1 = boxes.T[:, :, None]
+    u0, v0, u1, v1 = others.T[:, None]
+    wide = np.maximum(np.minimum(x1, u1) - np.maximum(x0, u0), 0.0)
+    shared = wide * np.maximum(np.minimum(y1, v1) - np.maximum(y0, v0), 0.0)
+    areas = np.maximum(x1 - x0, 0.0) * np.maximum(y1 - y0, 0.0)
+    other_areas = np.maximum(u1 - u0, 0.0) * np.maximum(v1 - v0, 0.0)
+    return np.asarray(shared / np.maximum(areas + other_areas - shared, 1e-9))
+
+
+def merge(boxes: Array, landmarks: Array, scores: Array) -> Candidates:
+    """One candidate for each face, best first.
+
+    Candidates that overlap the best one are dropped; those that nearly coincide with it are
+    averaged into it by their scores, which steadies the box from frame to frame.
+    """
+    order = np.argsort(-scores, kind="stable")
+    boxes, landmarks, scores = boxes[order], landmarks[order], scores[order]
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    free = np.ones(len(scores), bool)
+    kept: list[int] = []
+    merged_boxes, merged_landmarks = boxes.copy(), landmarks.copy()
+    # One row of overlaps for each face that is kept: all pairs of a crowd would not fit.
+    for i in range(len(scores)):
+        if not free[i]:
+            continue
+        left = np.flatnonzero(free)
+        shared = overlaps(boxes[i : i + 1], boxes[left])[0]
+        # From the union: shared area = iou (a + b) / (1 + iou).
+        common = shared / (1 + shared) * (areas[i] + areas[left])
+        inside = common / np.maximum(areas[left], 1e-9)
+        same = left[((shared >= 0.6) & (scores[left] >= 0.5 * scores[i])) | (left == i)]
+        if len(same) > 1:
+            weight = scores[same] / scores[same].sum()
+            merged_boxes[i] = weight @ boxes[same]
+            merged_landmarks[i] = np.tensordot(weight, landmarks[same], axes=1)
+        free[left] = (shared < OVERLAP) & (inside < CONTAINED) & (left != i)
+        kept.append(i)
+    return merged_boxes[kept], merged_landmarks[kept], scores[kept]
+
+
+def _upright(view: View, quarter_turns: int, width: int, height: int) -> Pixels:
+    """A view's thumbnail, turned upright: (height, width, 3) uint8 BGR."""
+    pixels = view.thumbnail(*((width, height) if quarter_turns % 2 == 0 else (height, width)))
+    if quarter_turns:
+        pixels = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
+    if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
+        raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
+    return pixels
+
+
+def _whole(
+    boxes: Array, tile: tuple[int, int, int], width: int, height: int
+) -> NDArray[np.bool_]:
+    """Which boxes are not cut by a tile's border inside the frame."""
+    x, y, side = tile
+    # A network squeezes what it sees of a cut face into the tile: near the border is cut, too.
+    near = CUT * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
+    inner = (boxes[:, 0] >= x + near) | (x == 0)
+    inner &= (boxes[:, 1] >= y + near) | (y == 0)
+    inner &= (boxes[:, 2] <= x + side - near) | (x + side >= width)
+    inner &= (boxes[:, 3] <= y + side - near) | (y + side >= height)
+    return np.asarray(inner, np.bool_)
+
+
+def _unresolved(cut: Array, whole: Array, wanted: Array) -> Array:
+    """Of faces that a tile cuts those that were to be looked for and that no other tile shows."""
+    if not len(cut):
+        return cut
+    low, high = np.maximum(cut[:, None, :2], wanted[None, :, :2]), cut[:, None, 2:]
+    sides = np.maximum(np.minimum(high, wanted[None, :, 2:]) - low, 0.0)
+    areas = (cut[:, 2:] - cut[:, :2]).prod(axis=1)
+    least = np.minimum(areas[:, None], (wanted[:, 2:] - wanted[:, :2]).prod(axis=1)[None])
+    asked = (sides.prod(axis=2) > SHARED * least).any(axis=1)
+    shown = (overlaps(cut, whole) > OVERLAP).any(axis=1)
+    return np.asarray(cut[asked & ~shown])
+
+
+def _faces(found: list[Candidates], quarter_turns: int, width: int, height: int) -> list[Face]:
+    """Candidates in pixels of the upright frame as faces in the frame as it is stored."""
+    parts = [np.concatenate(part) for part in zip(*found, strict=True)]
+    boxes, landmarks, scores = merge(*parts)
+    _check(boxes, landmarks, scores, width, height)
+    boxes, landmarks = _turned(boxes, landmarks, quarter_turns, width, height)
+    return [
+        Face(box=box, landmarks=points, score=float(score))
+        for box, points, score in zip(boxes, landmarks, scores, strict=True)
+    ]
+
+
+def _size(width: float, height: float) -> tuple[int, int]:
+    return max(64, 32 * round(width / 32)), max(64, 32 * round(height / 32))
+
+
+def _scaled(candidates: Candidates, x: float, y: float) -> Candidates:
+    boxes, landmarks, scores = candidates
+    return boxes * (x, y, x, y), landmarks * (x, y), scores
+
+
+def _check(boxes: Array, landmarks: Array, scores: Array, width: int, height: int) -> None:
+    """Refuse what is no face of this frame."""
+    finite = np.isfinite(boxes).all() and np.isfinite(landmarks).all() and np.isfinite(scores).all()
+    if not finite or (scores < 0).any() or (scores > 1).any():
+        raise DetectorFault("the detector's answer is not finite or a score is not in 0..1")
+    sides = boxes[:, 2:] - boxes[:, :2]
+    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
+    longest = 4 * max(width, height)
+    if (sides <= 0).any() or (sides > longest).any() or (np.abs(centres) > longest).any():
+        raise DetectorFault("the detector's answer lies far outside the frame or has no area")
+
+
+def _turned(
+    boxes: Array, landmarks: Array, quarter_turns: int, width: int, height: int
+) -> tuple[Array, Array]:
+    """Undo counter-clockwise quarter turns; ``width`` and ``height`` are the upright frame's."""
+    for _ in range(quarter_turns):
+        # numpy.rot90 moved (x, y) to (y, W - x), W the width before it, now the height.
+        boxes = np.stack(
+            [height - boxes[:, 3], boxes[:, 0], height - boxes[:, 1], boxes[:, 2]], axis=1
+        )
+        landmarks = np.stack([height - landmarks[..., 1], landmarks[..., 0]], axis=-1)
+        width, height = height, width
+    return boxes, landmarks

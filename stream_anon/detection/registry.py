@@ -1,0 +1,23 @@
+"""Which detectors there are, and the one place that makes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream_anon.config import DetectorConfig
+from stream_anon.detection.base import Detector, NetworkDetector
+from stream_anon.detection.centerface import CenterFace
+from stream_anon.detection.yunet import YuNet
+from stream_anon.errors import ModelError
+
+
+def make_detector(config: DetectorConfig, models_dir: Path | None = None) -> Detector:
+    """The detector that the configuration names.
+
+    Raises:
+        ModelError: its weights are missing, or there is no such detector.
+    """
+    known: dict[str, type[NetworkDetector]] = {kind.name: kind for kind in (CenterFace, YuNet)}
+    if config.name not in known:
+        raise ModelError(f"there is no detector '{config.name}'; there are {', '.join(known)}")
+    return known[config.name](config, models_dir)

@@ -1,0 +1,1 @@
+"""Who attacks: recognisers, and networks that learn from our own output."""

@@ -1,0 +1,1 @@
+"""What is attacked: faces, clips, pairs, the conditions they are anonymised under."""

@@ -1,0 +1,1 @@
+"""What a stranger notices about a new face, measured."""

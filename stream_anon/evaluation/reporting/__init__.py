@@ -1,0 +1,1 @@
+"""From figures to JSON, Markdown, one HTML page and contact sheets."""

@@ -1,1 +1,0 @@
-"""Where the faces are: detect, align, track. Knows nothing of video or privacy."""

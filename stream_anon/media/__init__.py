@@ -1,0 +1,1 @@
+"""Frames in and out: decoders, planes, streams, encoders. Knows nothing of faces."""

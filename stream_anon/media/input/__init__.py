@@ -1,0 +1,1 @@
+"""Files and streams in: probing, demuxing, decoding."""

@@ -1,0 +1,1 @@
+"""Cleared frames out: encoders, containers, the muxer, the sink."""

@@ -1,0 +1,1 @@
+"""What `identity` and `dp-image` share: codes, networks, eligibility, blending."""

@@ -1,0 +1,279 @@
+"""In which crop a method sees and paints each face.
+
+Most methods take the tracker's crops as they are. One that asks for more (``Method.crop_scale``)
+gets crops about the landmarks, locked to the face's own motion, whose masks cover the
+tracker's, and is told how the surface of the face moved within its crop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.alignment import landmark_filter
+from stream_anon.alignment.align import widen_all
+from stream_anon.alignment.landmark_filter import LandmarkFilter
+from stream_anon.alignment.landmark_net import NAME, LandmarkFinder, believed
+from stream_anon.alignment.mesh import NAME as MESH
+from stream_anon.alignment.mesh import SIDE as MESH_SIDE
+from stream_anon.alignment.mesh import FaceMesh
+from stream_anon.alignment.non_rigid_flow import Field, NonRigidFlow
+from stream_anon.detection.types import TrackedFace
+from stream_anon.errors import ModelError
+from stream_anon.geometry import ALIGNED_SIDE, apply, invert
+from stream_anon.media.frame import Frame
+from stream_anon.methods.base import Method, Subject
+from stream_anon.tracking.mesh_track import Found, MeshTracks, told
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+SMALLEST_STABILIZED = 40.0
+"""Side of a face's box in pixels below which nobody sees it swim."""
+
+EVERY = 3
+"""A track is shown to the landmark net in every so manieth frame; in between it is followed."""
+
+IN_VAIN = 4
+"""Likewise a track of which it was not sure the last time."""
+
+NARROWING = 0.985
+"""Factor by which a crop may become narrower from one frame to the next."""
+
+
+class FaceStabilizer:
+    """Keeps per track what the next frame's crop needs; raw crops stay in here.
+
+    Args:
+        method: that paints.
+        models_dir: where the mesh network is looked for first, if the method wants meshes.
+
+    Raises:
+        ModelError: a network is missing.
+    """
+
+    def __init__(self, method: Method, models_dir: Path | None = None) -> None:
+        self._crop_scale = method.crop_scale
+        self._landmark_filter = LandmarkFilter()
+        self._flow = NonRigidFlow(landmark_filter.EXTENT)
+        self._finder = None if method.crop_scale is None else LandmarkFinder()
+        self._meshes = _meshes(method, models_dir)
+        self._wide: dict[int, float] = {}
+        self._wait: dict[int, int] = {}
+        self._confident: set[int] = set()
+
+    def forget(self, track: int) -> None:
+        """The track has ended."""
+        self._landmark_filter.forget(track)
+        self._flow.forget(track)
+        if self._meshes is not None:
+            self._meshes.forget(track)
+        self._wide.pop(track, None)
+        self._wait.pop(track, None)
+        self._confident.discard(track)
+
+    def of(
+        self,
+        frame: Frame,
+        faces: Sequence[TrackedFace],
+        declined: Collection[int] = (),
+    ) -> tuple[Array, list[Subject]]:
+        """The crops of a frame's faces, before any of them is painted.
+
+        Args:
+            frame: as decoded.
+            faces: n of them.
+            declined: tracks that the method declined in the frame before: a cover need not
+                follow its face's every motion.
+
+        Returns:
+            Transforms (n, 2, 3), and what the method may know of each face.
+        """
+        transforms = np.stack([face.transform for face in faces])
+        landmarks = [face.landmarks for face in faces]
+        motions: list[Field | None] = [None] * len(faces)
+        if self._crop_scale is not None:
+            seen = self._look(frame, faces, transforms, declined)
+            late = self._refine(seen, faces, transforms, landmarks)
+            for i, luma in seen.items():
+                points = landmarks[i]
+                if points is not None:
+                    landmarks[i] = self._landmark_filter(
+                        faces[i].track,
+                        luma,
+                        transforms[i],
+                        points,
+                        frame.seconds,
+                        observed=i not in late,
+                    )
+            wide = self._widened(faces, transforms, landmarks, self._crop_scale)
+            for i, luma in seen.items():
+                motions[i] = self._flow(
+                    faces[i].track, luma, transforms[i], wide[i], frame.seconds
+                )
+            meshes = self._mesh(frame, faces, transforms, wide, landmarks, motions)
+            transforms = wide
+        else:
+            meshes = [None] * len(faces)
+        return transforms, [
+            subject_of(face, frame.seconds, transform, points, motion, mesh)
+            for face, transform, points, motion, mesh in zip(
+                faces, transforms, landmarks, motions, meshes, strict=True
+            )
+        ]
+
+    def _mesh(
+        self,
+        frame: Frame,
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        wide: Array,
+        landmarks: Sequence[Array | None],
+        motions: Sequence[Field | None],
+    ) -> list[Found | None]:
+        """What the mesh network says of each face; None where it was never asked."""
+        found: list[Found | None] = [None] * len(faces)
+        if self._meshes is None:
+            return found
+        chosen = []
+        for i, face in enumerate(faces):
+            if self._meshes.wants(face.track, face.size):
+                chosen.append(i)
+            else:
+                found[i] = self._meshes.carried(
+                    face.track, wide[i], motions[i], landmarks[i], frame.seconds
+                )
+        if chosen:
+            crops = frame.crops(transforms[chosen], MESH_SIDE, ALIGNED_SIDE)
+            tracks = [faces[i].track for i in chosen]
+            points = [landmarks[i] for i in chosen]
+            answers = self._meshes(
+                tracks, crops, transforms[chosen], wide[chosen], points, frame.seconds
+            )
+            for i, answer in zip(chosen, answers, strict=True):
+                found[i] = answer
+        return found
+
+    @staticmethod
+    def _look(
+        frame: Frame,
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        declined: Collection[int],
+    ) -> dict[int, NDArray[np.uint8]]:
+        """Grey crops of the faces whose motion is worth following, by their number."""
+        chosen = [
+            i
+            for i, face in enumerate(faces)
+            if face.landmarks is not None
+            and face.size >= SMALLEST_STABILIZED
+            and face.track not in declined
+        ]
+        if not chosen:
+            return {}
+        crops = frame.crops(transforms[chosen], landmark_filter.SIDE, landmark_filter.EXTENT)
+        return {
+            i: np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.uint8)
+            for i, crop in zip(chosen, crops, strict=True)
+        }
+
+    def _refine(
+        self,
+        seen: dict[int, NDArray[np.uint8]],
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        landmarks: list[Array | None],
+    ) -> set[int]:
+        """Put what the landmark net finds in the place of the tracker's, where it is sure.
+
+        A track is looked at now and then.
+
+        Returns:
+            Numbers of the faces whose turn it is not, though the net knew them last time.
+        """
+        if self._finder is None:
+            return set()
+        turn = [i for i in seen if self._wait.get(faces[i].track, 0) <= 0]
+        late = set(seen) - set(turn)
+        for i in late:
+            self._wait[faces[i].track] -= 1
+        found, errors = self._finder([seen[i] for i in turn])
+        for i, points, error in zip(turn, found, errors, strict=True):
+            known = landmarks[i]
+            if known is not None and believed(points, error, apply(transforms[i], known)):
+                landmarks[i] = apply(invert(transforms[i]), points)
+                self._confident.add(faces[i].track)
+                self._wait[faces[i].track] = EVERY - 1
+            else:
+                self._confident.discard(faces[i].track)
+                self._wait[faces[i].track] = IN_VAIN - 1
+        return {i for i in late if faces[i].track in self._confident}
+
+    def _widened(
+        self,
+        faces: Sequence[TrackedFace],
+        transforms: Array,
+        landmarks: list[Array | None],
+        crop_scale: float,
+    ) -> Array:
+        unknown = np.full((5, 2), np.nan)
+        points = np.stack([unknown if p is None else p for p in landmarks])
+        least = np.array([self._wide.get(face.track, crop_scale) for face in faces])
+        alignments, factors = widen_all(transforms, points, least)
+        for face, factor in zip(faces, factors, strict=True):
+            self._wide[face.track] = max(crop_scale, NARROWING * float(factor))
+        return alignments
+
+
+def _meshes(method: Method, models_dir: Path | None) -> MeshTracks | None:
+    """The mesh network where the method wants it; without it faces are drawn less well, not less
+    safely, so that only who asked for it must have it."""
+    if not method.meshed:
+        return None
+    try:
+        return MeshTracks(FaceMesh(models_dir))
+    except ModelError as error:
+        if method.needs_mesh:
+            raise
+        log.warning("%s; faces are drawn without it", error)
+        # The report names the networks that ran.
+        method.meshed = False
+        return None
+
+
+def networks(method: Method) -> tuple[str, ...]:
+    """Names of the networks that a method's crops need."""
+    used = () if method.crop_scale is None else (NAME,)
+    return (*used, MESH) if method.meshed else used
+
+
+def subject_of(
+    face: TrackedFace,
+    seconds: float,
+    transform: Array,
+    landmarks: Array | None,
+    motion: Field | None = None,
+    found: Found | None = None,
+) -> Subject:
+    """What a method may know of a face.
+
+    Args:
+        face: from the tracker.
+        seconds: of the frame.
+        transform: (2, 3), by which it is cut.
+        landmarks: (5, 2) pixels, or None.
+        motion: of its surface within its crop, or None.
+        found: by the mesh network, or None.
+    """
+    points = None if landmarks is None else apply(transform, landmarks)
+    mesh, presence = None, None
+    if found is not None:
+        mesh = None if found.mesh is None else told(found.mesh, transform)
+        presence = found.presence
+    return Subject(face.track, points, face.size, face.score, seconds, motion, mesh, presence)

@@ -1,0 +1,181 @@
+"""One video stream on its way through detection and tracking."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stream_anon.config import Config
+from stream_anon.detection.base import Detector, Look
+from stream_anon.detection.types import TrackedFace
+from stream_anon.errors import DetectorFault, Fault, GateError, TrackerFault
+from stream_anon.media.frame import Frame
+from stream_anon.tracking.attention import Attention
+from stream_anon.tracking.tracker import Tracker, TrackingResult
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class AnalyzedFrame:
+    """A frame whose faces are known, or known not to be known.
+
+    Attributes:
+        frame: as decoded.
+        faces: to be painted.
+        ended: tracks that will not come again.
+        analysis_error: why the faces are not known, if they are not.
+    """
+
+    frame: Frame
+    faces: tuple[TrackedFace, ...]
+    ended: tuple[int, ...]
+    analysis_error: Fault | None
+
+
+class StreamAnalyzer:
+    """Holds the frames of one stream until the tracker has decided about them.
+
+    Attributes:
+        detections_run: frames that the detector saw whole.
+        partial_detections_run: likewise in part.
+        notes: what the report should say.
+
+    Args:
+        detector: shared between analyzers, used by one thread.
+        tracker: of this stream alone.
+        config: memory limit and fault policy.
+        quarter_turns: quarter turns, counter-clockwise, that make the frames upright.
+    """
+
+    def __init__(
+        self, detector: Detector, tracker: Tracker, config: Config, quarter_turns: int = 0
+    ) -> None:
+        self._detector = detector
+        self._tracker = tracker
+        self._quarter_turns = quarter_turns
+        self._stops = config.fault.policy == "stop"
+        self._budget = config.tracker.window_megabytes << 20
+        self._waiting: deque[Frame] = deque()
+        self._analysis_errors: dict[int, Fault] = {}
+        self._analysis_error: Fault | None = None
+        self._last_seen = self._last_whole = -1
+        self.detections_run = 0
+        self.partial_detections_run = 0
+        self.notes: list[str] = []
+
+    def push(self, frame: Frame) -> Iterator[AnalyzedFrame]:
+        """Take the next frame and yield those that are decided.
+
+        Raises:
+            Fault: detection or tracking failed and the policy is to stop.
+        """
+        if frame.index == 0:
+            self._limit(frame)
+        try:
+            luma = frame.luma(self._tracker.luma_step)
+            self._look_back_once(self._tracker.ending(frame.seconds, luma))
+            self._waiting.append(frame)
+            attention = self._tracker.needs_detection(frame.index, frame.seconds, luma)
+            if self._analysis_error is not None:
+                attention = Attention(None)
+            look = None if attention is None else self._detect(frame, attention)
+            faces, areas = (None, None) if look is None else (look.faces, look.areas)
+            decided = self._tracker.push(frame.index, frame.seconds, luma, faces, areas)
+        except Fault:
+            raise
+        except Exception as error:
+            raise TrackerFault(f"the tracker failed: {type(error).__name__}: {error}") from error
+        if self._analysis_error is not None:
+            self._analysis_errors[frame.index] = self._analysis_error
+        yield from map(self._pair, decided)
+
+    def _limit(self, frame: Frame) -> None:
+        """Bound the frames that wait by memory, but never below what looking back needs."""
+        size, least = max(frame.nbytes, 1), self._tracker.least_waiting
+        affordable = self._budget // size
+        if affordable < least:
+            self.notes.append(
+                f"frames of {size >> 20} MiB: {least} of them wait and take "
+                f"{least * size >> 20} MiB, more than window_megabytes ({self._budget >> 20})"
+            )
+            log.warning("%s", self.notes[-1])
+            if least * size > _memory() // 2:
+                raise TrackerFault(
+                    f"frames of {size >> 20} MiB: there is no memory for the {least} that must "
+                    f"wait; shorten tracker.backfill or tracker.interval"
+                )
+        self._tracker.limit(max(least, affordable))
+
+    def _look_back_once(self, attention: Attention | None) -> None:
+        """Look at the last frame before what comes after it makes it the past."""
+        if attention is None or not self._waiting:
+            return
+        look = self._detect(self._waiting[-1], attention)
+        if look is not None:
+            self._tracker.look_again(look.faces, look.areas)
+
+    def flush(self) -> Iterator[AnalyzedFrame]:
+        """Yield what is left at the end of the stream.
+
+        Raises:
+            GateError: the tracker did not decide about every frame.
+        """
+        try:
+            self._look_back_once(self._tracker.ending())
+            decided = self._tracker.flush()
+        except Fault:
+            raise
+        except Exception as error:
+            raise TrackerFault(f"the tracker failed: {type(error).__name__}: {error}") from error
+        yield from map(self._pair, decided)
+        if self._waiting:
+            raise GateError(f"{len(self._waiting)} frames were never decided")
+
+    def _detect(self, frame: Frame, attention: Attention) -> Look | None:
+        try:
+            look = self._detector.look(frame, self._quarter_turns, attention.regions)
+        except DetectorFault as fault:
+            self._fail_since_last_detection(fault)
+            return None
+        except Exception as error:  # noqa: BLE001 - raised again, or every frame is covered whole
+            failed = DetectorFault(f"the detector failed: {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            self._fail_since_last_detection(failed)
+            return None
+        self._analysis_error = None
+        self._last_seen = frame.index
+        if look.areas is None:
+            self.detections_run += 1
+            self._last_whole = frame.index
+        else:
+            self.partial_detections_run += 1
+        return look
+
+    def _fail_since_last_detection(self, fault: DetectorFault) -> None:
+        if self._stops:
+            raise fault
+        # Whoever came into the frame since the last successful detector run is not known either,
+        # nor who was to be looked at soon after it.
+        self._analysis_error = fault
+        soon = self._last_seen - self._tracker.look_frames + 1
+        since = max(self._last_whole, soon)
+        for waiting in self._waiting:
+            if waiting.index > since:
+                self._analysis_errors[waiting.index] = fault
+
+    def _pair(self, decided: TrackingResult) -> AnalyzedFrame:
+        if not self._waiting or self._waiting[0].index != decided.index:
+            raise GateError(f"the tracker decided about frame {decided.index} out of turn")
+        frame = self._waiting.popleft()
+        return AnalyzedFrame(
+            frame, decided.faces, decided.ended, self._analysis_errors.pop(decided.index, None)
+        )
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,1 @@
+"""Who is where over time: association, trajectories, look-back, shot boundaries."""

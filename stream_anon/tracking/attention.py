@@ -1,0 +1,186 @@
+"""Where the detector must look, and when.
+
+At once where something is new, soon where something moves or somebody is followed, now and
+then everywhere. Every period is counted in frames as well as in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.config import TrackerConfig
+from stream_anon.detection import tiles
+from stream_anon.tracking.changes import CELL, ChangeMap, Periods
+
+Array = NDArray[np.float64]
+Luma = NDArray[np.uint8]
+
+LOOK_RATE = 30.0
+"""Frames a second by which the detector's interval is counted in frames, at least: a clock
+that runs too slow must not make looks rare."""
+
+AFTER_CUT = (2, 5, 11, 20)
+"""Frames into a shot that are looked at whole again: the first one may be blurred."""
+
+AROUND = 0.5
+"""Share of its size by which a tracked face's box is grown to where it is looked for again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention:
+    """Where the detector must look.
+
+    Attributes:
+        regions: (n, 4) float64, x0 y0 x1 y1 pixels of the frame, the largest first; None for
+            all of it.
+    """
+
+    regions: Array | None
+
+
+class Followed(Protocol):
+    """What is to be known of a track.
+
+    Attributes:
+        looked: index and seconds of the frame in which it was last looked for.
+        missed: looks since it was last found.
+        detections_run: looks in which it was found.
+        followed: it was followed without a break since it was last found.
+    """
+
+    looked: tuple[int, float]
+    missed: int
+    detections_run: int
+    followed: bool
+
+    @property
+    def box(self) -> Array:
+        """Where it should be now, (4,) pixels."""
+
+
+class Schedule:
+    """One stream's looks.
+
+    Args:
+        config: intervals.
+        delay: seconds that a frame waits; nobody may come and go unseen for longer.
+        usual: seconds from frame to frame.
+        size: width and height of the frames.
+        luma_step: distance of the luma samples that are given.
+        smallest: side in pixels of the smallest face that matters.
+    """
+
+    def __init__(
+        self,
+        config: TrackerConfig,
+        delay: float,
+        usual: float,
+        size: tuple[int, int],
+        luma_step: int,
+        smallest: float,
+    ) -> None:
+        interval = min(config.interval, delay)
+        # Half a frame early rather than half a frame late, whatever the rounding of times.
+        self._periods = Periods(
+            interval - 0.5 * usual,
+            max(1, round(interval * LOOK_RATE)),
+            max(1.0, config.idle_interval / config.interval),
+        )
+        self._changes = ChangeMap(smallest / luma_step)
+        self._cell = float(CELL * luma_step)
+        self._border = np.array([*size, *size], np.float64)
+        self._whole = True
+        self._shot = -1
+        self._index, self._seconds = -1, 0.0
+
+    @property
+    def frames(self) -> int:
+        """Frames within which whatever moves is looked at."""
+        return self._periods.frames
+
+    def limit(self, frames: int) -> None:
+        """Look at least once in so many frames."""
+        frame_count = max(1, min(self._periods.frames, frames))
+        self._periods = replace(self._periods, frames=frame_count)
+
+    def push(self, index: int, seconds: float, luma: Luma, begins: bool) -> None:
+        """The next frame.
+
+        Args:
+            index: of the frame.
+            seconds: by a clock that rises.
+            luma: (h, w) uint8.
+            begins: it has nothing to do with the one before: a shot cut, a jump in time.
+        """
+        self._index, self._seconds = index, seconds
+        self._shot = 0 if begins else self._shot + 1
+        self._whole = self._whole or begins or self._shot in AFTER_CUT
+        self._changes.push(luma, seconds)
+
+    def needs_detection(self, tracks: Sequence[Followed]) -> Attention | None:
+        """Where the detector must look in the latest frame, or None."""
+        if self._whole:
+            return Attention(None)
+        cells = self._changes.needs_detection(self._periods)
+        late = any(self._expected(track, 1.0) for track in tracks)
+        boxes = [track.box for track in tracks if late and self._expected(track, 0.5)]
+        return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
+
+    def unseen(self, tracks: Sequence[Followed]) -> Attention | None:
+        """Where in the latest frame something has changed since the detector looked, or None."""
+        if self._whole:
+            return Attention(None)
+        cells = self._changes.unseen()
+        boxes = [track.box for track in tracks if not track.followed]
+        return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
+
+    def looked(self, areas: Array | None, tracks: Sequence[Followed]) -> None:
+        """The detector has seen parts of the latest frame, (n, 4) pixels, or all of it."""
+        if areas is None:
+            self._whole = False
+            self._changes.looked()
+        else:
+            shape = self._changes.shape
+            self._changes.looked(tiles.cells_in(areas, self._cell, shape))
+        for track in tracks:
+            if areas is None or _within(track.box, areas):
+                track.looked = (self._index, self._seconds)
+                track.missed += 1
+
+    def _expected(self, track: Followed, share: float) -> bool:
+        """Whether so much of the period has passed since the detector looked for a track."""
+        frames, since = self._index - track.looked[0], self._seconds - track.looked[1]
+        if not track.followed and track.missed == 0 and track.detections_run > 1 and frames:
+            # Who has just been lost is looked for at once, and from then on like everybody.
+            return True
+        if frames >= share * self._periods.frames:
+            return True
+        return since + 1e-6 >= share * self._periods.seconds
+
+    def _attention(
+        self, cells: NDArray[np.bool_], faces: Sequence[Array], tracks: Sequence[Followed]
+    ) -> Attention:
+        """Cells and the surroundings of faces as regions."""
+        if cells.mean() > tiles.WORTHWHILE:
+            return Attention(None)
+        boxes = np.array(list(faces)).reshape(-1, 4)
+        search_radius = AROUND * (boxes[:, 2:] - boxes[:, :2])
+        boxes = np.concatenate([boxes[:, :2] - search_radius, boxes[:, 2:] + search_radius], axis=1)
+        touched = cells | tiles.cells_touched(boxes, self._cell, cells.shape)
+        # A face of which a part is due is looked at whole.
+        for track in tracks:
+            own = tiles.cells_touched(track.box[None], self._cell, cells.shape)
+            if (own & touched).any():
+                touched |= own
+        return Attention(np.minimum(tiles.boxes_of(touched, self._cell), self._border))
+
+
+def _within(box: Array, areas: Array) -> bool:
+    """Whether the middle of a box lies in one of the areas."""
+    centre = (box[:2] + box[2:]) / 2
+    return bool(((areas[:, :2] <= centre) & (centre <= areas[:, 2:])).all(axis=1).any())

@@ -1,0 +1,259 @@
+"""What of a frame the detector has not seen yet: change detection on a coarse luma plane.
+
+Each frame is compared with what was there when the detector last looked. What has only moved
+is moved along (dense inverse search flow, Kroeger et al., ECCV 2016) and is no news; what
+cannot be explained by motion is new content, and the detector must look at it. So a frame
+that changes everywhere is looked at in every frame, and a still room next to never.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Luma = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+CELL = 8
+"""Luma samples along the side of a cell, in which it is remembered what was looked at when."""
+
+LEVELS = 14
+"""Difference in levels from which a sample has become something else, noise permitting."""
+
+NOISE_FACTOR = 4.0
+"""The same, in median differences that noise makes from frame to frame: a noisy camera is not all
+news."""
+
+MOST_LEVELS = 24
+"""However noisy, a difference of so many levels is news."""
+
+QUIET = (20, 2.66)
+"""Noise is read off the quietest fifth of the samples, since the others may move: their greatest
+difference in per cent of all, and a normal distribution's median over its fifth."""
+
+MOVING_LEVELS = 6
+"""Difference from the frame before from which a sample moves."""
+
+LEAST_MOVING = 0.0005
+"""Share of the samples below which nothing is followed: it is less than a face."""
+
+BEYOND = 32
+"""Samples around what moves among which the flow is computed."""
+
+FASTEST_SAMPLES = 20.0
+"""Samples from frame to frame up to which motion explains a change."""
+
+SMALL = (1.4, 3, 12)
+"""New content is a patch of at least this side: smallest faces, least and most samples."""
+
+SUDDEN = (2.5, 5, 18)
+"""New content of this side that is there at once is looked at in this very frame."""
+
+PATIENCE = 4
+"""Frames that smaller or growing news may wait: what moves uncovers a little all the time."""
+
+DENSE = 0.6
+"""Share of a patch that must be new: a face is never unlike what was behind it everywhere."""
+
+_SQUARE3 = np.ones((3, 3), np.uint8)
+_SQUARE5 = np.ones((5, 5), np.uint8)
+_SQUARE9 = np.ones((9, 9), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """How long content may go without a look.
+
+    Attributes:
+        seconds: where something moves.
+        frames: likewise; the shorter of the two counts.
+        idle: factor on both where nothing has changed.
+    """
+
+    seconds: float
+    frames: int
+    idle: float
+
+
+class ChangeMap:
+    """Remembers of one stream what the detector has seen and when.
+
+    For each frame call ``push``, then ask ``needs_detection``; where the detector looked, call
+    ``looked``.
+
+    Args:
+        smallest: side of the smallest face that matters, in luma samples.
+    """
+
+    def __init__(self, smallest: float) -> None:
+        self._small = _side(smallest, SMALL)
+        self._sudden = _side(smallest, SUDDEN)
+        self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._now: Luma | None = None
+        self._seen: Luma
+        self._grid: tuple[NDArray[np.float32], NDArray[np.float32]]
+        self._age: NDArray[np.uint8]
+        self._urgent: Mask
+        self._moved: Mask
+        self._frame = -1
+        self._seconds = 0.0
+        self._looked_frame: NDArray[np.int64]
+        self._looked_seconds: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of cells."""
+        return self._moved.shape[0], self._moved.shape[1]
+
+    def push(self, luma: Luma, seconds: float) -> None:
+        """Compare the next frame with what was looked at.
+
+        Args:
+            luma: (h, w) uint8; of another size than before, everything is new.
+            seconds: by a clock that rises.
+        """
+        self._frame += 1
+        self._seconds = seconds
+        now = np.asarray(cv2.blur(luma, (3, 3)), np.uint8)
+        if self._now is None or self._now.shape != now.shape:
+            self._begin(now)
+            return
+        before, self._now = self._now, now
+        change = cv2.absdiff(now, before)
+        noise = QUIET[1] * float(np.percentile(change[::4, ::4], QUIET[0]))
+        moving = (change > max(MOVING_LEVELS, 3.0 * noise)).view(np.uint8)
+        if not moving.any() and not self._age.any():
+            # Slow changes add up in here without one frame that moves.
+            moving = (cv2.absdiff(now, self._seen) > LEVELS).view(np.uint8)
+            if not moving.any():
+                return
+        self._follow(moving, now, before)
+        self._compare(now, min(MOST_LEVELS, max(LEVELS, NOISE_FACTOR * noise)))
+        # Specks are an encoder's work, no face's.
+        moving = np.asarray(cv2.morphologyEx(moving, cv2.MORPH_OPEN, _SQUARE3), np.uint8)
+        self._moved |= _cells(moving, self.shape)
+
+    def needs_detection(self, periods: Periods) -> Mask:
+        """Cells (rows, columns) at which the detector must look in this frame."""
+        frames = self._frame - self._looked_frame
+        seconds = self._seconds - self._looked_seconds + 1e-6
+        needs_detection = self._urgent.copy()
+        if (self._age > PATIENCE).any():
+            # The younger go with the older: one detector run for all in a few frames, not one for
+            # each.
+            needs_detection |= _cells((self._age > PATIENCE // 2).view(np.uint8), self.shape)
+        overdue = self._moved & ((frames >= periods.frames) | (seconds >= periods.seconds))
+        if overdue.any():
+            # What would be due soon goes with it: one large look costs less than two.
+            half = (frames >= 0.5 * periods.frames) | (seconds >= 0.5 * periods.seconds)
+            needs_detection |= self._moved & half
+        idle = periods.idle
+        needs_detection |= (frames >= idle * periods.frames) | (seconds >= idle * periods.seconds)
+        return needs_detection
+
+    def unseen(self) -> Mask:
+        """Cells in which anything has moved or changed since the detector looked."""
+        return (self._moved | _cells(self._age, self.shape)) & (self._looked_frame < self._frame)
+
+    def looked(self, cells: Mask | None = None) -> None:
+        """The detector has seen these cells of the latest frame, or all of it."""
+        now = self._now
+        if now is None:
+            return
+        if cells is None:
+            self._begin(now)
+            return
+        self._looked_frame[cells] = self._frame
+        self._looked_seconds[cells] = self._seconds
+        self._moved &= ~cells
+        self._urgent &= ~cells
+        height, width = now.shape
+        wide = cv2.resize(
+            cells.view(np.uint8),
+            (self.shape[1] * CELL, self.shape[0] * CELL),
+            interpolation=cv2.INTER_NEAREST,
+        )[:height, :width]
+        cv2.copyTo(now, wide, self._seen)
+        self._age[wide != 0] = 0
+
+    def _begin(self, now: Luma) -> None:
+        height, width = now.shape
+        rows, columns = math.ceil(height / CELL), math.ceil(width / CELL)
+        self._now = now
+        self._seen = now.copy()
+        self._age = np.zeros(now.shape, np.uint8)
+        self._urgent = np.zeros((rows, columns), np.bool_)
+        self._moved = np.zeros((rows, columns), np.bool_)
+        self._looked_frame = np.full((rows, columns), self._frame, np.int64)
+        self._looked_seconds = np.full((rows, columns), self._seconds)
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        self._grid = (x, y)
+
+    def _follow(self, moving: NDArray[np.uint8], now: Luma, before: Luma) -> None:
+        """Move what was seen along with the frame, where it moves."""
+        if cv2.countNonZero(moving) < LEAST_MOVING * moving.size:
+            return
+        # Around what moves as well: it has hidden or uncovered what lies there.
+        where = cv2.dilate(moving, _SQUARE9)
+        left, top, wide, high = cv2.boundingRect(where)
+        height, width = now.shape
+        x0, y0 = max(0, left - BEYOND), max(0, top - BEYOND)
+        x1, y1 = min(width, left + wide + BEYOND), min(height, top + high + BEYOND)
+        part = np.s_[y0:y1, x0:x1]
+        small = (max(16, (x1 - x0) // 2), max(16, (y1 - y0) // 2))
+        here = cv2.resize(now[part], small, interpolation=cv2.INTER_AREA)
+        there = cv2.resize(before[part], small, interpolation=cv2.INTER_AREA)
+        across, down = cv2.split(self._flow.calc(here, there, None))
+        ratio = (x1 - x0) / small[0], (y1 - y0) / small[1]
+        # Faster than faces can be followed is no explanation: what came there is looked at.
+        speed = np.maximum(np.abs(across), np.abs(down))
+        slow = (speed <= FASTEST_SAMPLES / max(ratio)).view(np.uint8)
+        size = (x1 - x0, y1 - y0)
+        cv2.min(where[part], cv2.resize(slow, size, interpolation=cv2.INTER_NEAREST), where[part])
+        x = cv2.scaleAdd(cv2.resize(across, size), ratio[0], self._grid[0][part])
+        y = cv2.scaleAdd(cv2.resize(down, size), ratio[1], self._grid[1][part])
+        border = cv2.BORDER_CONSTANT
+        moved = cv2.remap(self._seen, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
+        cv2.copyTo(np.asarray(moved, np.uint8), where[part], self._seen[part])
+
+    def _compare(self, now: Luma, levels: float) -> None:
+        # The envelope of the neighbours forgives a motion that is off by a sample.
+        above = cv2.subtract(now, cv2.dilate(self._seen, _SQUARE3))
+        below = cv2.subtract(cv2.erode(self._seen, _SQUARE3), now)
+        news = (cv2.blur(cv2.max(above, below), (3, 3)) > levels).view(np.uint8)
+        news = _dense(news, self._small)
+        if not news.any():
+            self._age[:] = 0
+            return
+        # News that grows out of older news is as old; what is large and young came at once.
+        self._age = (np.minimum(cv2.dilate(self._age, _SQUARE5), 254) + 1).astype(np.uint8) * news
+        at_once = _dense(news & (self._age <= 1).view(np.uint8), self._sudden)
+        self._urgent |= _cells(at_once, self.shape)
+
+
+def _side(smallest: float, bounds: tuple[float, int, int]) -> int:
+    share, least, most = bounds
+    return min(most, max(least, round(share * smallest)))
+
+
+def _dense(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Samples of a 0/1 mask around which a square patch is mostly set."""
+    share = cv2.blur(mask * np.uint8(255), (side, side), borderType=cv2.BORDER_REPLICATE)
+    return (np.asarray(share) > 255.0 * DENSE).view(np.uint8)
+
+
+def _cells(samples: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:
+    """Which cells hold a sample that is not 0."""
+    rows, columns = shape
+    height, width = samples.shape
+    if (rows * CELL, columns * CELL) != (height, width):
+        samples = np.pad(samples, ((0, rows * CELL - height), (0, columns * CELL - width)))
+    # One sample of 255 in a cell leaves a mean of 4: much faster than a maximum over two axes.
+    full = (samples != 0).view(np.uint8) * np.uint8(255)
+    means = cv2.resize(full, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(means > 0)

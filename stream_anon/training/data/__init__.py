@@ -1,0 +1,1 @@
+"""What training sees: packs, batches, augmentation, codes."""

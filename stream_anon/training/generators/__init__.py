@@ -1,0 +1,1 @@
+"""How both generators are trained: the adversarial loop, its losses, its stages."""

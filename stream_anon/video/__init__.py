@@ -1,1 +1,0 @@
-"""Pictures in and out: decoders, planes, streams, encoders. Knows nothing of faces."""

@@ -1,0 +1,188 @@
+"""Breaks of what lies before the gate."""
+
+from __future__ import annotations
+
+from tests.mutation.runner import Break
+
+DETECT = (
+    Break(
+        "five-candidates",
+        "stream_anon/detection/base.py",
+        "        return self._decode(named, width, height)\n",
+        "        found = self._decode(named, width, height)\n"
+        "        best = np.argsort(-found[2])[:5]\n"
+        "        return found[0][best], found[1][best], found[2][best]\n",
+        ("tests/alignment/test_crowd.py",),
+        "in a crowd all but five people are shown",
+    ),
+    Break(
+        "keep-is-threshold",
+        "stream_anon/detection/centerface.py",
+        "np.nonzero(heat >= self.config.keep_threshold)",
+        "np.nonzero(heat >= self.config.threshold)",
+        ("tests/alignment/test_crowd.py",),
+        "a face that turns away is lost where it should be continued",
+    ),
+    Break(
+        "keep-is-threshold-yunet",
+        "stream_anon/detection/yunet.py",
+        "np.nonzero(scores >= self.config.keep_threshold)",
+        "np.nonzero(scores >= self.config.threshold)",
+        ("tests/alignment/test_crowd.py",),
+        "likewise with the other detector",
+    ),
+    Break(
+        "no-coarse-look",
+        "stream_anon/detection/base.py",
+        "        if 2 * coarse > scale:\n",
+        "        if True:\n",
+        ("tests/detection/test_detectors.py",),
+        "a face that fills a large frame is shown",
+    ),
+    Break(
+        "rotation-in-the-detector",
+        "stream_anon/detection/base.py",
+        "    pixels = view.thumbnail(*((width, height) if quarter_turns % 2 == 0 else (height, "
+        "width)))\n"
+        "    if quarter_turns:\n",
+        "    pixels = view.thumbnail(width, height)\n    if False:\n",
+        ("tests/detection/test_detectors.py",),
+        "in a phone's upright video people lie on their side and are not found",
+    ),
+)
+
+
+TRACK = (
+    Break(
+        "no-margin",
+        "stream_anon/tracking/tracker.py",
+        "(1.0 + self.config.margin + unsure)",
+        "(1.0 + unsure)",
+        ("tests/tracking/test_tracker_spans.py",),
+        "forehead and jaw stay open where a box is tight",
+    ),
+    Break(
+        "no-hold",
+        "stream_anon/tracking/tracker.py",
+        "spans = (self.config.backfill, self.config.max_age)",
+        "spans = (self.config.backfill, 0.0)",
+        ("tests/tracking/test_tracker_spans.py", "tests/tracking/test_tracker.py"),
+        "whoever the detector loses is shown until it finds them again",
+    ),
+    Break(
+        "no-look-back",
+        "stream_anon/tracking/tracker.py",
+        "spans = (self.config.backfill, self.config.max_age)",
+        "spans = (0.0, self.config.max_age)",
+        ("tests/tracking/test_tracker_spans.py", "tests/tracking/test_tracker.py"),
+        "whoever comes in is shown until the next look",
+    ),
+    Break(
+        "no-bridge",
+        "stream_anon/tracking/tracker.py",
+        "self._max_gap = config.max_gap + config.interval",
+        "self._max_gap = config.interval",
+        ("tests/tracking/test_tracker_spans.py", "tests/tracking/test_tracker.py"),
+        "a gap in a track is open",
+    ),
+    Break(
+        "no-cuts",
+        "stream_anon/tracking/shot_boundary.py",
+        "> THRESHOLD",
+        "> 1e9",
+        ("tests/tracking/test_tracker.py",),
+        "a new shot is not looked at until the next look is due",
+    ),
+    Break(
+        "faint-is-nobody",
+        "stream_anon/tracking/tracker.py",
+        "        self._match(now, free, tentative, 0.7)\n",
+        "",
+        ("tests/tracking/test_tracker_spans.py", "tests/tracking/test_tracker.py"),
+        "weak detections do not continue a track",
+    ),
+)
+
+
+PIPELINE = (
+    Break(
+        "doubt-not-back",
+        "stream_anon/pipeline/stream_analyzer.py",
+        "            if waiting.index > since:\n",
+        "            if waiting.index >= self._waiting[-1].index:\n",
+        ("tests/pipeline/test_stream_analyzer.py",),
+        "whoever came in between the last good look and the failure is shown",
+    ),
+    Break(
+        "no-rotation",
+        "stream_anon/pipeline/analysis.py",
+        "return round(video.rotation / 90) % 4 if video is not None else 0",
+        "return 0",
+        ("tests/pipeline/test_whole_run.py",),
+        "in a phone's upright video people lie on their side and are not found",
+    ),
+    Break(
+        "counts-may-differ",
+        "stream_anon/pipeline/run.py",
+        "        if frames.input != frames.output:\n",
+        "        if False:\n",
+        ("tests/pipeline/test_whole_run.py",),
+        "frames are lost, and nobody is told",
+    ),
+    Break(
+        "tracker-skips",
+        "stream_anon/pipeline/stream_analyzer.py",
+        "self._waiting[0].index != decided.index",
+        "False",
+        ("tests/attacks/test_faults.py",),
+        "faces of one frame are painted on another",
+    ),
+    Break(
+        "models-dir-in-report",
+        "stream_anon/pipeline/manifest.py",
+        ', exclude={"models_dir"}',
+        "",
+        ("tests/pipeline/test_report.py",),
+        "the report names a folder of the machine, often somebody's name",
+    ),
+    Break(
+        "input-named",
+        "stream_anon/pipeline/manifest.py",
+        'plan.request.input.name if named == "both" else None',
+        "plan.request.input.name",
+        ("tests/pipeline/test_report.py",),
+        "the report says who, where and when by the input's name",
+    ),
+    Break(
+        "output-hash-of-input",
+        "stream_anon/pipeline/manifest.py",
+        ", outcome.output)",
+        ", outcome.input)",
+        ("tests/pipeline/test_report.py",),
+        "the evidence names another file",
+    ),
+    Break(
+        "unusual-unsaid",
+        "stream_anon/pipeline/run.py",
+        "            outcome.notes.append(words)\n",
+        "",
+        ("tests/test_api.py",),
+        "a run that cannot find anybody looks like one of an empty street",
+    ),
+    Break(
+        "input-is-output",
+        "stream_anon/pipeline/plan.py",
+        "        if target.exists() and target.samefile(source):\n",
+        "        if target == source:\n",
+        ("tests/test_api.py",),
+        "the original is overwritten through a link",
+    ),
+    Break(
+        "stall-unwatched",
+        "stream_anon/pipeline/flow.py",
+        "now - max(doing[1], self._awake) > self._stall_seconds",
+        "False",
+        ("tests/pipeline/test_flow.py", "tests/attacks/test_faults.py"),
+        "a part that hangs is waited for for ever",
+    ),
+)

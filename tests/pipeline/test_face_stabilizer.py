@@ -1,0 +1,57 @@
+"""Which crop a method gets: the tracker's, or one about the landmarks that covers it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stream_anon.geometry import MASK_CENTRE, MASK_SEMI_AXES, apply, invert, mask_radius, scale_of
+from stream_anon.methods import Fill
+from stream_anon.pipeline.face_stabilizer import SMALLEST_STABILIZED, FaceStabilizer
+from tests.fakes import MemoryFrame, noise, tracked
+
+ANGLES = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+OUTLINE = np.array(MASK_CENTRE) + np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1) * MASK_SEMI_AXES
+
+
+class Wide(Fill):
+    crop_scale = 1.25
+
+
+def frame(index: int = 0) -> MemoryFrame:
+    return MemoryFrame(noise(), index)
+
+
+def test_a_method_without_a_wish_gets_the_trackers_crops():
+    face = tracked(60, 40, 120)
+    transforms, (subject,) = FaceStabilizer(Fill()).of(frame(), [face])
+    assert np.array_equal(transforms[0], face.transform)
+    assert np.allclose(subject.landmarks, apply(face.transform, face.landmarks))
+
+
+@pytest.mark.parametrize("size", [SMALLEST_STABILIZED / 2, 120.0])
+def test_a_wide_crop_covers_the_trackers_mask_at_every_frame(size):
+    stabilizer = FaceStabilizer(Wide())
+    rng = np.random.default_rng(0)
+    for k in range(6):
+        face = tracked(60 + float(rng.normal(0, 2)), 40 + k, size)
+        transforms, _ = stabilizer.of(frame(k), [face])
+        outline = apply(invert(face.transform), OUTLINE)
+        assert mask_radius(apply(transforms[0], outline)).max() <= 1.0 + 1e-9
+        assert scale_of(transforms[0]) < scale_of(face.transform)
+
+
+def test_an_ended_track_leaves_nothing():
+    stabilizer = FaceStabilizer(Wide())
+    face = tracked(60, 40, 120)
+    stabilizer.of(frame(), [face])
+    stabilizer.forget(face.track)
+    assert not stabilizer._wide
+    assert not stabilizer._landmark_filter._states
+
+
+def test_a_face_without_landmarks_keeps_its_crop():
+    face = replace(tracked(60, 40, 120), landmarks=None)
+    transforms, (subject,) = FaceStabilizer(Wide()).of(frame(), [face])
+    assert np.array_equal(transforms[0], face.transform)
+    assert subject.landmarks is None
