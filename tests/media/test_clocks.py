@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stream_anon.media.input.source import FileSource, PassthroughPacket
 from stream_anon.media.splices import Splices
-from tests.media.clips import frame, make_clip
+from tests.media.clips import av_frame, make_clip
 from tests.media.conftest import pass_through
 
 PLAIN = {"preset": "veryfast", "bf": "0", "g": "10"}
@@ -33,7 +33,7 @@ def check_order(path: Path, indices: list[int]) -> None:
         lumas = [p.luma(1).astype(int) for p in source.frames()]
     assert len(lumas) == len(indices)
     for luma, index in zip(lumas, indices, strict=True):
-        same = frame(index, *SIZE, "yuv420p")
+        same = av_frame(index, *SIZE, "yuv420p")
         y = np.frombuffer(same.planes[0], np.uint8).reshape(SIZE[1], -1)[:, : SIZE[0]]
         assert np.abs(luma - y).mean() < 8
 

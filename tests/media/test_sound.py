@@ -12,7 +12,7 @@ import pytest
 from stream_anon.media.compare import describe
 from stream_anon.media.extradata import scrubbed
 from stream_anon.media.lead_in import LeadIn
-from tests.media.clips import FAST, frame, make_clip
+from tests.media.clips import FAST, av_frame, make_clip
 from tests.media.conftest import pass_through
 from tests.media.damage import WITNESS, hide_sound
 
@@ -46,7 +46,7 @@ def with_vorbis(path: Path) -> Path:
         sound = container.add_stream("vorbis", rate=48000, options={"strict": "experimental"})
         sound.codec_context.layout = "stereo"
         for index in range(20):
-            image = frame(index, 96, 64, "yuv420p")
+            image = av_frame(index, 96, 64, "yuv420p")
             image.pts, image.time_base = index, Fraction(1, 25)
             container.mux(video.encode(image))
         wave = np.random.default_rng(0).normal(0, 0.1, (2, 1024)).astype(np.float32)

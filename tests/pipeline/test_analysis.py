@@ -97,7 +97,7 @@ def test_a_file_of_another_video_is_refused(tmp_path):
         ReadTracks(tracks, Fingerprint.of(other))
 
 
-@pytest.mark.parametrize(("rotation", "turns"), [(None, 0), (90, 1), (180, 2), (-90, 3)])
+@pytest.mark.parametrize(("rotation", "upright_turns"), [(None, 0), (90, 1), (180, 2), (-90, 3)])
 def test_quarter_turns(tmp_path, rotation, upright_turns):
     clip = make_clip(tmp_path / "clip.mp4", rotation=rotation, count=2)
     with FileSource(clip) as source:

@@ -11,14 +11,14 @@ from stream_anon.errors import ModelError
 from stream_anon.models import registry
 from tests.torture import clips
 from tests.torture.film import Clip
-from tests.torture.images import BACKDROPS, PORTRAITS, frame
+from tests.torture.images import BACKDROPS, PORTRAITS, image
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _frames() -> None:
     try:
-        for name in [*(p.frame for p in PORTRAITS), *BACKDROPS]:
-            frame(name)
+        for name in [*(p.image for p in PORTRAITS), *BACKDROPS]:
+            image(name)
         registry.path("centerface")
     except ModelError as error:
         pytest.skip(f"not here, and no index to ask: {error}")

@@ -168,7 +168,7 @@ def test_times_are_wrong_as_intended(kind: str, film: Callable[..., Clip]) -> No
         assert steps.max() > 1000 * np.median(steps)
 
 
-@pytest.mark.parametrize("portrait", range(len(PORTRAITS)), ids=[p.frame for p in PORTRAITS])
+@pytest.mark.parametrize("portrait", range(len(PORTRAITS)), ids=[p.image for p in PORTRAITS])
 def test_heads_are_found_by_themselves(portrait: int) -> None:
     """Whoever is missed in a clip is missed for want of a look, not since nobody would see it."""
     rng = np.random.default_rng(portrait)
