@@ -11,10 +11,10 @@ from stream_anon.media.input.source import FileSource
 from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import make_method
 from stream_anon.pipeline.analysis import make_analyzer
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.targets import other_methods
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.run import Pipeline
-from stream_anon.pipeline.targets import other_methods
 
 
 def build(plan: Plan) -> Pipeline:

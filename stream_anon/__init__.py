@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from stream_anon.methods import make_method
     from stream_anon.methods.base import Method, Rendered, Subject
     from stream_anon.pipeline.analysis import Analyzer
-    from stream_anon.pipeline.gate import Compositor
+    from stream_anon.pipeline.painting.gate import Compositor
     from stream_anon.pipeline.plan import Plan
     from stream_anon.pipeline.report import Report
     from stream_anon.pipeline.run import Pipeline, Progress
@@ -80,7 +80,7 @@ _HOMES = {
     "stream_anon.methods": ("make_method",),
     "stream_anon.methods.base": ("Method", "Rendered", "Subject"),
     "stream_anon.pipeline.analysis": ("Analyzer",),
-    "stream_anon.pipeline.gate": ("Compositor",),
+    "stream_anon.pipeline.painting.gate": ("Compositor",),
     "stream_anon.pipeline.plan": ("Plan",),
     "stream_anon.pipeline.report": ("Report",),
     "stream_anon.pipeline.run": ("Pipeline", "Progress"),

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.detection.base import Candidates, NetworkDetector
+from stream_anon.detection.base import NetworkDetector
+from stream_anon.detection.suppression import Candidates
 from stream_anon.models.engine import Engine, Precision, runtime
 
 STRIDE = 4

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.detection.base import Candidates, NetworkDetector
+from stream_anon.detection.base import NetworkDetector
+from stream_anon.detection.suppression import Candidates
 from stream_anon.models.engine import Engine
 
 STRIDE = 4

@@ -1,6 +1,6 @@
 """The pass that a frame needs to reach an encoder.
 
-Only one place in the package may issue it: the compositor in ``stream_anon.pipeline.gate``,
+Only one place may issue it: the compositor in ``stream_anon.pipeline.painting.gate``,
 which claims the seal when it is imported. A second claim fails, and so does making a
 ``Cleared`` without the seal; ``tests/attacks`` holds both to it.
 """

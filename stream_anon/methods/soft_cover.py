@@ -48,7 +48,7 @@ class SoftCover(Method):
     """The place's own coarse colours, softly.
 
     Its crops must be cut ``GROWTH`` times wider than the face's own frame, about the mask's
-    centre (``pipeline.gate.grown``), and its masks hold in that frame: they are 255 over the
+    centre (``painting.gate.grown``), and its masks hold in that frame: they are 255 over the
     whole minimum mask of the face's own.
 
     Args:

@@ -12,8 +12,8 @@ import av
 
 from stream_anon.methods.base import Method
 from stream_anon.models import WEIGHTS, registry
-from stream_anon.pipeline.face_stabilizer import networks
 from stream_anon.pipeline.flow import Clock
+from stream_anon.pipeline.painting.face_stabilizer import networks
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     AnalysisPart,

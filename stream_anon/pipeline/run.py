@@ -26,8 +26,8 @@ from stream_anon.media.input.source import PassthroughPacket, Source
 from stream_anon.media.output.sink import Sink
 from stream_anon.pipeline.analysis import Analyzed, Analyzer, DetectAndTrack, quarter_turns
 from stream_anon.pipeline.flow import Channel, Flow, Worker
-from stream_anon.pipeline.gate import Compositor
 from stream_anon.pipeline.manifest import Outcome, manifest
+from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import KeptPart, Report, TrackPart
 from stream_anon.pipeline.second_look import SecondLook, Written

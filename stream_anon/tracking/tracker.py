@@ -20,15 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.alignment.align import align_all
 from stream_anon.config import TrackerConfig
 from stream_anon.detection.types import Face, TrackedFace
 from stream_anon.errors import TrackerFault
 from stream_anon.tracking import association, template_matching
 from stream_anon.tracking.attention import LOOK_RATE, Attention, Schedule
 from stream_anon.tracking.clock import StreamClock
+from stream_anon.tracking.over_cover import CONFIRMED_SCORE, over_cover
 from stream_anon.tracking.shot_boundary import CutDetector
-from stream_anon.tracking.trajectory import BoxEstimate, BufferedFrame, Trajectory, observation_of
+from stream_anon.tracking.trajectory import BufferedFrame, Trajectory, observation_of
 
 Array = NDArray[np.float64]
 Luma = NDArray[np.uint8]
@@ -38,24 +38,12 @@ TENTATIVE_SCORE = 0.4
 is painted for ``interval`` about that detection, not for the whole of ``backfill`` and
 ``max_age``."""
 
-CONFIRMED_SCORE = 0.5
-"""A face that was seen twice, and once with this score, is painted beyond ``backfill`` and
-``max_age`` for as long as it can be followed."""
-
-LOW_SCORE_GROWTH = 0.15
-"""Share of its size by which a face of score 0 is grown beyond the margin, one of
-``CONFIRMED_SCORE`` not at all: boxes of profiles and half-hidden faces are off by about that
-much."""
-
 PART_GROWTH = 0.06
 """Share by which a box is grown that was found in a part of a frame: with less around it, the
 detector draws it less exactly."""
 
 FEWEST = 2
 """Frames that every span covers at least, however slow the camera."""
-
-_UNKNOWN: Array = np.full((5, 2), np.nan)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrackingResult:
@@ -371,7 +359,9 @@ class Tracker:
             )
             if estimate is not None:
                 estimates.append((track.number, estimate))
-        faces = self._paint(estimates)
+        faces = over_cover(
+            estimates, self.config.margin, (self.width, self.height), self._quarter_turns
+        )
         painted = {face.track for face in faces}
         ended = [
             track for track in self._closed
@@ -382,39 +372,6 @@ class Tracker:
         for track in self._tracks:
             track.forget(index)
         return TrackingResult(index, tuple(faces), tuple(sorted(track.number for track in ended)))
-
-    def _paint(self, estimates: list[tuple[int, BoxEstimate]]) -> list[TrackedFace]:
-        """Grow the places and find their transforms; none for those outside the frame."""
-        if not estimates:
-            return []
-        estimates.sort(key=lambda one: one[0])
-        known = [estimate for _, estimate in estimates]
-        centres = np.array([estimate.centre for estimate in known])
-        halves = np.array([estimate.half for estimate in known])
-        scores = np.array([estimate.score for estimate in known])
-        uncertainties = np.array([estimate.uncertainty for estimate in known])
-        points = np.array([_UNKNOWN if p.points is None else p.points for p in known])
-        points = centres[:, None] + points * halves[:, None]
-        unsure = LOW_SCORE_GROWTH * np.maximum(0.0, 1.0 - scores / CONFIRMED_SCORE)
-        halves = halves * (1.0 + self.config.margin + unsure)[:, None] + uncertainties[:, None]
-        boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-        inside = (boxes[:, 2:] > 0).all(axis=1)
-        inside &= (boxes[:, :2] < (self.width, self.height)).all(axis=1)
-        kept = np.flatnonzero(inside)
-        if not len(kept):
-            return []
-        transforms = align_all(boxes[kept], points[kept], self._quarter_turns)
-        return [
-            TrackedFace(
-                estimates[k][0],
-                transform,
-                boxes[k],
-                None if known[k].points is None else points[k],
-                known[k].origin,
-                known[k].score,
-            )
-            for k, transform in zip(kept.tolist(), transforms, strict=True)
-        ]
 
     def _span(self, seconds: float) -> tuple[float, int]:
         """A span in seconds and in frames; whichever covers more counts."""

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from stream_anon.config import DetectorConfig
-from stream_anon.detection.base import merge
 from stream_anon.detection.centerface import STRIDE, CenterFace
 from stream_anon.detection.registry import make_detector
+from stream_anon.detection.suppression import merge
 from stream_anon.detection.yunet import STRIDES, YuNet
 from tests.detection.conftest import Still, fetched
 

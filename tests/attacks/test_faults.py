@@ -29,7 +29,7 @@ from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import Pixelate, Rendered
 from stream_anon.methods.base import Method
 from stream_anon.pipeline import analysis
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
 from stream_anon.tracking.tracker import Tracker, TrackingResult

@@ -16,7 +16,7 @@ from stream_anon.media.cleared import Cleared, FallbackLevel, claim_seal
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import Pixelate
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from tests.fakes import MemoryFrame, noise
 
@@ -94,8 +94,8 @@ def _sources():
 def test_5_only_the_compositor_claims_the_seal_and_makes_passes():
     claims = [name for name, tree in _sources() for call, _ in _calls(tree) if call == "claim_seal"]
     makes = {name for name, tree in _sources() for call, _ in _calls(tree) if call == "Cleared"}
-    assert claims == ["stream_anon/pipeline/gate.py"]
-    assert makes == {"stream_anon/pipeline/gate.py"}
+    assert claims == ["stream_anon/pipeline/painting/gate.py"]
+    assert makes == {"stream_anon/pipeline/painting/gate.py"}
 
 
 APART = tuple(

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = """
     import time
     from stream_anon import recipes
-    from stream_anon.pipeline.gate import Compositor
+    from stream_anon.pipeline.painting.gate import Compositor
     from stream_anon.pipeline.run import Pipeline
     from stream_anon.methods import Pixelate
     from stream_anon.media.output.sink import FileSink

@@ -21,7 +21,7 @@ PYTHON = [sys.executable, "-m", "stream_anon"]
 PIPELINE = """
 import time
 from stream_anon.methods import Fill
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.run import Pipeline
 from stream_anon.media.output.sink import FileSink
 from stream_anon.media.input.source import FileSource

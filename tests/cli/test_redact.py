@@ -125,7 +125,8 @@ def test_quiet_says_nothing_but_errors(command, video, api):
 
 
 def test_warnings_are_shown_unless_quiet(command, video, api):
-    api.during = lambda call: logging.getLogger("stream_anon.pipeline.gate").warning("down")
+    gate = logging.getLogger("stream_anon.pipeline.painting.gate")
+    api.during = lambda call: gate.warning("down")
     assert command("redact", video()).err == "down\n"
     assert command("redact", video(), "-q", "-y").err == ""
 

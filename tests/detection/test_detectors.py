@@ -10,8 +10,9 @@ import pytest
 
 from stream_anon.config import DetectorConfig
 from stream_anon.detection import base
-from stream_anon.detection.base import Detector, merge, overlaps
+from stream_anon.detection.base import Detector
 from stream_anon.detection.registry import make_detector
+from stream_anon.detection.suppression import merge, overlaps
 from stream_anon.errors import DetectorFault, ModelError
 from stream_anon.models import registry
 from tests.detection.conftest import EYES, FACE, Still, fetched, placed

@@ -12,7 +12,7 @@ from stream_anon.media.input.source import FileSource, PassthroughPacket
 from stream_anon.media.output.sink import FileSink
 from stream_anon.media.output.streams import MediaPlan, plan_streams
 from stream_anon.methods.fill import Fill
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 
 Passing = Callable[..., MediaPlan]
 

@@ -11,8 +11,8 @@ from stream_anon.geometry import TEMPLATE
 from stream_anon.media.cleared import FallbackLevel
 from stream_anon.methods import METHODS, Subject, make_method
 from stream_anon.methods.dp_image import EPSILON, DPImage
-from stream_anon.pipeline.gate import Compositor
-from stream_anon.pipeline.likeness import unchanged
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.likeness import unchanged
 from stream_anon.privacy.randomness import RandomnessError
 from tests.fakes import MemoryFrame, noise, tracked
 from tests.pipeline.portraits import portrait

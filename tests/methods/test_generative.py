@@ -26,7 +26,7 @@ from stream_anon.methods.generative.blending import (
     sharpen,
 )
 from stream_anon.methods.generative.eligibility import EligibilityFilter, is_face, posed
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.privacy import ReleaseError, mechanism
 from tests.fakes import MemoryFrame, detail, noise, tracked
 

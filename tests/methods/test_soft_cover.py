@@ -13,7 +13,7 @@ from stream_anon.geometry import ALIGNED_SIDE, MASK_CENTRE, apply, invert
 from stream_anon.methods import soft_cover
 from stream_anon.methods.base import Subject
 from stream_anon.methods.soft_cover import GROWTH, SIDE, SoftCover
-from stream_anon.pipeline.gate import grown
+from stream_anon.pipeline.painting.gate import grown
 
 SUBJECT = Subject(track=1, landmarks=None, size=60.0, score=0.9)
 

@@ -9,7 +9,7 @@ from stream_anon.config import MethodConfig
 from stream_anon.methods import make_method
 from stream_anon.methods.blur import Blur
 from stream_anon.methods.pixelate import Pixelate
-from stream_anon.pipeline.face_stabilizer import subject_of
+from stream_anon.pipeline.painting.face_stabilizer import subject_of
 from tests.fakes import noise, tracked
 
 

@@ -39,7 +39,7 @@ LOOK = (
 GATE = (
     Break(
         "five-painted",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         "            self._paint(frame, faces)\n",
         "            self._paint(frame, faces[:5])\n",
         ("tests/pipeline/test_whole_run.py",),
@@ -47,7 +47,7 @@ GATE = (
     ),
     Break(
         "unchanged-passes",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         "        failed = old.shown_in(rendered.crops)\n",
         "        failed = np.zeros(len(crops), np.bool_)\n",
         ("tests/pipeline/test_gate.py",),
@@ -55,7 +55,7 @@ GATE = (
     ),
     Break(
         "compared-too-late",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         "        old = OldFaces(crops)\n        crops.setflags(write=False)\n"
         "        rendered = self._render(crops, subjects)\n",
         "        rendered = self._render(crops, subjects)\n        old = OldFaces(crops)\n",
@@ -64,7 +64,7 @@ GATE = (
     ),
     Break(
         "whole-frame-too-fine",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         "PIXELATED_BLOCKS = 4",
         "PIXELATED_BLOCKS = 24",
         ("tests/pipeline/test_gate.py",),
@@ -72,7 +72,7 @@ GATE = (
     ),
     Break(
         "known-faces-open",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         "                self._fill(frame, [face])\n",
         "                pass\n",
         ("tests/pipeline/test_gate.py",),
@@ -80,7 +80,7 @@ GATE = (
     ),
     Break(
         "declined-passes",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         "        rejected = failed | declined\n",
         "        rejected = failed\n",
         ("tests/pipeline/test_gate.py",),
@@ -88,7 +88,7 @@ GATE = (
     ),
     Break(
         "mask-not-raised",
-        "stream_anon/pipeline/targets.py",
+        "stream_anon/pipeline/painting/targets.py",
         "        return at_least_minimum(rendered, len(faces))\n",
         "        return rendered if rendered is not None else at_least_minimum(None, len(faces))\n",
         ("tests/pipeline/test_gate.py",),
@@ -96,7 +96,7 @@ GATE = (
     ),
     Break(
         "damaged-passes",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         "        if frame.corrupt and analysis_error is None:\n",
         "        if False:\n",
         ("tests/pipeline/test_gate.py",),
@@ -104,7 +104,7 @@ GATE = (
     ),
     Break(
         "cover-not-grown",
-        "stream_anon/pipeline/targets.py",
+        "stream_anon/pipeline/painting/targets.py",
         "COVER_GROWTH = 1.25",
         "COVER_GROWTH = 0.6",
         ("tests/pipeline/test_gate.py",),
@@ -128,7 +128,7 @@ GATE = (
     ),
     Break(
         "stop-goes-on",
-        "stream_anon/pipeline/gate.py",
+        "stream_anon/pipeline/painting/gate.py",
         '        if self._fault.policy == "stop":\n            raise fault\n        log.',
         "        log.",
         ("tests/pipeline/test_gate.py",),

@@ -7,7 +7,7 @@ import pytest
 
 from stream_anon.geometry import MASK_CENTRE, MASK_SEMI_AXES, apply, invert, mask_radius, scale_of
 from stream_anon.methods import Fill
-from stream_anon.pipeline.face_stabilizer import SMALLEST_STABILIZED, FaceStabilizer
+from stream_anon.pipeline.painting.face_stabilizer import SMALLEST_STABILIZED, FaceStabilizer
 from tests.fakes import MemoryFrame, noise, tracked
 
 ANGLES = np.linspace(0, 2 * np.pi, 90, endpoint=False)

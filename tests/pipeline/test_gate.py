@@ -20,7 +20,7 @@ from stream_anon.geometry import apply, mask_radius
 from stream_anon.media.cleared import FallbackLevel
 from stream_anon.methods import Blur, Fill, Pixelate, Rendered
 from stream_anon.methods.base import Method
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 from tests.fakes import MemoryFrame, detail, noise, tracked
 
 STOP, STEP = FaultConfig(policy="stop"), FaultConfig(policy="step-down")

@@ -22,8 +22,8 @@ from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.methods import Blur, Pixelate, Rendered, make_method
 from stream_anon.methods.base import Method
 from stream_anon.models import registry
-from stream_anon.pipeline.face_stabilizer import networks, subject_of
-from stream_anon.pipeline.gate import Compositor, grown
+from stream_anon.pipeline.painting.face_stabilizer import networks, subject_of
+from stream_anon.pipeline.painting.gate import Compositor, grown
 from tests.fakes import MemoryFrame, detail, noise, tracked
 from tests.media.clips import noise_frame
 from tests.pipeline.portraits import ALTERED, portrait

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from stream_anon.methods import Blur, Fill, Pixelate, Subject
 from stream_anon.methods.visual_mixer import VisualMixer
-from stream_anon.pipeline.likeness import UNCHANGED_LEVELS, OldFaces, unchanged
+from stream_anon.pipeline.painting.likeness import UNCHANGED_LEVELS, OldFaces, unchanged
 from tests.conftest import SHARED
 from tests.pipeline.portraits import ALTERED, moved, portrait, toned
 

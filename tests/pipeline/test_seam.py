@@ -22,10 +22,10 @@ from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import make_method
 from stream_anon.pipeline.analysis import DetectAndTrack, make_analyzer
 from stream_anon.pipeline.analyze import analyze_file
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.targets import other_methods
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
-from stream_anon.pipeline.targets import other_methods
 from stream_anon.tracks.reader import TracksFile
 from tests.attacks.scene import FRAMES, Scripted, face_at, leaks, quick, write_clip
 from tests.media.clips import make_clip

@@ -15,8 +15,8 @@ from stream_anon.geometry import ALIGNED_SIDE, apply
 from stream_anon.media.cleared import FallbackLevel
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.methods import Blur, Fill, Pixelate
-from stream_anon.pipeline.gate import Compositor
-from stream_anon.pipeline.targets import DRAWN_PAD, TARGETS, other_methods, place
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.targets import DRAWN_PAD, TARGETS, other_methods, place
 from stream_anon.regions import FrameKey, Region, Regions, bounds
 from tests.fakes import MemoryFrame, detail, noise
 from tests.media.clips import noise_frame

@@ -19,7 +19,7 @@ from stream_anon.media.input.source import FileSource
 from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import Fill, Pixelate
 from stream_anon.methods.base import Method, Rendered
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
 from tests.attacks.scene import Scripted, quick

@@ -26,8 +26,9 @@ import yaml
 
 from stream_anon import recipes
 from stream_anon.config import Config, load
-from stream_anon.detection.base import Detector, overlaps
+from stream_anon.detection.base import Detector
 from stream_anon.detection.registry import make_detector
+from stream_anon.detection.suppression import overlaps
 from tests.torture.clips import KINDS, clip
 from tests.torture.film import Clip, decoded
 from tests.torture.images import Pixels

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from stream_anon.config import DetectorConfig
-from stream_anon.detection.base import overlaps
 from stream_anon.detection.registry import make_detector
+from stream_anon.detection.suppression import overlaps
 from stream_anon.errors import InputError
 from tests.torture import clips
 from tests.torture.film import Clip, decoded

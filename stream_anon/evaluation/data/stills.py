@@ -24,9 +24,9 @@ from stream_anon.geometry import ALIGNED_SIDE, TEMPLATE, apply
 from stream_anon.methods import Fill, Method, Subject
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover, soft_mask
-from stream_anon.pipeline.checks import check_rendered
-from stream_anon.pipeline.likeness import unchanged
-from stream_anon.pipeline.targets import COVER_GROWTH, grown
+from stream_anon.pipeline.painting.checks import check_rendered
+from stream_anon.pipeline.painting.likeness import unchanged
+from stream_anon.pipeline.painting.targets import COVER_GROWTH, grown
 from stream_anon.tracking.mesh_track import told
 
 Pixels = NDArray[np.uint8]

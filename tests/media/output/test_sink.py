@@ -22,7 +22,7 @@ from stream_anon.media.output import encoders
 from stream_anon.media.output.sink import FileSink, NullSink
 from stream_anon.media.output.streams import MediaPlan, plan_streams
 from stream_anon.methods.fill import Fill
-from stream_anon.pipeline.gate import Compositor
+from stream_anon.pipeline.painting.gate import Compositor
 from tests.conftest import ROOT
 from tests.media.clips import make_clip
 from tests.media.conftest import pass_through
@@ -294,7 +294,7 @@ KILLED = """
     from pathlib import Path
     from stream_anon.config import FaultConfig, VideoConfig
     from stream_anon.methods.fill import Fill
-    from stream_anon.pipeline.gate import Compositor
+    from stream_anon.pipeline.painting.gate import Compositor
     from stream_anon.media.output.sink import FileSink
     from stream_anon.media.input.source import FileSource
     from stream_anon.media.output.streams import plan_streams

@@ -40,10 +40,10 @@ from stream_anon.methods.fill import Fill
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover
 from stream_anon.pipeline.analysis import key_of
-from stream_anon.pipeline.checks import cause_of, check_rendered, misplaced
-from stream_anon.pipeline.face_stabilizer import FaceStabilizer, subject_of
-from stream_anon.pipeline.likeness import OldFaces
-from stream_anon.pipeline.targets import TARGETS, grown, place
+from stream_anon.pipeline.painting.checks import cause_of, check_rendered, misplaced
+from stream_anon.pipeline.painting.face_stabilizer import FaceStabilizer, subject_of
+from stream_anon.pipeline.painting.likeness import OldFaces
+from stream_anon.pipeline.painting.targets import TARGETS, grown, place
 from stream_anon.regions import DRAWN_METHODS, FACE, Regions
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""What is painted on a frame, and whether it may leave: the compositor and what it asks."""
