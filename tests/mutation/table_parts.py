@@ -55,8 +55,8 @@ DETECT = (
 TRACK = (
     Break(
         "no-margin",
-        "stream_anon/tracking/tracker.py",
-        "(1.0 + self.config.margin + unsure)",
+        "stream_anon/tracking/over_cover.py",
+        "(1.0 + margin + unsure)",
         "(1.0 + unsure)",
         ("tests/tracking/test_tracker_spans.py",),
         "forehead and jaw stay open where a box is tight",
@@ -96,7 +96,7 @@ TRACK = (
     Break(
         "faint-is-nobody",
         "stream_anon/tracking/tracker.py",
-        "        self._match(now, free, tentative, 0.7)\n",
+        "        self._match(now, free, tentative, 0.7, growth)\n",
         "",
         ("tests/tracking/test_tracker_spans.py", "tests/tracking/test_tracker.py"),
         "weak detections do not continue a track",

@@ -1,0 +1,5 @@
+"""The portrait that detectors are tried on."""
+
+from tests.detection.conftest import portrait
+
+__all__ = ["portrait"]
