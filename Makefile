@@ -5,6 +5,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 INPUT  ?=
 PYTEST ?=
+# Tests run in so many processes.
+JOBS   ?= 2
 # The first of these that is Python 3.11 or later with venv: make PYTHON=/path/to/python chooses.
 FIT    := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; \
@@ -26,7 +28,7 @@ demo: $(VENV)/.run ## redact a short clip (or INPUT=my.mp4) into demo/out.mp4, .
 	$(BIN)/python -m stream_anon.cli.demo $(if $(INPUT),"$(INPUT)")
 
 test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what needs torch)
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term $(PYTEST)
 
 test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)
