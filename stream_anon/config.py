@@ -136,8 +136,8 @@ class MethodConfig(Section):
     """`identity`, `dp-image`: faces smaller than this many pixels get the solid cover."""
     mesh: bool | None = False
     """`identity`: the face's inside is a texture of the track's own, moved by a dense mesh of the
-    video's face: mouth, eyes and head's direction are followed. It looks better and links clips
-    of one person more (docs/results/looks.md). true: or stop where its network is missing; none:
+    video's face: mouth, eyes and head's direction are followed. It looks better; less of its
+    privacy was measured (docs/results/looks.md). true: or stop where its network is missing; none:
     where it is at hand or can be fetched; false: never."""
     vfe: Annotated[Number, Field(gt=0, le=500)] | None = None
     """`visual-mixer`: Visual Feature Entropy that is aimed at; none takes the default."""

@@ -40,10 +40,11 @@ Codes = NDArray[np.float32]
 GRID = 96
 """Side at which places in a frame are told their texel."""
 
-SPREAD = 0.8
-"""Share of people's spread in texture that drawn ones have: the far ends are caricatures."""
+SPREAD = 1.0
+"""Share of people's spread in texture that drawn ones have. With less what surrounds them links
+clips of one person (docs/results/looks.md), more and they are caricatures."""
 
-SHAPE = 1.5
+SHAPE = 2.0
 """Likewise of their spread in shape."""
 
 KEPT = 0.45

@@ -98,7 +98,7 @@ def test_through_the_gate_a_face_is_drawn(method):
     frame = MemoryFrame(raw.copy())
     compositor = Compositor(method, FaultConfig(policy="stop"))
     assert compositor.clear(frame, [tracked(40, 40, 160)]).level is FallbackLevel.METHOD
-    assert compositor.steps.faces == 0
+    assert compositor.fallbacks.faces == 0
     assert np.abs(frame.rgb[90:150, 90:150].astype(int) - raw[90:150, 90:150]).mean() > 4
 
 

@@ -167,7 +167,7 @@ def test_the_method_renders_with_and_without_a_mesh():
 def test_textures_are_whole(codes):
     model = load()
     texture, identity = model.coefficients(codes[0])
-    frame = model.frame(model.texture(texture) + model.told(model.model.tone_mean))
+    frame = model.image(model.texture(texture) + model.told(model.model.tone_mean))
     assert frame.shape == (TEXTURE, TEXTURE, 3)
     assert np.isfinite(frame).all()
     assert np.isfinite(model.shape(identity)).all()

@@ -39,7 +39,7 @@ def test_when_the_run_ends_codes_releases_and_keys_are_gone():
     method.render(person(0), [subject(1)])
     method.close()
     assert method._releases.get(1) is None
-    assert not method._steady._last
+    assert not method._blender._last
     for rng in (random, drawn_from):
         assert bytes(rng._key) == bytes(KEY_BYTES)
         with pytest.raises(RandomnessError):
@@ -55,7 +55,7 @@ def test_when_a_track_ends_nothing_of_it_is_kept():
     method.forget(1)
     assert method._releases.get(1) is None
     assert method._releases.get(2) is not None
-    assert set(method._steady._last) == {2}
+    assert set(method._blender._last) == {2}
     assert set(method._levels) == {2}
 
 

@@ -280,6 +280,7 @@ def test_without_the_mesh_network_faces_are_drawn_all_the_same(tmp_path, monkeyp
         raise ModelError("no index to ask")
 
     monkeypatch.setattr(registry._fetch, "fetch", no_index)
+    caplog.set_level("WARNING", logger="stream_anon")
     assert "face_mesh" not in networks(make_method(MethodConfig(name="identity")))
     method = make_method(MethodConfig(name="identity", mesh=None))
     assert "face_mesh" in networks(method)

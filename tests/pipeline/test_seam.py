@@ -122,7 +122,7 @@ def test_two_passes_give_the_frames_of_one(clip, tmp_path, method, wrong):
     assert same(tmp_path / "once.mp4", tmp_path / "twice.mp4") == FRAMES
     assert report.frames_out == rendered.frames_out == analysis.frames == FRAMES
     assert report.tracks == rendered.tracks
-    assert report.frames.covered == rendered.frames.covered
+    assert report.frames.with_faces == rendered.frames.with_faces
     assert analysis.tracks == len(report.tracks) > 0
     assert rendered.frames.detections_run == 0 < report.frames.detections_run
 

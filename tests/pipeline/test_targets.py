@@ -114,7 +114,7 @@ def test_what_was_drawn_by_hand_is_painted_by_its_own_method(method):
     compositor = Compositor(Fill(COLOUR), STOP, others={method.name: method})
     cleared = compositor.paint(frame, regions(drawn(method=method.name)))
     assert cleared.level is FallbackLevel.METHOD
-    assert cleared.covered == (1,)
+    assert cleared.painted == (1,)
     area = frame.rgb[55:115, 65:155]
     assert np.abs(area.astype(int) - raw[55:115, 65:155]).mean() > 15
     assert (frame.rgb[:40] == raw[:40]).all()
@@ -195,7 +195,7 @@ def test_what_is_kept_is_not_painted_but_its_neighbours_are():
     kept = face(1, (20.0, 20.0, 60.0, 70.0), kept="consent")
     items = (kept, face(2, (220.0, 120.0, 260.0, 170.0)))
     cleared = Compositor(Fill(COLOUR), STOP).paint(frame, regions(*items))
-    assert cleared.covered == (2,)
+    assert cleared.painted == (2,)
     assert (frame.rgb[:90, :90] == raw[:90, :90]).all()
     assert (frame.rgb[145, 240] == COLOUR).all()
 

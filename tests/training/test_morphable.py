@@ -39,7 +39,7 @@ def test_heads_that_differ_by_place_size_and_turn_are_one():
     assert np.abs((shapes.mean - shift) @ turn / scale - mesh_measures.mean_mesh()).max() < 0.05
     assert abs(mesh_measures.direction_of(turn).yaw) < 0.1
     assert abs(mesh_measures.direction_of(turn).roll) < 0.1
-    assert shapes.quarter_turns.max() < 25
+    assert shapes.turns.max() < 25
 
 
 def test_components_are_those_of_an_exact_decomposition():
