@@ -35,6 +35,10 @@ from tests.torture.scene import TrueFace, cell_means
 MAGENTA = (255, 0, 255)
 """Far from skin, hair and the backgrounds: green is at most 20 where it was painted."""
 
+WIPED = (4.0, 0.35)
+"""Mean absolute Laplacian in levels that a cell must have had, and the share of it that it may
+keep, to be under a solid cover."""
+
 NEAR = 60.0
 """Euclidean distance in RGB from ``MAGENTA`` up to which a cell's mean is painted. Measured: cells
 that are painted whole stay below 8, skin, hair and backgrounds lie beyond 150."""
@@ -224,13 +228,29 @@ def painted_cells(
     a, b, box = _near(before, after, face)
     if method == "fill":
         means = cell_means(b.astype(np.float32), box, n)
-        return np.asarray(np.linalg.norm(means - MAGENTA, axis=-1) <= NEAR)
+        near = np.linalg.norm(means - MAGENTA, axis=-1) <= NEAR
+        return np.asarray(near | _wiped(a, b, box, n))
     mean = np.abs(
         cell_means(a.astype(np.float32), box, n) - cell_means(b.astype(np.float32), box, n)
     ).max(-1)
     grey = [p.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) for p in (a, b)]
     detail = cell_means(np.abs(grey[0] - grey[1]), box, n)
     return np.asarray((mean > CHANGE) | (detail > CHANGE))
+
+
+def _wiped(
+    before: Pixels, after: Pixels, box: tuple[float, float, float, float], n: int
+) -> NDArray[np.bool_]:
+    """Cells under a solid cover of another colour: what detail they had is gone, and their colour
+    is another. A neighbour's cover may lie over a face that was painted."""
+    had, has = (
+        cell_means(np.abs(cv2.Laplacian(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), cv2.CV_32F)), box, n)
+        for p in (before, after)
+    )
+    moved = np.abs(cell_means(before.astype(np.float32), box, n) - cell_means(
+        after.astype(np.float32), box, n
+    )).max(axis=-1)
+    return np.asarray((had > WIPED[0]) & (has < WIPED[1] * had) & (moved > CHANGE))
 
 
 def _near(
