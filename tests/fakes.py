@@ -11,6 +11,7 @@ import numpy as np
 from stream_anon.detection.types import TrackedFace
 from stream_anon.geometry import TEMPLATE, similarity
 from stream_anon.media.frame import Frame
+from stream_anon.media.output import _mux
 
 
 class MemoryFrame(Frame):
@@ -115,3 +116,16 @@ def detail(rgb: np.ndarray, area: np.ndarray) -> float:
     pixels = rgb[area].astype(np.float64)
     fitted = basis @ np.linalg.lstsq(basis, pixels, rcond=None)[0]
     return float((pixels - fitted).std(axis=0).max())
+
+
+def encode_the_same_twice(monkeypatch: Any) -> None:
+    """libx264's macroblock tree is not always the same twice where it runs in vector
+    instructions: the same frames, encoded twice, may differ by a level. For tests of something
+    else."""
+    options = _mux.settings
+
+    def steady(codec: str, *asked: Any) -> dict[str, str]:
+        plain = {"x264-params": "mbtree=0"} if codec == "h264" else {}
+        return {**options(codec, *asked), **plain}
+
+    monkeypatch.setattr(_mux, "settings", steady)

@@ -3,7 +3,7 @@
 Each frame is compared with what was there when the detector last looked. What has only moved
 is moved along (dense inverse search flow, Kroeger et al., ECCV 2016) and is no news; what
 cannot be explained by motion is new content, and the detector must look at it. So a frame
-that changes everywhere is looked at in every frame, and a still room next to never.
+that changes everywhere is looked at in every frame, and a still room now and then.
 """
 
 from __future__ import annotations

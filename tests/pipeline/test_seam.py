@@ -16,7 +16,6 @@ from stream_anon.config import Config, override
 from stream_anon.errors import AnalysisFault, InputError, OutputError, TracksError, UsageError
 from stream_anon.media.input.probe import probe
 from stream_anon.media.input.source import FileSource
-from stream_anon.media.output import _mux
 from stream_anon.media.output.formats import default_suffix
 from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import make_method
@@ -28,6 +27,7 @@ from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
 from stream_anon.tracks.reader import TracksFile
 from tests.attacks.scene import FRAMES, Scripted, face_at, leaks, quick, write_clip
+from tests.fakes import encode_the_same_twice
 from tests.media.clips import make_clip
 from tests.tracks.tools import forge
 
@@ -50,15 +50,7 @@ def scripted(wrong=None):
 
 @pytest.fixture(autouse=True)
 def same_twice(monkeypatch):
-    """libx264's macroblock tree is not always the same twice where it runs in vector
-    instructions: the same frames, encoded twice, may differ by a level. Not what is tested here."""
-    options = _mux.settings
-
-    def steady(codec, *asked):
-        plain = {"x264-params": "mbtree=0"} if codec == "h264" else {}
-        return {**options(codec, *asked), **plain}
-
-    monkeypatch.setattr(_mux, "settings", steady)
+    encode_the_same_twice(monkeypatch)
 
 
 def analyze(clip, tracks, config, wrong=None, **rest):

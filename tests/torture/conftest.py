@@ -9,6 +9,7 @@ import pytest
 
 from stream_anon.errors import ModelError
 from stream_anon.models import registry
+from tests.fakes import encode_the_same_twice
 from tests.torture import clips
 from tests.torture.film import Clip
 from tests.torture.images import BACKDROPS, PORTRAITS, image
@@ -22,6 +23,11 @@ def _frames() -> None:
         registry.path("centerface")
     except ModelError as error:
         pytest.skip(f"not here, and no index to ask: {error}")
+
+
+@pytest.fixture(autouse=True)
+def _same_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    encode_the_same_twice(monkeypatch)
 
 
 @pytest.fixture
