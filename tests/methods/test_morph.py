@@ -12,11 +12,12 @@ from stream_anon.alignment.morphable import TEXTURE, load
 from stream_anon.alignment.topology import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from stream_anon.config import MethodConfig
 from stream_anon.geometry import MASK_CENTRE
-from stream_anon.methods import make_method
 from stream_anon.methods.base import Subject
 from stream_anon.methods.generative.networks import prior_codes
+from stream_anon.methods.identity import Identity
 from stream_anon.methods.morph import Morph, where
 from tests.models.test_mesh_measures import rotation
+from tests.privacy.tools import fixed
 
 
 def mesh(yaw: float = 0.0, shift=(0.0, 0.0), scale: float = 0.8, change=None) -> np.ndarray:
@@ -151,7 +152,8 @@ def test_a_track_that_ended_is_forgotten(codes):
 
 
 def test_the_method_renders_with_and_without_a_mesh():
-    method = make_method(MethodConfig(name="identity", mesh=True))
+    # Codes are drawn: of a crop that shows nothing one drawing or other is too flat. Not these.
+    method = Identity(MethodConfig(name="identity", mesh=True), random=fixed(1))
     crop = np.random.default_rng(0).integers(90, 140, (6, 128, 128, 3), dtype=np.uint8)
     from stream_anon.methods.generative.bottleneck import WIDE_TEMPLATE
 
@@ -160,8 +162,7 @@ def test_the_method_renders_with_and_without_a_mesh():
         people = [Subject(track, points, 90.0, 0.9, 0.0, None, known, 1.0) for track in range(6)]
         rendered = method.render(crop, people)
         assert rendered.crops.shape == (6, 128, 128, 3)
-        # Codes are drawn: of a crop that shows nothing one drawing or other may be too flat.
-        assert not rendered.declined.all()
+        assert not rendered.declined.any()
     method.close()
 
 
