@@ -95,7 +95,7 @@ class TrackerConfig(Section):
     interval: Annotated[Span, Field(gt=0, le=1)] = 0.28
     """Where something moves or somebody is followed, the detector looks at least this often, at
     most 1s; where something is new it looks at once."""
-    idle_interval: Annotated[Span, Field(gt=0, le=5)] = 1.4
+    idle_interval: Annotated[Span, Field(gt=0, le=5)] = 2.8
     """Where nothing has changed, the detector looks at least this often, at most 5s."""
     backfill: Annotated[Span, Field(ge=0, le=10)] = 0.6
     """A track is painted this long before its first detection."""

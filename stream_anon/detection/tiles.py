@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Tile = tuple[int, int, int, int]
+"""x, y, width, height in network pixels."""
 
 WORTHWHILE = 0.6
 """Share of the whole frame's cost from which tiles are given up for one whole look."""
+
+RUN = 16_000
+"""Network pixels that cost as much as running the network once more: it has to be set up anew for
+each size."""
+
+COARSE_FROM = 256
+"""Network pixels along a tile's longer side above which it is looked at in coarser sizes, too, as
+the whole frame is: it could hold a face that is too large for the finest."""
+
+MOST_BOXES, GRID = 16, 32
+"""Boxes beyond which they are first joined on a grid of so many pixels."""
 
 
 def boxes_of(cells: Mask, cell: float) -> Array:
@@ -57,59 +72,84 @@ def cells_touched(boxes: Array, cell: float, shape: tuple[int, int]) -> Mask:
 
 
 def plan(
-    boxes: Array, width: int, height: int, sides: tuple[int, ...], margin: int
-) -> list[tuple[int, int, int]] | None:
-    """Cover boxes by square tiles.
+    boxes: Array, sizes: Sequence[tuple[int, int]], sides: tuple[int, ...], margin: int
+) -> list[Tile] | None:
+    """Cover boxes by rectangular tiles, as cheaply as a few merges make it.
 
     Args:
-        boxes: (n, 4) in pixels of a (height, width) frame, the largest first.
-        width: of the frame.
-        height: likewise.
-        sides: of tiles, ascending.
+        boxes: (n, 4) in pixels of the finest size.
+        sizes: in which the whole frame would be looked at, (width, height), finest first.
+        sides: that a tile may have, ascending, beside the frame's own.
         margin: pixels along a tile's border in which nothing may be expected to be found.
 
     Returns:
-        Tiles (x, y, side) inside the frame, or None where the whole frame is cheaper.
+        Tiles inside the frame, or None where the whole frame is cheaper.
     """
-    budget = WORTHWHILE * width * height
-    tiles: list[tuple[int, int, int]] = []
-    spent = 0.0
+    width, height = sizes[0]
+    boxes = np.clip(boxes, 0, (width, height, width, height))
+    if len(boxes) > MOST_BOXES:
+        rows, columns = -(-height // GRID), -(-width // GRID)
+        boxes = boxes_of(cells_touched(boxes, GRID, (rows, columns)), GRID)
+    coarser = sum((w * h) / (width * height) for w, h in sizes[1:])
+    budget = WORTHWHILE * ((1.0 + coarser) * width * height + RUN * len(sizes))
+    across, down = _steps(sides, width, margin), _steps(sides, height, margin)
+
+    def costs(outer: Array) -> Array:
+        wide, high = (outer[..., 2:] - outer[..., :2]).transpose(-1, *range(outer.ndim - 1))
+        x, y = across[1][np.searchsorted(across[0], wide)], down[1][np.searchsorted(down[0], high)]
+        large = np.maximum(x, y) > COARSE_FROM
+        return np.asarray(x * y * np.where(large, 1.0 + coarser, 1.0) + RUN * (1 + large))
+
+    boxes = _merged(boxes, costs)
+    if costs(boxes).sum() > budget:
+        return None
+    tiles = []
     for box in boxes:
-        box = np.clip(box, 0, (width, height, width, height))
-        if any(_inside(box, core(tile, margin, width, height)) for tile in tiles):
-            continue
-        wide, high = box[2:] - box[:2]
-        side = next((s for s in sides if s - 2 * margin - 8 >= max(wide, high)), 0)
-        # A region too large for a tile is not cut into several: a face could lie across them.
-        if side == 0 or side > min(width, height):
-            return None
+        (wide, high), middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
+        w = int(across[1][np.searchsorted(across[0], wide)])
+        h = int(down[1][np.searchsorted(down[0], high)])
         # In the middle, but inside the frame.
-        x, y = ((box[:2] + box[2:]) / 2 - side / 2).tolist()
-        tiles.append(
-            (
-                int(min(max(0.0, x), width - side)) // 8 * 8,
-                int(min(max(0.0, y), height - side)) // 8 * 8,
-                side,
-            )
-        )
-        spent += side * side
-        if spent > budget:
-            return None
+        x, y = (middle - np.array([w, h]) / 2).tolist()
+        x, y = min(max(0.0, x), width - w), min(max(0.0, y), height - h)
+        tiles.append((int(x) // 8 * 8, int(y) // 8 * 8, w, h))
     return tiles
 
 
-def core(tile: tuple[int, int, int], margin: int, width: int, height: int) -> Array:
+def _steps(sides: tuple[int, ...], whole: int, margin: int) -> tuple[Array, Array]:
+    """Lengths of boxes up to which a side is enough, and these sides, the frame's own last."""
+    fitting = [side for side in sides if side < whole]
+    return (
+        np.array([side - 2.0 * margin - 8.0 for side in fitting]),
+        np.array([*fitting, whole], np.float64),
+    )
+
+
+def _merged(boxes: Array, costs: Callable[[Array], Array]) -> Array:
+    """Merge boxes by twos as long as one tile for both costs less than two."""
+    while len(boxes) > 1:
+        union = np.concatenate(
+            [np.minimum(boxes[:, None, :2], boxes[None, :, :2]),
+             np.maximum(boxes[:, None, 2:], boxes[None, :, 2:])], axis=2
+        )  # fmt: skip
+        own = costs(boxes)
+        saved = own[:, None] + own[None] - costs(union)
+        np.fill_diagonal(saved, -1.0)
+        a, b = divmod(int(np.argmax(saved)), len(boxes))
+        if saved[a, b] < 0:
+            break
+        rest = np.delete(boxes, [a, b], axis=0)
+        boxes = np.concatenate([rest, union[a, b][None]])
+    return boxes
+
+
+def core(tile: Tile, margin: int, width: int, height: int) -> Array:
     """The part of a tile (4,) in which faces are found: all but its border inside the frame."""
-    x, y, side = tile
+    x, y, w, h = tile
     return np.array(
         [
             0.0 if x == 0 else x + margin,
             0.0 if y == 0 else y + margin,
-            width if x + side >= width else x + side - margin,
-            height if y + side >= height else y + side - margin,
+            width if x + w >= width else x + w - margin,
+            height if y + h >= height else y + h - margin,
         ]
     )
-
-
-def _inside(box: Array, outer: Array) -> bool:
-    return bool((box[:2] >= outer[:2] - 1e-6).all() and (box[2:] <= outer[2:] + 1e-6).all())

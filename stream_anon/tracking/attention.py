@@ -24,8 +24,22 @@ LOOK_RATE = 30.0
 """Frames a second by which the detector's interval is counted in frames, at least: a clock
 that runs too slow must not make looks rare."""
 
-AFTER_CUT = (2, 5, 11, 20)
-"""Frames into a shot that are looked at whole again: the first one may be blurred."""
+SECOND = 2
+"""Frame of a shot that is looked at whole again: what the first look missed, a second one in other
+noise may find."""
+
+AFTER_CUT = 25
+"""Frames into a shot in which it is looked at whole again when it has become sharper."""
+
+SHARPER = 1.1
+"""By this factor."""
+
+DOUBTFUL = 0.12
+"""Score of a candidate that is no face yet, from which its place is looked at as often as if
+somebody moved there."""
+
+MOST_RARELY = 2.0
+"""Factor on the interval, at most, where something moves and nothing was found several times."""
 
 AROUND = 0.5
 """Share of its size by which a tracked face's box is grown to where it is looked for again."""
@@ -90,12 +104,15 @@ class Schedule:
             interval - 0.5 * usual,
             max(1, round(interval * LOOK_RATE)),
             max(1.0, config.idle_interval / config.interval),
+            # Who turns round slowly is found that much later, and painted from before that.
+            min(MOST_RARELY, max(1.0, min(config.backfill, delay) / interval)),
         )
         self._changes = ChangeMap(smallest / luma_step)
-        self._cell = float(CELL * luma_step)
+        self._cell = float(CELL * self._changes.step * luma_step)
         self._border = np.array([*size, *size], np.float64)
         self._whole = True
         self._shot = -1
+        self._detail = 0.0
         self._index, self._seconds = -1, 0.0
 
     @property
@@ -119,14 +136,20 @@ class Schedule:
         """
         self._index, self._seconds = index, seconds
         self._shot = 0 if begins else self._shot + 1
-        self._whole = self._whole or begins or self._shot in AFTER_CUT
         self._changes.push(luma, seconds)
+        self._whole = self._whole or begins or self._shot == SECOND
+        if not self._whole and self._shot <= AFTER_CUT:
+            self._whole = self._changes.detail() > SHARPER * self._detail
 
     def needs_detection(self, tracks: Sequence[Followed]) -> Attention | None:
         """Where the detector must look in the latest frame, or None."""
         if self._whole:
             return Attention(None)
-        cells = self._changes.needs_detection(self._periods)
+        known = [track.box for track in tracks if track.followed and track.detections_run > 1]
+        shape = self._changes.shape
+        cells = self._changes.needs_detection(
+            self._periods, tiles.cells_in(np.array(known).reshape(-1, 4), self._cell, shape)
+        )
         late = any(self._expected(track, 1.0) for track in tracks)
         boxes = [track.box for track in tracks if late and self._expected(track, 0.5)]
         return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
@@ -144,6 +167,8 @@ class Schedule:
         if areas is None:
             self._whole = False
             self._changes.looked()
+            if self._shot <= AFTER_CUT:
+                self._detail = self._changes.detail()
         else:
             shape = self._changes.shape
             self._changes.looked(tiles.cells_in(areas, self._cell, shape))
@@ -151,6 +176,22 @@ class Schedule:
             if areas is None or _within(track.box, areas):
                 track.looked = (self._index, self._seconds)
                 track.missed += 1
+
+    def found(self, tracks: Sequence[Followed], doubtful: Sequence[Array]) -> None:
+        """What came of the latest look.
+
+        Args:
+            tracks: all, with what was found.
+            doubtful: boxes (4,) of candidates that are no face yet.
+        """
+        shape = self._changes.shape
+        near = np.array([track.box for track in tracks]).reshape(-1, 4)
+        sides = near[:, 2:] - near[:, :2]
+        near = np.concatenate([near[:, :2] - sides, near[:, 2:] + sides], axis=1)
+        self._changes.found(
+            tiles.cells_touched(near, self._cell, shape),
+            tiles.cells_touched(np.array(list(doubtful)).reshape(-1, 4), self._cell, shape),
+        )
 
     def _expected(self, track: Followed, share: float) -> bool:
         """Whether so much of the period has passed since the detector looked for a track."""
