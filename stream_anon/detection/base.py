@@ -38,9 +38,9 @@ LEVEL_STEP = 4.5
 """Largest factor between the sizes in which a frame is looked at: a face that is too large for
 one of them is not yet too small for the next."""
 
-TILE_SIDES = (96, 128, 192, 256, 384, 512, 768, 1024)
-"""Sides in network pixels of the tiles in which parts of a frame are looked at, beside the frame's
-own: few, since each new size has to be set up."""
+TILE_SIZES = ((128, 128), (192, 192), (256, 384), (384, 256), (384, 384), (768, 384), (384, 768))
+"""Network pixels, width and height, of the tiles in which parts of a frame are looked at: few, since
+for each the network has to be set up."""
 
 TILE_MARGIN = 20
 """Network pixels along a tile's border in which no face begins or ends unnoticed."""
@@ -48,12 +48,13 @@ TILE_MARGIN = 20
 ANY_SIZE = (-1, -1)
 """Width and height of an engine that takes all."""
 
-OWN_AFTER = 64
+OWN_AFTER = 40
 """Runs at one size after which it gets an engine of its own. That takes as long to make as about
 so many times setting the shared one up for another size."""
 
-CUT = 0.2
-"""Share of its longer side by which a face must stay away from a tile's border to be whole."""
+CUT = (0.6, 0.2)
+"""Share of its longer side by which a face must stay away from a tile's border to be whole, if it
+is faint, and if it is not: what is left of a face that is cut off is faint and drawn wrong."""
 
 SHARED = 0.25
 """Share of a region or a face, whichever is smaller, from which the one belongs to the other."""
@@ -215,8 +216,8 @@ class NetworkDetector(Detector):
         pixels: Pixels | None = None
         found: list[Candidates] = []
         clear: list[Array] = []
-        for sides in (TILE_SIDES, TILE_SIDES[1:]):
-            planned = tiles.plan(wanted, sizes, sides, TILE_MARGIN)
+        for tile_sizes in (TILE_SIZES, TILE_SIZES[1:]):
+            planned = tiles.plan(wanted, sizes, tile_sizes, TILE_MARGIN)
             if planned is None:
                 return None
             if pixels is None:
@@ -227,9 +228,10 @@ class NetworkDetector(Detector):
                 tile = np.ascontiguousarray(pixels[y : y + h, x : x + w])
                 boxes, landmarks, scores = self._in_tile(tile, sizes)
                 boxes = boxes + np.array([x, y, x, y])
-                whole = _whole(boxes, (x, y, w, h), width, height)
+                faint = scores < self.config.threshold
+                whole = _whole(boxes, (x, y, w, h), width, height, np.where(faint, *CUT))
                 found.append((boxes[whole], landmarks[whole] + (x, y), scores[whole]))
-                cut.append(boxes[~whole & (scores >= self.config.threshold)])
+                cut.append(boxes[~whole & ~faint])
                 if not len(cut[-1]):
                     clear.append(tiles.core((x, y, w, h), TILE_MARGIN, width, height) / scale)
             broken = _unresolved(np.concatenate(cut), np.concatenate([f[0] for f in found]), wanted)
@@ -315,11 +317,13 @@ def _large(candidates: Candidates) -> Candidates:
     return boxes[large], landmarks[large], scores[large]
 
 
-def _whole(boxes: Array, tile: tiles.Tile, width: int, height: int) -> NDArray[np.bool_]:
-    """Which boxes are not cut by a tile's border inside the frame."""
+def _whole(
+    boxes: Array, tile: tiles.Tile, width: int, height: int, share: Array
+) -> NDArray[np.bool_]:
+    """Which boxes are not cut by a tile's border inside the frame, with ``share`` as of ``CUT``."""
     x, y, w, h = tile
     # A network squeezes what it sees of a cut face into the tile: near the border is cut, too.
-    near = CUT * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
+    near = share * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
     inner = (boxes[:, 0] >= x + near) | (x == 0)
     inner &= (boxes[:, 1] >= y + near) | (y == 0)
     inner &= (boxes[:, 2] <= x + w - near) | (x + w >= width)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,14 +19,14 @@ WORTHWHILE = 0.6
 """Share of the whole frame's cost from which tiles are given up for one whole look."""
 
 RUN = 16_000
-"""Network pixels that cost as much as running the network once more: it has to be set up anew for
-each size."""
+"""Network pixels that cost as much as running the network once more: it may have to be set up for
+another size."""
 
-COARSE_FROM = 256
+COARSE_FROM = 384
 """Network pixels along a tile's longer side above which it is looked at in coarser sizes, too, as
 the whole frame is: it could hold a face that is too large for the finest."""
 
-MOST_BOXES, GRID = 16, 32
+MOST_BOXES, GRID = 12, 32
 """Boxes beyond which they are first joined on a grid of so many pixels."""
 
 
@@ -72,14 +74,17 @@ def cells_touched(boxes: Array, cell: float, shape: tuple[int, int]) -> Mask:
 
 
 def plan(
-    boxes: Array, sizes: Sequence[tuple[int, int]], sides: tuple[int, ...], margin: int
+    boxes: Array,
+    sizes: Sequence[tuple[int, int]],
+    tile_sizes: Sequence[tuple[int, int]],
+    margin: int,
 ) -> list[Tile] | None:
-    """Cover boxes by rectangular tiles, as cheaply as a few merges make it.
+    """Cover boxes by tiles, as cheaply as a few merges make it.
 
     Args:
         boxes: (n, 4) in pixels of the finest size.
         sizes: in which the whole frame would be looked at, (width, height), finest first.
-        sides: that a tile may have, ascending, beside the frame's own.
+        tile_sizes: that a tile may have, beside the frame's own; cut to the frame.
         margin: pixels along a tile's border in which nothing may be expected to be found.
 
     Returns:
@@ -90,49 +95,75 @@ def plan(
     if len(boxes) > MOST_BOXES:
         rows, columns = -(-height // GRID), -(-width // GRID)
         boxes = boxes_of(cells_touched(boxes, GRID, (rows, columns)), GRID)
-    coarser = sum((w * h) / (width * height) for w, h in sizes[1:])
-    budget = WORTHWHILE * ((1.0 + coarser) * width * height + RUN * len(sizes))
-    across, down = _steps(sides, width, margin), _steps(sides, height, margin)
-
-    def costs(outer: Array) -> Array:
-        wide, high = (outer[..., 2:] - outer[..., :2]).transpose(-1, *range(outer.ndim - 1))
-        x, y = across[1][np.searchsorted(across[0], wide)], down[1][np.searchsorted(down[0], high)]
-        large = np.maximum(x, y) > COARSE_FROM
-        return np.asarray(x * y * np.where(large, 1.0 + coarser, 1.0) + RUN * (1 + large))
-
-    boxes = _merged(boxes, costs)
-    if costs(boxes).sum() > budget:
+    kinds = _kinds(sizes, tile_sizes, margin)
+    boxes = _merged(boxes, kinds)
+    chosen = kinds.of(boxes)
+    if kinds.costs[chosen].sum() > WORTHWHILE * kinds.costs[-1]:
         return None
     tiles = []
-    for box in boxes:
-        (wide, high), middle = box[2:] - box[:2], (box[:2] + box[2:]) / 2
-        w = int(across[1][np.searchsorted(across[0], wide)])
-        h = int(down[1][np.searchsorted(down[0], high)])
+    for box, (w, h) in zip(boxes, kinds.sizes[chosen].tolist(), strict=True):
         # In the middle, but inside the frame.
-        x, y = (middle - np.array([w, h]) / 2).tolist()
+        x, y = ((box[:2] + box[2:]) / 2 - np.array([w, h]) / 2).tolist()
         x, y = min(max(0.0, x), width - w), min(max(0.0, y), height - h)
         tiles.append((int(x) // 8 * 8, int(y) // 8 * 8, w, h))
     return tiles
 
 
-def _steps(sides: tuple[int, ...], whole: int, margin: int) -> tuple[Array, Array]:
-    """Lengths of boxes up to which a side is enough, and these sides, the frame's own last."""
-    fitting = [side for side in sides if side < whole]
-    return (
-        np.array([side - 2.0 * margin - 8.0 for side in fitting]),
-        np.array([*fitting, whole], np.float64),
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kinds:
+    """Sizes of tiles, the cheapest first and the whole frame last.
+
+    Attributes:
+        sizes: (k, 2) int, width and height.
+        holds: (k, 2) largest box that each has room for.
+        costs: (k,) in network pixels.
+    """
+
+    sizes: NDArray[np.int64]
+    holds: Array
+    costs: Array
+
+    def of(self, boxes: Array) -> NDArray[np.int64]:
+        """The cheapest that holds each of (..., 4) boxes."""
+        fits = (boxes[..., None, 2:] - boxes[..., None, :2] <= self.holds).all(axis=-1)
+        return np.asarray(fits.argmax(axis=-1))
 
 
-def _merged(boxes: Array, costs: Callable[[Array], Array]) -> Array:
+@lru_cache(maxsize=16)
+def _made(
+    sizes: tuple[tuple[int, int], ...], tile_sizes: tuple[tuple[int, int], ...], margin: int
+) -> _Kinds:
+    width, height = sizes[0]
+    coarser = sum((w * h) / (width * height) for w, h in sizes[1:])
+    kinds = {(min(w, width), min(h, height)) for w, h in tile_sizes} | {(width, height)}
+
+    def cost(kind: tuple[int, int]) -> float:
+        if max(kind) <= COARSE_FROM:
+            return kind[0] * kind[1] + RUN
+        return kind[0] * kind[1] * (1.0 + coarser) + RUN * len(sizes)
+
+    ordered = np.array(sorted(kinds, key=cost))
+    whole = ordered == (width, height)
+    holds = np.where(whole, np.inf, ordered - 2.0 * margin - 8.0)
+    return _Kinds(ordered, holds, np.array([cost((w, h)) for w, h in ordered.tolist()]))
+
+
+def _kinds(
+    sizes: Sequence[tuple[int, int]], tile_sizes: Sequence[tuple[int, int]], margin: int
+) -> _Kinds:
+    return _made(tuple(sizes), tuple(tile_sizes), margin)
+
+
+def _merged(boxes: Array, kinds: _Kinds) -> Array:
     """Merge boxes by twos as long as one tile for both costs less than two."""
     while len(boxes) > 1:
         union = np.concatenate(
             [np.minimum(boxes[:, None, :2], boxes[None, :, :2]),
              np.maximum(boxes[:, None, 2:], boxes[None, :, 2:])], axis=2
         )  # fmt: skip
-        own = costs(boxes)
-        saved = own[:, None] + own[None] - costs(union)
+        costs = kinds.costs[kinds.of(union)]
+        own = np.diag(costs)
+        saved = own[:, None] + own[None] - costs
         np.fill_diagonal(saved, -1.0)
         a, b = divmod(int(np.argmax(saved)), len(boxes))
         if saved[a, b] < 0:

@@ -36,7 +36,7 @@ SHARPER = 1.1
 
 DOUBTFUL = 0.12
 """Score of a candidate that is no face yet, from which its place is looked at as often as if
-somebody moved there."""
+somebody moved there; and once in the next frame, in a tile: there a faint face has another score."""
 
 MOST_RARELY = 2.0
 """Factor on the interval, at most, where something moves and nothing was found several times."""
@@ -113,6 +113,8 @@ class Schedule:
         self._whole = True
         self._shot = -1
         self._detail = 0.0
+        self._doubtful: list[Array] = []
+        self._all = False
         self._index, self._seconds = -1, 0.0
 
     @property
@@ -152,6 +154,7 @@ class Schedule:
         )
         late = any(self._expected(track, 1.0) for track in tracks)
         boxes = [track.box for track in tracks if late and self._expected(track, 0.5)]
+        boxes += self._doubtful
         return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
 
     def unseen(self, tracks: Sequence[Followed]) -> Attention | None:
@@ -164,6 +167,8 @@ class Schedule:
 
     def looked(self, areas: Array | None, tracks: Sequence[Followed]) -> None:
         """The detector has seen parts of the latest frame, (n, 4) pixels, or all of it."""
+        self._doubtful = []
+        self._all = areas is None
         if areas is None:
             self._whole = False
             self._changes.looked()
@@ -184,6 +189,8 @@ class Schedule:
             tracks: all, with what was found.
             doubtful: boxes (4,) of candidates that are no face yet.
         """
+        if self._all:
+            self._doubtful = list(doubtful)
         shape = self._changes.shape
         near = np.array([track.box for track in tracks]).reshape(-1, 4)
         sides = near[:, 2:] - near[:, :2]

@@ -140,7 +140,7 @@ class ChangeMap:
             return
         before, self._now = self._now, now
         change = cv2.absdiff(now, before)
-        noise = QUIET[1] * float(np.percentile(change[::4, ::4], QUIET[0]))
+        noise = QUIET[1] * _quantile(change[::4, ::4], QUIET[0] / 100.0)
         moving = (change > max(MOVING_LEVELS, 3.0 * noise)).view(np.uint8)
         if not moving.any() and not self._age.any():
             # Slow changes add up in here without one frame that moves.
@@ -284,6 +284,12 @@ class ChangeMap:
         at_once = _cells(at_once, self.shape)
         self._urgent |= at_once
         self._empty[at_once] = 0
+
+
+def _quantile(levels: Luma, share: float) -> int:
+    """The level that so many of the samples do not exceed."""
+    counts = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    return int(np.searchsorted(counts, share * counts[-1]))
 
 
 def _averaged(luma: Luma, step: int) -> Luma:
