@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import cv2
+
 from stream_anon.config import unusual
 from stream_anon.detection.base import Detector
 from stream_anon.errors import GateError
@@ -131,6 +133,8 @@ class Pipeline:
         for method in self._compositor.methods:
             if warning := method.warning():
                 log.warning("%s", warning)
+        # Every stage has a thread already: OpenCV's own would mostly wait for each other.
+        cv2.setNumThreads(1)
         began = time.monotonic()
         try:
             second = SecondLook(self._plan, self._analyzer.name)

@@ -34,7 +34,7 @@ AFTER_CUT = 25
 SHARPER = 1.1
 """By this factor."""
 
-DOUBTFUL = 0.12
+DOUBTFUL = 0.1
 """Score of a candidate that is no face yet, from which its place is looked at as often as if
 somebody moved there; and once in the next frame, in a tile: there a faint face has another score."""
 
@@ -152,9 +152,12 @@ class Schedule:
         cells = self._changes.needs_detection(
             self._periods, tiles.cells_in(np.array(known).reshape(-1, 4), self._cell, shape)
         )
-        late = any(self._expected(track, 1.0) for track in tracks)
-        boxes = [track.box for track in tracks if late and self._expected(track, 0.5)]
-        boxes += self._doubtful
+        if self._doubtful:
+            cells |= tiles.cells_touched(np.array(self._doubtful), self._cell, shape)
+        late = any(self._due(track, 1.0) for track in tracks)
+        boxes = [
+            track.box for track in tracks if self._lost(track) or (late and self._due(track, 0.5))
+        ]
         return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
 
     def unseen(self, tracks: Sequence[Followed]) -> Attention | None:
@@ -200,12 +203,14 @@ class Schedule:
             tiles.cells_touched(np.array(list(doubtful)).reshape(-1, 4), self._cell, shape),
         )
 
-    def _expected(self, track: Followed, share: float) -> bool:
+    def _lost(self, track: Followed) -> bool:
+        """Who has just been lost is looked for at once, and from then on like everybody."""
+        unseen = not track.followed and track.missed == 0 and track.detections_run > 1
+        return unseen and self._index > track.looked[0]
+
+    def _due(self, track: Followed, share: float) -> bool:
         """Whether so much of the period has passed since the detector looked for a track."""
         frames, since = self._index - track.looked[0], self._seconds - track.looked[1]
-        if not track.followed and track.missed == 0 and track.detections_run > 1 and frames:
-            # Who has just been lost is looked for at once, and from then on like everybody.
-            return True
         if frames >= share * self._periods.frames:
             return True
         return since + 1e-6 >= share * self._periods.seconds
