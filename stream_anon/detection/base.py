@@ -39,8 +39,8 @@ LEVEL_STEP = 4.5
 one of them is not yet too small for the next."""
 
 TILE_SIZES = ((128, 128), (192, 192), (256, 384), (384, 256), (384, 384), (768, 384), (384, 768))
-"""Network pixels, width and height, of the tiles in which parts of a frame are looked at: few, since
-for each the network has to be set up."""
+"""Network pixels, width and height, of the tiles in which parts of a frame are looked at: few,
+since for each the network has to be set up."""
 
 TILE_MARGIN = 20
 """Network pixels along a tile's border in which no face begins or ends unnoticed."""

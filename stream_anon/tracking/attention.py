@@ -28,6 +28,10 @@ SECOND = 2
 """Frame of a shot that is looked at whole again: what the first look missed, a second one in other
 noise may find."""
 
+FIRST_IDLE = 2.5
+"""Intervals after which what stands still is looked at early in a shot; the longer it has lasted,
+the longer it can wait: half as long as the shot, up to the idle interval."""
+
 AFTER_CUT = 25
 """Frames into a shot in which it is looked at whole again when it has become sharper."""
 
@@ -36,7 +40,7 @@ SHARPER = 1.1
 
 DOUBTFUL = 0.1
 """Score of a candidate that is no face yet, from which its place is looked at as often as if
-somebody moved there; and once in the next frame, in a tile: there a faint face has another score."""
+somebody moved there; and once in the next frame, in a tile, where it scores otherwise."""
 
 MOST_RARELY = 2.0
 """Factor on the interval, at most, where something moves and nothing was found several times."""
@@ -112,6 +116,7 @@ class Schedule:
         self._border = np.array([*size, *size], np.float64)
         self._whole = True
         self._shot = -1
+        self._began = 0.0
         self._detail = 0.0
         self._doubtful: list[Array] = []
         self._all = False
@@ -138,6 +143,8 @@ class Schedule:
         """
         self._index, self._seconds = index, seconds
         self._shot = 0 if begins else self._shot + 1
+        if self._shot == 0:
+            self._began = seconds
         self._changes.push(luma, seconds)
         self._whole = self._whole or begins or self._shot == SECOND
         if not self._whole and self._shot <= AFTER_CUT:
@@ -149,9 +156,10 @@ class Schedule:
             return Attention(None)
         known = [track.box for track in tracks if track.followed and track.detections_run > 1]
         shape = self._changes.shape
-        cells = self._changes.needs_detection(
-            self._periods, tiles.cells_in(np.array(known).reshape(-1, 4), self._cell, shape)
-        )
+        lasted = (self._seconds - self._began) / max(self._periods.seconds, 1e-6)
+        idle = min(self._periods.idle, max(FIRST_IDLE, 0.5 * lasted))
+        known_cells = tiles.cells_in(np.array(known).reshape(-1, 4), self._cell, shape)
+        cells = self._changes.needs_detection(replace(self._periods, idle=idle), known_cells)
         if self._doubtful:
             cells |= tiles.cells_touched(np.array(self._doubtful), self._cell, shape)
         late = any(self._due(track, 1.0) for track in tracks)

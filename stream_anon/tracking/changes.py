@@ -139,7 +139,7 @@ class ChangeMap:
             self._begin(now)
             return
         before, self._now = self._now, now
-        change = cv2.absdiff(now, before)
+        change = np.asarray(cv2.absdiff(now, before), np.uint8)
         noise = QUIET[1] * _quantile(change[::4, ::4], QUIET[0] / 100.0)
         moving = (change > max(MOVING_LEVELS, 3.0 * noise)).view(np.uint8)
         if not moving.any() and not self._age.any():
@@ -281,9 +281,9 @@ class ChangeMap:
         # News that grows out of older news is as old; what is large and young came at once.
         self._age = (np.minimum(cv2.dilate(self._age, _SQUARE5), 254) + 1).astype(np.uint8) * news
         at_once = _dense(news & (self._age <= 1).view(np.uint8), self._sudden)
-        at_once = _cells(at_once, self.shape)
-        self._urgent |= at_once
-        self._empty[at_once] = 0
+        urgent = _cells(at_once, self.shape)
+        self._urgent |= urgent
+        self._empty[urgent] = 0
 
 
 def _quantile(levels: Luma, share: float) -> int:
