@@ -12,12 +12,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.config import MethodConfig
+from stream_anon import plugins
+from stream_anon.config import Config, MethodConfig, MethodSection
 from stream_anon.detection.types import Origin, TrackedFace
-from stream_anon.errors import AnalysisFault, MethodFault
+from stream_anon.errors import AnalysisFault, ConfigError, MethodFault
 from stream_anon.methods import Fill, Method, make_method
 from stream_anon.pipeline.painting.shapes import SHAPES, Shape
-from stream_anon.regions import FACE, REGION, Region, Regions
+from stream_anon.regions import DRAWN_METHODS, FACE, REGION, Region, Regions
 
 Array = NDArray[np.float64]
 
@@ -147,23 +148,92 @@ def place(
     return tuple(found)
 
 
-def other_methods(config: MethodConfig, names: Iterable[str]) -> dict[str, Method]:
+def make_targets(config: Config) -> list[Target]:
+    """The targets of a run, faces first, what was drawn by hand last.
+
+    Raises:
+        ConfigError: there is no such method or target, a plug-in is broken, or a method paints
+            faces only and is asked to paint something else.
+        ModelError: weights are missing.
+    """
+    made: dict[str, Method] = {}
+
+    def named(section: MethodSection) -> Method:
+        # One method a section, however many labels take it: one ledger, one key.
+        key = section.name + section.model_dump_json()
+        if key not in made:
+            made[key] = make_method(section)
+        return made[key]
+
+    found = []
+    for label, chosen in config.targets.items():
+        shape = shape_of(label)
+        if chosen is None:
+            method = named(config.method)
+            if method.faces_only and not shape.aligned:
+                method = named(MethodConfig(name=Fill.name))
+        else:
+            method = named(_section(config.method, chosen))
+        if method.faces_only and not shape.aligned:
+            raise ConfigError(
+                f"{method.name} paints faces only, a {label} is none; it takes "
+                f"{', '.join(DRAWN_METHODS)}"
+            )
+        found.append(Target(label, shape, method))
+    return sorted(found, key=lambda target: (target.label == REGION, target.label != FACE))
+
+
+def other_methods(config: Config | MethodSection, names: Iterable[str] = ()) -> dict[str, Method]:
     """The methods that single regions ask for beside the run's own.
 
     Args:
-        config: of the run's own; the others take their options from it, but no privacy budget.
+        config: of the run, whose drawn regions are asked too, or of its method alone. The others
+            take their options from its method, but no privacy budget.
         names: of the methods; the run's own is left out.
 
     Raises:
         ConfigError: there is no method of a name.
         ModelError: weights are missing.
     """
-    made = {}
-    for name in names:
-        if name != config.name:
-            changed = {"name": name, "mechanism": None, "epsilon": None}
-            made[name] = make_method(config.model_copy(update=changed))
+    method = config if isinstance(config, MethodSection) else config.method
+    wanted = dict.fromkeys(names)
+    if not isinstance(config, MethodSection):
+        wanted |= dict.fromkeys(one.method for one in config.regions if one.method is not None)
+    return {name: make_method(_section(method, name)) for name in wanted if name != method.name}
+
+
+def shape_of(label: str) -> Shape:
+    """The shape of a label: ours, or that of a plug-in's target.
+
+    Raises:
+        ConfigError: there is none, or the plug-in is broken.
+    """
+    if label in SHAPES:
+        return SHAPES[label]
+    target = plugins.load("target", label)
+    if target is None:
+        raise plugins.unknown("target", label, SHAPES)
+    shape = getattr(target, "shape", None)
+    lacking = [
+        name for name in ("transforms", "masks", "cover", "aligned") if not hasattr(shape, name)
+    ]
+    if lacking:
+        raise ConfigError(f"target '{label}' of a plug-in has no shape: it lacks {lacking[0]}")
+    made: Shape = shape  # type: ignore[assignment]
     return made
+
+
+def _section(method: MethodSection, chosen: str | MethodSection) -> MethodSection:
+    """The section of a method that is named: its options are those of ``method``, but the budget,
+    which is one method's."""
+    if isinstance(chosen, MethodSection):
+        return chosen
+    if chosen == method.name:
+        return method
+    if not isinstance(method, MethodConfig):
+        return MethodConfig(name=chosen)
+    changed = {"name": chosen, "mechanism": None, "epsilon": None}
+    return method.model_copy(update=changed)
 
 
 def _face(item: Region, transform: Array) -> TrackedFace:
