@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -14,11 +15,13 @@ from stream_anon.methods.base import Method
 from stream_anon.models import WEIGHTS, registry
 from stream_anon.pipeline.flow import Clock
 from stream_anon.pipeline.painting.face_stabilizer import networks
+from stream_anon.pipeline.painting.ladder import LabelStats
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     AnalysisPart,
     FramesPart,
     KeptPart,
+    LabelPart,
     ModelPart,
     Report,
     StreamPart,
@@ -46,6 +49,7 @@ class Outcome:
         clock: seconds by stage.
         input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
+        labels: what the gate counted of each label.
     """
 
     frames: FramesPart = field(default_factory=FramesPart)
@@ -54,6 +58,7 @@ class Outcome:
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
+    labels: Mapping[str, LabelStats] = field(default_factory=dict)
     input: tuple[int, str] | None = None
     output: tuple[int, str] | None = None
 
@@ -79,7 +84,7 @@ def manifest(
         output: name of the file that was made, None if it was removed.
     """
     given = plan.request.config
-    config = given.model_dump(mode="json", exclude={"models_dir"})
+    config = given.model_dump(mode="json", exclude={"models_dir", "regions"})
     dropped, named = list(plan.media.dropped), given.report.file_names
     if named == "auto":
         # A name may tell who, where and when, as any other metadata.
@@ -118,12 +123,28 @@ def manifest(
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
         frames=outcome.frames,
         tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
+        labels=_labels(outcome),
         kept=outcome.kept,
         analysis=analysis,
         privacy=_together([method.privacy() for method in methods]),
         verification=verification,
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
+
+
+def _labels(outcome: Outcome) -> dict[str, LabelPart]:
+    """Tracks as they were written, and what was painted of them."""
+    tracks = Counter(track.label for track in outcome.tracks.values())
+    made = {}
+    for label in sorted({*tracks, *outcome.labels}):
+        stats = outcome.labels.get(label, LabelStats())
+        made[label] = LabelPart(
+            tracks=tracks[label],
+            regions=stats.regions,
+            methods=stats.methods,
+            stepped_down=stats.stepped_down,
+        )
+    return made
 
 
 def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

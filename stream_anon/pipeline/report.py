@@ -95,6 +95,18 @@ class TrackPart(_Part):
     frames: int
 
 
+class LabelPart(_Part):
+    """What became of one label: faces, heads, drawn regions, those of a plug-in."""
+
+    tracks: int = 0
+    regions: int = 0
+    """How often one was painted, over all frames; frames that were covered whole not counted."""
+    methods: dict[str, int] = Field(default_factory=dict)
+    """Likewise by what painted them."""
+    stepped_down: int = 0
+    """How often one took a cover instead."""
+
+
 class KeptPart(_Part):
     """A track that an edit left visible, with the reason that its author gave."""
 
@@ -186,6 +198,8 @@ class Report(_Part):
     """What was converted or shortened, in words."""
     frames: FramesPart
     tracks: list[TrackPart]
+    labels: dict[str, LabelPart] = Field(default_factory=dict)
+    """The same by label."""
     kept: list[KeptPart] = Field(default_factory=list)
     """What was left visible on purpose."""
     analysis: AnalysisPart | None = None
