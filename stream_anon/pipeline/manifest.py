@@ -50,6 +50,7 @@ class Outcome:
         input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
         labels: what the gate counted of each label.
+        networks: that analysed.
     """
 
     frames: FramesPart = field(default_factory=FramesPart)
@@ -59,6 +60,7 @@ class Outcome:
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
     labels: Mapping[str, LabelStats] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
     input: tuple[int, str] | None = None
     output: tuple[int, str] | None = None
 
@@ -103,8 +105,7 @@ def manifest(
         )
         for stream in plan.media.streams
     ]
-    # What a Tracks file was made with is said there.
-    used = [detector] if analysis is None else []
+    used = list(outcome.networks)
     used += [name for method in methods for name in (*networks(method), *method.networks())]
     if verification is not None and verification.detector is not None:
         used.append(verification.detector)

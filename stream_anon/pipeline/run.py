@@ -306,7 +306,7 @@ class Pipeline:
         outcome.frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
         outcome.frames.faces_stepped_down = fallbacks.faces
         outcome.frames.reasons = dict(fallbacks.reasons)
-        outcome.labels = fallbacks.labels
+        outcome.labels, outcome.networks = fallbacks.labels, self._analyzer.networks
         if not self._spans and (settings := unusual(self._config)):
             words = f"no face was found at settings other than the default: {', '.join(settings)}"
             log.warning("%s", words)
