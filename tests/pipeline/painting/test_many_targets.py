@@ -264,3 +264,33 @@ def test_a_small_face_does_not_take_the_head_behind_it_away(tmp_path, monkeypatc
                     None, 0.9)  # fmt: skip
         seen = TrackedFace(2, np.eye(2, 3), face.box, None, "detected", 0.9)
         assert _belong(seen, head) == same
+
+
+def test_analyze_and_render_give_the_frames_of_redact_for_every_label(tmp_path, monkeypatch):
+    from stream_anon.pipeline.analysis import DetectAndTrack
+    from stream_anon.pipeline.analyze import analyze_file
+    from tests.fakes import encode_the_same_twice
+
+    encode_the_same_twice(monkeypatch)
+    clip = write_clip(tmp_path / "clip.mp4", videos=2)
+    chosen = config(
+        method={"name": "pixelate"},
+        targets={"face": None, "head": "fill", "region": "blur"},
+        regions=[{"corners": [["60%", 0], ["100%", 0], ["100%", "30%"]]}],
+    )
+    redact(monkeypatch, clip, tmp_path / "a.mp4", chosen, seen_until(14))
+    made = lambda info, config: DetectAndTrack(seen_until(14), info, config)  # noqa: E731
+    analyze_file(clip, tmp_path / "t.jsonl", chosen, analyzer_of=made)
+    assert '"label":"head"' in (tmp_path / "t.jsonl").read_text()
+    plan = make_plan(clip, tmp_path / "b.mp4", chosen, tracks=tmp_path / "t.jsonl")
+    source = FileSource(clip, copied=plan.media.copied)
+    analyzer = make_analyzer(plan, source.info)
+    others = other_methods(chosen, analyzer.methods)
+    compositor = Compositor(make_targets(chosen), chosen.fault, others=others)
+    sink = FileSink(tmp_path / "b.mp4", plan.media, source.info, chosen.video)
+    report = Pipeline(plan, source, analyzer, compositor, sink).run()
+    assert set(report.labels) == {"face", "head", "region"}
+    for stream in (0, 1):
+        pairs = zip(decoded(tmp_path / "a.mp4", stream), decoded(tmp_path / "b.mp4", stream),
+                    strict=True)  # fmt: skip
+        assert all(np.array_equal(one, other) for one, other in pairs)
