@@ -1,8 +1,8 @@
 """One decoded frame, behind the verbs that everything else uses.
 
 A frame lies on a device. What ``thumbnail`` and ``crops`` give, and what ``paste`` takes, lies
-there as well: NumPy arrays for a frame on the CPU; for one on a GPU, arrays of that device that keep
-NumPy's interface and the DLPack protocol (CuPy's do). The annotations name NumPy's type for both.
+there as well: NumPy arrays for a frame on the CPU; for one on a GPU, arrays of that device that
+keep NumPy's interface and the DLPack protocol (CuPy's do). Annotations name NumPy's type for both.
 Two things are always in the host's memory: ``luma``, which is small and which trackers read, and
 ``transforms``, a few numbers for each region.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from stream_anon.config import FaultConfig
 from stream_anon.detection.base import Detector
 from stream_anon.detection.types import Face
-from stream_anon.errors import FrameFault, GateError
+from stream_anon.errors import FrameFault, GateError, UsageError
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.input.probe import probe
@@ -112,13 +113,17 @@ class Forgets(Fill):
         self.ended.append(track)
 
 
-def run(tmp_path, items, *, live=True, detector=None, method=None, config=None, after=None):
+def run(
+    tmp_path, items, *, live=True, detector=None, method=None, config=None, after=None, sink=None
+):
     config = config or quick()
     clip = write_clip(tmp_path / "clip.mp4", 3)
-    sink = Kept()
+    sink = sink or Kept()
     source = Fed(probe(clip), items, live, after)
     compositor = Compositor(method or Fill(), FaultConfig(policy=config.fault.policy))
     plan = make_plan(clip, tmp_path / "out.mp4", config)
+    if live:
+        plan = replace(plan, info=replace(plan.info, path=None))
     return Pipeline(plan, source, detector or Knows(), compositor, sink).run(), sink
 
 
@@ -176,8 +181,6 @@ def test_a_size_may_change_behind_a_gap(tmp_path):
 def test_the_gate_is_told_of_tracks_that_an_analyzer_forgot_to_end(tmp_path):
     class Careless(DetectAndTrack):
         def push(self, item):
-            from dataclasses import replace
-
             for one in super().push(item):
                 yield type(one)(one.frame, replace(one.regions, ended=()))
 
@@ -227,6 +230,31 @@ def test_a_frame_that_is_neither_written_nor_dropped_ends_a_live_run(tmp_path):
 
     with pytest.raises(GateError, match="10 frames were read, 9 written and 0 dropped"):
         run(tmp_path, frames(0, 10), detector=Loses(Knows(), quick()))
+
+
+class Whole(Kept):
+    """What it has written could be looked at again."""
+
+    def __init__(self, path) -> None:
+        super().__init__()
+        self._path, self.published = path, False
+
+    def close(self):
+        return self._path
+
+    def publish(self, path=None):
+        self.published = True
+
+
+def test_what_cannot_be_read_twice_is_not_verified_and_the_report_says_so(tmp_path):
+    sink = Whole(tmp_path / "clip.mp4")
+    config = quick(**{"verify.mode": "sampled"})
+    report, _ = run(tmp_path, frames(0, 5), sink=sink, config=config)
+    assert sink.published
+    assert report.verification.passed is None
+    assert "cannot be read a second time" in report.verification.problem
+    with pytest.raises(UsageError, match="cannot be verified"):
+        run(tmp_path, frames(0, 5), config=quick(**{"verify.mode": "full"}))
 
 
 def test_what_an_analyzer_says_again_after_every_gap_is_kept_once():
