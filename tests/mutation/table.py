@@ -14,8 +14,8 @@ LOOK = (
         "stream_anon/tracking/changes.py",
         "        if (self._age > PATIENCE).any():\n",
         "        if False:\n",
-        ("tests/tracking/test_looking.py", "tests/tracking/test_tracker.py"),
-        "somebody who comes between two looks is shown until the next",
+        ("tests/tracking/test_changes.py",),
+        "somebody who slides in between two looks is shown until the next",
     ),
     Break(
         "no-last-look",
