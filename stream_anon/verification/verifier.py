@@ -142,6 +142,24 @@ class Verifier:
             DetectorFault: a network answered with something that describes no face.
             ValueError: the frames differ in size.
         """
+        boxes, unchanged = self.places(original, output, quarter_turns, visible)
+        return Look(_people(boxes), _people(boxes[unchanged]))
+
+    def places(
+        self,
+        original: Frame,
+        output: Frame,
+        quarter_turns: int = 0,
+        visible: Sequence[tuple[float, float, float, float]] = (),
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """What ``check`` counts, with its places: for measurements, and no report.
+
+        Args and errors: as of ``check``.
+
+        Returns:
+            (n, 4) x0 y0 x1 y1 in pixels of what was found in the original, by either detector, so
+            that a face may be there twice; and (n,) whether it is open in the output.
+        """
         if (original.width, original.height) != (output.width, output.height):
             raise ValueError("the frames differ in size")
         found: list[tuple[Face, int]] = []
@@ -152,16 +170,14 @@ class Verifier:
                 if face.size >= self._least and not any(_inside(face.box, box) for box in visible)
             ]
         if not found:
-            return Look(0, 0)
+            return np.empty((0, 4)), np.empty(0, np.bool_)
         boxes = np.stack([face.box for face, _ in found])
         same = same_shares(original, output, boxes) >= OPEN
-        unchanged = np.array(
-            [
-                is_same and self._seen(output, face, number, quarter_turns)
-                for (face, number), is_same in zip(found, same, strict=True)
-            ]
-        )
-        return Look(_people(boxes), _people(boxes[unchanged]))
+        open_ = [
+            bool(is_same) and self._seen(output, face, number, quarter_turns)
+            for (face, number), is_same in zip(found, same, strict=True)
+        ]
+        return boxes, np.array(open_, np.bool_)
 
     def _seen(self, output: Frame, face: Face, finder: int, quarter_turns: int) -> bool:
         """Whether a face is still seen in the output at the place of one."""
