@@ -100,8 +100,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.reporting": {"evaluation.scores", "models"},
     "evaluation.scores": set(),
     "pipelines": {
-        "media.input",
-        "media.output",
         "methods",
         "pipeline",
         "training",
