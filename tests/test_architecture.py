@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media": set(),
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
-    "media.compare": {"media.input"},
+    "media.compare": {"media", "media.input"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},
@@ -104,8 +104,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.reporting": {"evaluation.scores", "models"},
     "evaluation.scores": set(),
     "pipelines": {
-        "media.input",
-        "media.output",
         "pipeline",
         "training",
         "training.plan",

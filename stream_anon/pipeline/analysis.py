@@ -19,17 +19,20 @@ from stream_anon.detection.registry import make_detector
 from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import TrackerFault, TracksError
 from stream_anon.media.frame import Frame
-from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.packets import Gap
 from stream_anon.models import registry
 from stream_anon.pipeline.drawn import WithRegions
 from stream_anon.pipeline.labels import OtherLabels, Sources
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import AnalysisPart
 from stream_anon.pipeline.stream_analyzer import AnalyzedFrame, StreamAnalyzer
-from stream_anon.regions import FACE, REGION, FrameKey, Region, Regions
+from stream_anon.regions import FACE, REGION, Region, Regions
 from stream_anon.tracking.tracker import Tracker
 from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.reader import TracksFile
+
+MOST_NOTES = 100
+"""Different remarks of the analyzers of one run that are kept; a run may take months."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +84,11 @@ class Analyzer(Protocol):
     def origin(self) -> AnalysisPart | None:
         """See above."""
 
-    def push(self, frame: Frame) -> Iterator[Analyzed]:
+    def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """Take the next frame, and yield those that are decided.
+
+        At a gap all that waits of its stream is decided, and every track of the stream ends:
+        the frame that comes next is as after a cut, and may have another size.
 
         Raises:
             Fault: a part failed and the policy is to stop.
@@ -100,17 +106,17 @@ class DetectAndTrack:
 
     Args:
         detector: finds faces; used by one thread only.
-        info: of the input.
         config: of tracker, detector and fault policy.
     """
 
     methods: tuple[str, ...] = ()
     origin = None
 
-    def __init__(self, detector: Detector, info: MediaInfo, config: Config) -> None:
+    def __init__(self, detector: Detector, config: Config) -> None:
         self._detector = detector
-        self._info = info
         self._config = config
+        self._whole = self._in_part = 0
+        self._notes: dict[str, None] = {}
         self._analyzers: dict[int, StreamAnalyzer] = {}
         # Faces alone, the default, need nothing beside the tracker.
         alone = set(config.targets) <= {FACE, REGION} and FACE in config.targets
@@ -132,12 +138,14 @@ class DetectAndTrack:
     @property
     def detections_run(self) -> int:
         """Frames that the detector saw whole."""
-        return sum(analyzer.detections_run for analyzer in self._analyzers.values())
+        return self._whole + sum(one.detections_run for one in self._analyzers.values())
 
     @property
     def partial_detections_run(self) -> int:
         """Frames of which the detector saw parts."""
-        return sum(analyzer.partial_detections_run for analyzer in self._analyzers.values())
+        return self._in_part + sum(
+            one.partial_detections_run for one in self._analyzers.values()
+        )
 
     @property
     def notes(self) -> list[str]:
@@ -145,11 +153,20 @@ class DetectAndTrack:
         notes = [note for analyzer in self._analyzers.values() for note in analyzer.notes]
         if self._sources is not None and self._sources.note is not None:
             notes.append(self._sources.note)
-        return notes
+        return list(dict.fromkeys([*self._notes, *notes]))
 
-    def push(self, frame: Frame) -> Iterator[Analyzed]:
+    def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
-        yield from map(self._plain, self._analyzer(frame).push(frame))
+        if isinstance(item, Frame):
+            yield from map(self._plain, self._analyzer(item).push(item))
+            return
+        analyzer = self._analyzers.pop(item.stream, None)
+        if analyzer is not None:
+            yield from map(self._plain, analyzer.flush())
+            self._whole += analyzer.detections_run
+            self._in_part += analyzer.partial_detections_run
+            for note in analyzer.notes[: MOST_NOTES - len(self._notes)]:
+                self._notes[note] = None
 
     def flush(self) -> Iterator[Analyzed]:
         """See ``Analyzer.flush``."""
@@ -165,7 +182,7 @@ class DetectAndTrack:
         Raises:
             TrackerFault: it is no place, and the policy is to stop.
         """
-        key = key_of(analyzed.frame)
+        key = analyzed.frame.key
         unknown = (
             None
             if analyzed.analysis_error is None
@@ -191,15 +208,14 @@ class DetectAndTrack:
     def _analyzer(self, frame: Frame) -> StreamAnalyzer:
         analyzer = self._analyzers.get(frame.stream)
         if analyzer is None:
-            upright_turns = quarter_turns(self._info, frame.stream)
             tracker = Tracker(
                 self._config.tracker,
                 frame.width,
                 frame.height,
-                self._info.rate(frame.stream),
+                float(frame.rate),
                 self._track_ids,
                 self._config.detector.threshold,
-                upright_turns,
+                frame.quarter_turns,
                 self._config.detector.smallest_face,
             )
             others = None
@@ -208,13 +224,11 @@ class DetectAndTrack:
                     self._config,
                     self._sources,
                     (frame.width, frame.height),
-                    self._info.rate(frame.stream),
+                    float(frame.rate),
                     self._track_ids,
-                    upright_turns,
+                    frame.quarter_turns,
                 )
-            analyzer = StreamAnalyzer(
-                self._detector, tracker, self._config, upright_turns, others
-            )
+            analyzer = StreamAnalyzer(self._detector, tracker, self._config, others)
             self._analyzers[frame.stream] = analyzer
         return analyzer
 
@@ -271,13 +285,15 @@ class ReadTracks:
             edits=dict(Counter(edit.change.verb for edit in self._tracks.active)),
         )
 
-    def push(self, frame: Frame) -> Iterator[Analyzed]:
+    def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """See ``Analyzer.push``; a frame is never held back.
 
         Raises:
             TracksError: the file was changed since it was opened.
         """
-        key = key_of(frame)
+        if isinstance(item, Gap):
+            return
+        frame, key = item, item.key
         regions = self._tracks.frame(key.stream, key.index)
         line = self._tracks.stream(key.stream)
         wrong = None
@@ -305,7 +321,7 @@ class ReadTracks:
         self._tracks.close()
 
 
-def make_analyzer(plan: Plan, info: MediaInfo) -> Analyzer:
+def make_analyzer(plan: Plan) -> Analyzer:
     """The analyzer that a plan asks for.
 
     Raises:
@@ -314,38 +330,27 @@ def make_analyzer(plan: Plan, info: MediaInfo) -> Analyzer:
     """
     request = plan.request
     if request.config.regions:
-        analyzer = _make_analyzer(plan, info)
+        analyzer = _make_analyzer(plan)
         try:
-            return WithRegions(analyzer, request.config.regions, info, quarter_turns)
+            return WithRegions(analyzer, request.config.regions, plan.info)
         except BaseException:
             analyzer.close()
             raise
-    return _make_analyzer(plan, info)
+    return _make_analyzer(plan)
 
 
-def _make_analyzer(plan: Plan, info: MediaInfo) -> Analyzer:
+def _make_analyzer(plan: Plan) -> Analyzer:
     request = plan.request
     if request.tracks is None:
         config = request.config
         detector = make_detector(config.detector, config.models_dir)
-        return DetectAndTrack(detector, info, config)
+        return DetectAndTrack(detector, config)
     tracks = TracksFile(request.tracks)
     try:
         return ReadTracks(tracks, Fingerprint.of(request.input))
     except BaseException:
         tracks.close()
         raise
-
-
-def key_of(frame: Frame) -> FrameKey:
-    """Which frame it is."""
-    return FrameKey(str(frame.stream), frame.index, frame.pts)
-
-
-def quarter_turns(info: MediaInfo, stream: int) -> int:
-    """Quarter turns, counter-clockwise, that make a stream's frames upright."""
-    video = info.streams[stream].video
-    return round(video.rotation / 90) % 4 if video is not None else 0
 
 
 def _region(face: TrackedFace) -> Region:

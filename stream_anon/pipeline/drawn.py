@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from stream_anon.config import RegionConfig
 from stream_anon.errors import ConfigError
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.packets import Gap
 from stream_anon.pipeline.report import AnalysisPart
 from stream_anon.regions import REGION, Box, Point, Region, bounds, check_box, check_polygon, meets
 
@@ -23,6 +24,9 @@ video is analysed or a Tracks file is read."""
 EACH = 1000
 """Numbers of a stream, and so most regions."""
 
+_Form = tuple[int, int, int, int]
+"""Stream, width and height as stored, quarter turns that make it upright."""
+
 
 class WithRegions:
     """Adds drawn regions to every frame, one that nobody has analysed included.
@@ -31,40 +35,29 @@ class WithRegions:
         analyzer: says what else is in the frames; closed with this.
         regions: as configured.
         info: of the input.
-        turns_of: quarter turns, counter-clockwise, that make a stream upright.
 
     Raises:
         ConfigError: a region lies outside of the frame, has no area, or names no video stream.
     """
 
     def __init__(
-        self,
-        analyzer: Analyzer,
-        regions: tuple[RegionConfig, ...],
-        info: MediaInfo,
-        turns_of: Callable[[MediaInfo, int], int],
+        self, analyzer: Analyzer, regions: tuple[RegionConfig, ...], info: MediaInfo
     ) -> None:
         if len(regions) > EACH:
             raise ConfigError(f"{len(regions)} regions; {EACH} are believed")
         self._analyzer = analyzer
-        videos = {stream.index: stream.video for stream in info.video if stream.video is not None}
-        self._drawn: dict[int, list[tuple[RegionConfig, Region]]] = {n: [] for n in videos}
+        self._regions = regions
+        self._drawn: dict[_Form, list[tuple[RegionConfig, Region]]] = {}
+        known = [stream.index for stream in info.video]
         for number, region in enumerate(regions):
-            if region.stream is not None and region.stream not in videos:
-                known = ", ".join(map(str, videos))
+            if region.stream is not None and region.stream not in known:
                 raise ConfigError(
                     f"region {number + 1}: there is no video stream {region.stream}; "
-                    f"there are {known}"
+                    f"there are {', '.join(map(str, known))}"
                 )
-            for index, video in videos.items():
-                if region.stream in (None, index):
-                    size, turns = (video.width, video.height), turns_of(info, index)
-                    track = str(FIRST_TRACK + EACH * index + number)
-                    try:
-                        made = drawn(region, track, size, turns)
-                    except ValueError as error:
-                        raise ConfigError(f"region {number + 1}: {error}") from error
-                    self._drawn[index].append((region, made))
+        for stream in info.video:
+            if (video := stream.video) is not None:
+                self._of((stream.index, video.width, video.height, video.quarter_turns))
 
     @property
     def name(self) -> str:
@@ -101,9 +94,9 @@ class WithRegions:
         """See ``Analyzer``."""
         return self._analyzer.origin
 
-    def push(self, frame: Frame) -> Iterator[Analyzed]:
+    def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
-        yield from map(self._with, self._analyzer.push(frame))
+        yield from map(self._with, self._analyzer.push(item))
 
     def flush(self) -> Iterator[Analyzed]:
         """See ``Analyzer.flush``."""
@@ -115,13 +108,38 @@ class WithRegions:
 
     def _with(self, analyzed: Analyzed) -> Analyzed:
         frame, regions = analyzed.frame, analyzed.regions
+        try:
+            known = self._of((frame.stream, frame.width, frame.height, frame.quarter_turns))
+        except ConfigError as error:
+            # A camera that has changed its size: the place is not known any more.
+            return replace(analyzed, regions=replace(regions, unknown=str(error)))
         there = tuple(
             made
-            for region, made in self._drawn.get(frame.stream, ())
+            for region, made in known
             if (region.start is None or frame.seconds >= region.start)
             and (region.end is None or frame.seconds <= region.end)
         )
         return replace(analyzed, regions=replace(regions, items=(*regions.items, *there)))
+
+    def _of(self, form: _Form) -> list[tuple[RegionConfig, Region]]:
+        """The regions of a stream whose frames have this form.
+
+        Raises:
+            ConfigError: one lies outside of them, or has no area.
+        """
+        made = self._drawn.get(form)
+        if made is None:
+            index, width, height, turns = form
+            made = []
+            for number, region in enumerate(self._regions):
+                if region.stream in (None, index):
+                    track = str(FIRST_TRACK + EACH * index + number)
+                    try:
+                        made.append((region, drawn(region, track, (width, height), turns)))
+                    except ValueError as error:
+                        raise ConfigError(f"region {number + 1}: {error}") from error
+            self._drawn[form] = made
+        return made
 
 
 def drawn(region: RegionConfig, track: str, size: tuple[int, int], turns: int) -> Region:

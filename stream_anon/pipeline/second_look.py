@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stream_anon.config import DetectorConfig
-from stream_anon.errors import ModelError, VerificationError
+from stream_anon.errors import ModelError, UsageError, VerificationError
 from stream_anon.media.output.sink import Sink
 from stream_anon.models import registry
 from stream_anon.pipeline.plan import Plan
@@ -76,6 +76,7 @@ class SecondLook:
 
     Raises:
         ModelError: mode ``full``, and there is no second detector.
+        UsageError: mode ``full``, and the input cannot be read a second time.
     """
 
     def __init__(self, plan: Plan, analysed: str) -> None:
@@ -86,6 +87,11 @@ class SecondLook:
         if config.verify.mode == "off":
             return
         full = config.verify.mode == "full"
+        if plan.info.path is None:
+            self._missing = "the input is no file and cannot be read a second time"
+            if full:
+                raise UsageError(f"{plan.request.input}: cannot be verified; {self._missing}")
+            return
         detector = config.detector
         if not isinstance(detector, DetectorConfig):
             # A plug-in's own options mean nothing to the detector that looks again.

@@ -12,7 +12,7 @@ from stream_anon.config import Config
 from stream_anon.detection.base import Detector, Look
 from stream_anon.detection.checks import check_look
 from stream_anon.detection.types import Face, TrackedFace
-from stream_anon.errors import DetectorFault, Fault, GateError, TrackerFault
+from stream_anon.errors import DetectorFault, Fault, FrameFault, GateError, TrackerFault
 from stream_anon.media.frame import Frame, Pixels
 from stream_anon.pipeline.labels import OtherLabels
 from stream_anon.regions import Region
@@ -53,7 +53,6 @@ class StreamAnalyzer:
         detector: shared between analyzers, used by one thread.
         tracker: of this stream alone.
         config: memory limit and fault policy.
-        quarter_turns: quarter turns, counter-clockwise, that make the frames upright.
         others: what is looked for beside faces, of this stream alone; None: nothing.
     """
 
@@ -62,13 +61,12 @@ class StreamAnalyzer:
         detector: Detector,
         tracker: Tracker,
         config: Config,
-        quarter_turns: int = 0,
         others: OtherLabels | None = None,
     ) -> None:
         self._others = others
         self._detector = detector
         self._tracker = tracker
-        self._quarter_turns = quarter_turns
+        self._form: tuple[int, int, int] | None = None
         self._stops = config.fault.policy == "stop"
         self._budget = config.tracker.window_megabytes << 20
         self._waiting: deque[Frame] = deque()
@@ -83,11 +81,18 @@ class StreamAnalyzer:
         """Take the next frame and yield those that are decided.
 
         Raises:
-            Fault: detection or tracking failed and the policy is to stop.
+            Fault: detection or tracking failed and the policy is to stop, or, under either
+                policy, the frame has another size than those before it.
         """
-        if frame.index == 0:
+        form = frame.width, frame.height, frame.quarter_turns
+        if self._form is None:
+            self._form = form
             self._limit(frame)
+        elif form != self._form:
+            # Boxes of one size mean nothing in another; a source says so by a gap.
+            raise FrameFault(f"frame {frame.index} of stream {frame.stream} has changed its size")
         try:
+            frame = frame.detach()
             luma = frame.luma(self._tracker.luma_step)
             self._look_back_once(self._tracker.ending(frame.seconds, luma))
             self._waiting.append(frame)
@@ -155,7 +160,7 @@ class StreamAnalyzer:
 
     def _detect(self, frame: Frame, attention: Attention) -> Look | None:
         try:
-            look = self._detector.look(frame, self._quarter_turns, attention.regions)
+            look = self._detector.look(frame, frame.quarter_turns, attention.regions)
             check_look(look, frame.width, frame.height, self._detector.name)
         except DetectorFault as fault:
             self._fail_since_last_detection(fault)

@@ -84,13 +84,14 @@ class Releases:
         self._record = mechanism.record()
         self.ledger = ledger if ledger is not None else Ledger()
         self._rng = rng if rng is not None else SecureRandom()
-        self._held: Part[Release] = Part()
+        self._held: Part[tuple[int, Release]] = Part(self._ended)
         self._lock = threading.Lock()
 
     def get(self, state: TrackState) -> Release | None:
         """The release of a track, or None while there is none. Spares the encoder's work."""
         with self._lock:
-            return self._held.get(state)
+            held = self._held.get(state)
+        return None if held is None else held[1]
 
     def of(
         self, state: TrackState, code: Code | None = None, *, time: float | None = None
@@ -108,11 +109,16 @@ class Releases:
             if held is None:
                 if self.ledger.has(track):
                     raise ReleaseError(f"track {track} has ended: it is not released a second time")
-                held = Release.draw(self.mechanism, code, self._rng)
+                held = track, Release.draw(self.mechanism, code, self._rng)
                 self.ledger.add(track, self._record, unsafe=self._rng.unsafe)
                 self._held.put(state, held)
             self.ledger.seen(track, time)
-            return held
+            return held[1]
+
+    def _ended(self, held: tuple[int, Release]) -> None:
+        """A track's state is dropped, and its release with it. The ledger keeps its line."""
+        with self._lock:
+            self.ledger.end(held[0])
 
     def close(self) -> None:
         """The run has ended: drop the key. The ledger stays readable."""

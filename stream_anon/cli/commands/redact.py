@@ -1,4 +1,4 @@
-"""``stream-anon redact``: videos in, the same videos with every face covered out."""
+"""``stream-anon redact``: videos and photos in, the same with every face covered out."""
 
 from __future__ import annotations
 
@@ -128,9 +128,9 @@ def redact(
     pipeline: str,
     **options: Any,
 ) -> None:
-    """Cover every face in INPUT, files or folders of videos, by a method: identity
-    (default), dp-image, visual-mixer, pixelate, blur or fill. Exit code: 0 all
-    done, 1 some not, 2 bad usage, 130 stopped.
+    """Cover every face in INPUT (videos, photos, folders of them) by a method:
+    identity (default), dp-image, visual-mixer, pixelate, blur or fill. Exit code:
+    0 all done, 1 some not, 2 bad usage, 130 stopped.
     """
     if overwrite and skip:
         fail_usage("-y and -n exclude each other")
@@ -281,12 +281,12 @@ def _suffix(source: Path) -> str:
     """What the result's name ends in: as the input's, unless that could not hold it.
 
     Raises:
-        InputError: it holds no video.
+        InputError: it holds neither a photo nor video.
     """
-    from stream_anon.media.input.probe import probe
+    from stream_anon.media.input.files import describe_file
     from stream_anon.media.output.formats import default_suffix
 
-    return default_suffix(probe(source))[0]
+    return default_suffix(describe_file(source))[0]
 
 
 def _show_plans(found: inputs.Found, config: Config) -> None:

@@ -23,7 +23,7 @@ from stream_anon.geometry import ALIGNED_SIDE, FACE_BOX, MASK_CENTRE, MASK_SEMI_
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.media.frame import Frame
 from stream_anon.methods import Method
-from stream_anon.pipeline.analysis import Analyzed, key_of
+from stream_anon.pipeline.analysis import Analyzed
 from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.regions import FACE, Region, Regions
 
@@ -81,7 +81,7 @@ class KnownFaces:
         points = tuple((float(x), float(y)) for x, y in known)
         track = str(self._first + frame.index)
         face = Region(track, FACE, (x0, y0, x1, y1), points, SCORE, "detected")
-        yield Analyzed(frame, Regions(key_of(frame), (face,), ended=(track,)))
+        yield Analyzed(frame, Regions(frame.key, (face,), ended=(track,)))
 
 
 def anonymise(

@@ -29,7 +29,6 @@ from stream_anon.errors import (
 from stream_anon.media.cleared import Cleared, FallbackLevel, claim_seal
 from stream_anon.media.frame import Frame
 from stream_anon.methods.base import Method
-from stream_anon.pipeline.analysis import key_of
 from stream_anon.pipeline.painting.checks import cause_of, misplaced
 from stream_anon.pipeline.painting.ladder import Covers, FallbackStats
 from stream_anon.pipeline.painting.painter import Painter
@@ -92,21 +91,20 @@ class Compositor:
         """Those of the targets, and those that single regions ask for."""
         return self._targets.methods
 
-    def paint(self, frame: Frame, regions: Regions, quarter_turns: int = 0) -> Cleared:
+    def paint(self, frame: Frame, regions: Regions) -> Cleared:
         """``clear`` from plain data: where analysis hands over to painting.
 
         Args:
             frame: as for ``clear``.
             regions: of this very frame.
-            quarter_turns: quarter turns, counter-clockwise, that make the frame upright.
 
         Raises:
             GateError: the regions are those of another frame.
             Fault: a part failed, or it is not known what is in the frame, and the policy is to
                 stop.
         """
-        if regions.key != key_of(frame):
-            raise GateError(f"{regions.key} came with {key_of(frame)}")
+        if regions.key != frame.key:
+            raise GateError(f"{regions.key} came with {frame.key}")
         analysis_error: Fault | None = None
         if regions.unknown is not None:
             analysis_error = AnalysisFault(regions.unknown)
@@ -115,7 +113,7 @@ class Compositor:
                 raise AnalysisFault(f"{where}: {regions.unknown}")
         faces: Sequence[TrackedFace] = ()
         try:
-            faces = place(regions, quarter_turns, self._targets.shapes)
+            faces = place(regions, frame.quarter_turns, self._targets.shapes)
         except Fault as fault:
             analysis_error = analysis_error or fault
         return self.clear(frame, faces, analysis_error)

@@ -279,7 +279,7 @@ def test_analyze_and_render_give_the_frames_of_redact_for_every_label(tmp_path, 
         regions=[{"corners": [["60%", 0], ["100%", 0], ["100%", "30%"]]}],
     )
     redact(monkeypatch, clip, tmp_path / "a.mp4", chosen, seen_until(14))
-    made = lambda info, config: DetectAndTrack(seen_until(14), info, config)  # noqa: E731
+    made = lambda config: DetectAndTrack(seen_until(14), config)  # noqa: E731
     analyze_file(clip, tmp_path / "t.jsonl", chosen, analyzer_of=made)
     assert '"label":"head"' in (tmp_path / "t.jsonl").read_text()
     plan = make_plan(clip, tmp_path / "b.mp4", chosen, tracks=tmp_path / "t.jsonl")
