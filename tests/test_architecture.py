@@ -17,8 +17,11 @@ GROUND = {
     "device",
     "errors",
     "geometry",
+    "plugins",
     "recipes",
     "regions",
+    "sections",
+    "track_state",
     "units",
     "yamlfile",
 }
@@ -26,18 +29,21 @@ GROUND = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
-    "config": {"errors", "units", "yamlfile"},
+    "config": {"errors", "plugins", "regions", "sections", "units", "yamlfile"},
     "device": {"errors"},
     "errors": set(),
     "geometry": set(),
+    "plugins": {"errors"},
     "recipes": {"errors"},
     "regions": set(),
+    "sections": {"units"},
+    "track_state": set(),
     "units": set(),
     "yamlfile": set(),
     "media": set(),
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
-    "media.compare": {"media.input"},
+    "media.compare": {"media", "media.input"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},
@@ -75,15 +81,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
     "evaluation.benchmarks": {"media.input", "media.output", "pipeline"},
-    "evaluation.data": {
-        "alignment",
-        "alignment.mesh",
-        "api",
-        "detection",
-        "methods",
-        "pipeline",
-        "tracking",
-    },
+    "evaluation.data": {"api", "detection", "media", "methods", "pipeline"},
     "evaluation.looks": {
         "alignment",
         "alignment.mesh",
@@ -106,9 +104,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.reporting": {"evaluation.scores", "models"},
     "evaluation.scores": set(),
     "pipelines": {
-        "media.input",
-        "media.output",
-        "methods",
         "pipeline",
         "training",
         "training.plan",
@@ -151,7 +146,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 import everything."""
 
 TOO_LONG: set[str] = {
-    "stream_anon/config.py",
     "stream_anon/training/morphable.py",
 }
 """Files of more than 400 lines that are still to be divided; none may come."""

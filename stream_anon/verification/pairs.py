@@ -20,10 +20,11 @@ import av
 
 from stream_anon.errors import InputError, StreamAnonError, VerificationError
 from stream_anon.media.frame import Frame
+from stream_anon.media.input.base import Source
 from stream_anon.media.input.decoder import StreamDecoder
+from stream_anon.media.input.files import describe_file, open_file
 from stream_anon.media.input.info import MediaInfo
-from stream_anon.media.input.probe import has_timestamps, open_input, probe, reason
-from stream_anon.media.input.source import FileSource
+from stream_anon.media.input.probe import has_timestamps, open_input, reason
 
 INDEXED = frozenset({"mov", "matroska"})
 """Demuxers that find a keyframe before any moment."""
@@ -81,7 +82,7 @@ class Pairs:
     ) -> None:
         self._original, self._output = original, output
         self._start, self._end, self._tolerant = start, end, tolerant
-        self._info, self._made = probe(original), probe(output)
+        self._info, self._made = describe_file(original), describe_file(output)
         made = (stream.index for stream in self._made.video)
         self._streams = dict(zip(sorted(streams), made, strict=False))
         if not len(streams) == len(self._streams) == len(self._made.video):
@@ -121,8 +122,8 @@ class Pairs:
             VerificationError: a frame has no counterpart, or one of another size.
         """
         options = {"start": self._start, "end": self._end, "tolerant": self._tolerant}
-        original = FileSource(self._original, copied=(), **options)  # type: ignore[arg-type]
-        output = FileSource(self._output, copied=())
+        original = open_file(self._original, copied=(), **options)  # type: ignore[arg-type]
+        output = open_file(self._output, copied=())
         quarter_turns = self.quarter_turns(stream)
         with original, output:
             frames = zip_longest(
@@ -213,7 +214,7 @@ class Pairs:
         return frame.pts * frame.time_base
 
 
-def _of(source: FileSource, stream: int) -> Iterator[Frame]:
+def _of(source: Source, stream: int) -> Iterator[Frame]:
     return (frame for frame in source.frames() if frame.stream == stream)
 
 
