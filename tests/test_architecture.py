@@ -19,6 +19,7 @@ GROUND = {
     "geometry",
     "recipes",
     "regions",
+    "track_state",
     "units",
     "yamlfile",
 }
@@ -32,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "geometry": set(),
     "recipes": {"errors"},
     "regions": set(),
+    "track_state": set(),
     "units": set(),
     "yamlfile": set(),
     "media": set(),
@@ -75,15 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
     "evaluation.benchmarks": {"media.input", "media.output", "pipeline"},
-    "evaluation.data": {
-        "alignment",
-        "alignment.mesh",
-        "api",
-        "detection",
-        "methods",
-        "pipeline",
-        "tracking",
-    },
+    "evaluation.data": {"api", "detection", "media", "methods", "pipeline"},
     "evaluation.looks": {
         "alignment",
         "alignment.mesh",

@@ -115,8 +115,7 @@ class Pipeline:
         except BaseException:
             self._sink.abort()
             self._source.close()
-            for method in self._compositor.methods:
-                method.close()
+            self._compositor.close()
             self._analyzer.close()
             raise
         flow = Flow(self._config.fault.stall_seconds, cancel)
@@ -144,8 +143,7 @@ class Pipeline:
         finally:
             if "stream-anon-reader" not in flow.stuck:
                 self._source.close()
-            for method in self._compositor.methods:
-                method.close()
+            self._compositor.close()
             if "stream-anon-analyst" not in flow.stuck:
                 self._analyzer.close()
         tick()

@@ -49,9 +49,9 @@ def _presets(context: click.Context, parameter: click.Parameter, incomplete: str
 
 
 def _methods(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from stream_anon.methods import METHODS
+    from stream_anon.methods import known_methods
 
-    return [name for name in METHODS if name.startswith(incomplete)]
+    return [name for name in known_methods() if name.startswith(incomplete)]
 
 
 @click.command(
