@@ -247,6 +247,7 @@ def page(rows: Sequence[Row], methods: Sequence[str], how: str, every: int, dete
     certain, found = (sum(getattr(r.nothing, n) for r in rows) for n in ("certain", "found"))
     true, true_found = (sum(getattr(r.nothing, n) for r in rows) for n in ("true", "true_found"))
     known, refused = sum(r.refused is not None for r in rows), sum(bool(r.refused) for r in rows)
+    timed = any(row.shares for row in rows)
     minutes = sum(row.minutes for row in rows)
     lines = [
         "# The second pair of eyes",
@@ -266,8 +267,9 @@ def page(rows: Sequence[Row], methods: Sequence[str], how: str, every: int, dete
         "",
         "| clip | frames | faces | nothing painted: found of certain | sampled check of it | "
         + " | ".join(methods)
-        + " | sampled check, painted | ms a frame |",
-        "|---" * (7 + len(methods)) + "|",
+        + (" | sampled check of them" if timed else "")
+        + " | ms a frame |",
+        "|---" * (6 + timed + len(methods)) + "|",
     ]
     for row in rows:
         seen = row.nothing
@@ -275,16 +277,18 @@ def page(rows: Sequence[Row], methods: Sequence[str], how: str, every: int, dete
         alarms = [_alarms(row.painted[method]) for method in methods]
         cost = 1000 * seen.seconds / max(1, seen.frames)
         cells = [row.clip, str(seen.frames), str(seen.faces), f"{seen.found} of {seen.certain}"]
-        spent = ", ".join(f"{100 * share:.0f} %" for share in row.shares) or "-"
-        cells += [f"{verdict}, {100 * row.share:.0f} %", *alarms, spent, f"{cost:.0f}"]
+        cells += [f"{verdict}, {100 * row.share:.0f} %", *alarms]
+        if timed:
+            cells.append(", ".join(f"{100 * share:.0f} %" for share in row.shares) or "-")
+        cells.append(f"{cost:.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
         "faces: seen by the two detectors in the originals. certain: of these, reported if the "
         "output were the original itself. found: reported in the output, which was encoded again. "
         "sampled check: what the default did with the output in which nothing is painted, and its "
-        "time by the run's; at least three frames are looked at, however short the clip is; "
-        "painted: its time by the run's for each method. Under a method's name: frames reported "
+        "time by the run's (of them: of the painted ones); at least three frames are looked at, "
+        "however short the clip is. Under a method's name: frames reported "
         "(stream/frame). ms a frame: processor time of a comparison, decoding not counted.",
     ]
     return "\n".join(lines) + "\n"

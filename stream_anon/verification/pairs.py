@@ -29,6 +29,9 @@ from stream_anon.media.input.probe import has_timestamps, open_input, reason
 INDEXED = frozenset({"mov", "matroska"})
 """Demuxers that find a keyframe before any moment."""
 
+BACK = (0.0, 0.25, 2.0)
+"""Seconds before a moment behind which there is no frame any more, where one is looked for."""
+
 FARTHEST = 2000
 """Frames that are read for one moment before it is given up."""
 
@@ -134,7 +137,7 @@ class Pairs:
                 yield self._pair(stream, index, before, after, quarter_turns)
 
     def at(self, stream: int, moment: float) -> Pair | None:
-        """The first pair at or after a moment of the output.
+        """The first pair at or after a moment of the output, or at its end one shortly before.
 
         Args:
             stream: of the original.
@@ -146,6 +149,14 @@ class Pairs:
         Raises:
             InputError: a file cannot be read there.
         """
+        for back in BACK:
+            pair = self._first(stream, max(0.0, moment - back))
+            if pair is not None or back >= moment:
+                return pair
+        return None
+
+    def _first(self, stream: int, moment: float) -> Pair | None:
+        """The first pair at or after a moment; arguments and errors as of ``at``."""
         try:
             if self._shift is None:
                 self._shift = self._cut()

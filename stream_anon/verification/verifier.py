@@ -6,7 +6,8 @@ A face counts as unchanged when three things hold:
    threshold, or by a third one, which may be of the same make, at a higher one;
 2. its place looks the same in the output (``likeness``);
 3. in the output, enlarged, a face is still seen there: by the other of the two as well, or by the
-   one that found it with confidence.
+   one that found it with confidence. A place that the analysing make is sure of needs no such
+   look: the run should have painted it, face or not.
 
 Two find more than one: each is blind to some people, and what broke below the detector hides
 nobody from the one that analysed.
@@ -58,6 +59,10 @@ THIRD = 0.4
 """Score from which it counts what the third detector sees in the original as a face. What it sees
 below may be what the run saw as well, took for nothing and left as it was."""
 
+BELIEVED = 0.5
+"""Score from which a find of the analysing make must have been painted: half a face at the frame's
+border, enlarged, is seen by nobody again."""
+
 SURE = 0.9
 """Score from which the one that found a face is believed alone about the enlarged place."""
 
@@ -102,7 +107,8 @@ class Verifier:
         if not base.threads:
             # The run is over: nothing else wants the processor.
             base = base.model_copy(update={"threads": len(os.sched_getaffinity(0))})
-        self._least = SMALLEST * base.smallest_face
+        self._smallest = base.smallest_face
+        self._analysed = analysed
         self._names = choose(config.detector, analysed, models_dir)
         close = base.model_copy(
             update={"threshold": 0.05, "keep_threshold": 0.05, "smallest_face": 20.0}
@@ -167,7 +173,8 @@ class Verifier:
             found += [
                 (face, number)
                 for face in eye.wide.detect(original, quarter_turns)
-                if face.size >= self._least and not any(_inside(face.box, box) for box in visible)
+                if face.size >= SMALLEST * self._smallest
+                and not any(_inside(face.box, box) for box in visible)
             ]
         if not found:
             return np.empty((0, 4)), np.empty(0, np.bool_)
@@ -180,7 +187,10 @@ class Verifier:
         return boxes, np.array(open_, np.bool_)
 
     def _seen(self, output: Frame, face: Face, finder: int, quarter_turns: int) -> bool:
-        """Whether a face is still seen in the output at the place of one."""
+        """Whether a face is still seen in the output at the unchanged place of one."""
+        analysing = self._names[finder] == self._analysed
+        if analysing and face.score >= BELIEVED and face.size >= self._smallest:
+            return True
         view = _Place(output, face.box)
         one, other = self._eyes[finder].near, self._eyes[1 - finder].near
         if _strength(other, view, quarter_turns) >= AGREED:

@@ -85,8 +85,9 @@ def test_ledgers_of_several_methods_are_put_together_and_old_ones_are_read():
     for _ in range(2):
         made = releases(2)
         for track in range(1, 9):
-            made.of(track)
-            made.forget(track)
+            state = TrackState(track)
+            made.of(state)
+            state.close()
         ledgers.append(made.ledger.to_json())
     assert len(_together(ledgers)["folded"]) == 2
     old = {k: v for k, v in ledgers[0].items() if k != "folded"}

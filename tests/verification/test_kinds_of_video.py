@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from fractions import Fraction
 from functools import lru_cache
 
@@ -12,12 +11,11 @@ import pytest
 
 import stream_anon
 from stream_anon.config import DetectorConfig, VerifyConfig
-from stream_anon.errors import VerificationError
 from stream_anon.verification import check, pairs
 from stream_anon.verification.verifier import Verifier
 from tests.verification import clips
 
-COUNT = 30
+COUNT = 20
 MILLI = Fraction(1, 1000)
 QUIET = {"x265-params": "log-level=none"}
 
@@ -49,7 +47,7 @@ CUT = ("a quarter turn", "uneven times", "begins after an hour", "frames that re
        "three streams")  # fmt: skip
 """Of these a part is tried as well."""
 
-SPANS = [(kind, {}) for kind in KINDS] + [(kind, {"start": 0.3, "end": 0.9}) for kind in CUT]
+SPANS = [(kind, {}) for kind in KINDS] + [(kind, {"start": 0.2, "end": 0.7}) for kind in CUT]
 
 
 def name(case) -> str:
@@ -61,31 +59,29 @@ def name(case) -> str:
 def test_unpainted_is_refused_and_painted_passes(tmp_path, monkeypatch, case):
     kind, span = case
     suffix, options = KINDS[kind]
-    clip = clips.write(tmp_path / f"clip.{suffix}", COUNT, **{"options": {"g": "10"}, **options})
+    clip = clips.write(tmp_path / f"clip.{suffix}", COUNT, **{"options": {"g": "8"}, **options})
     painted, open_ = tmp_path / f"painted.{suffix}", tmp_path / f"open.{suffix}"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        done = stream_anon.redact(clip, painted, method="fill", verify="full", **span)
-        with clips.painting_fails(monkeypatch), pytest.raises(VerificationError) as caught:
-            stream_anon.redact(clip, open_, method="fill", verify="full", **span)
+        done = stream_anon.redact(clip, painted, method="fill", verify="off", **span)
+        with clips.painting_fails(monkeypatch):
+            stream_anon.redact(clip, open_, method="fill", verify="off", **span)
     streams = options.get("videos", 1)
-    assert done.verification.passed
-    assert done.verification.faces >= done.verification.frames == done.frames_out
-    look = caught.value.report.verification
-    assert look.problem is None
-    # A person in every frame, and none is missed.
-    assert look.unchanged_frames == look.frames == done.frames_out
-    assert {one.stream for one in look.named} == set(range(streams))
-
-    counts = Counter(one.stream for one in look.named)
-    kept = tmp_path / f"open.unverified.{suffix}"
-    for way in ("in order", "from the middle"):
+    counts = dict.fromkeys(range(streams), done.frames_out // streams)
+    few = check.LEAST * streams
+    for way, looked in (("full", done.frames_out), ("in order", few), ("from the middle", few)):
         monkeypatch.setattr(check, "SHORT", 5 if way == "from the middle" else 450)
-        for output, unchanged in ((painted, 0), (kept, 3 * streams)):
+        config = VerifyConfig(mode="full" if way == "full" else "sampled")
+        for output in (painted, open_):
             files = check.Files(clip, output, counts, **span)
-            verdict = check.check(verifier(), files, VerifyConfig(), 1.0)
-            assert verdict.problem is None
-            assert (verdict.frames, verdict.failed_frames) == (3 * streams, unchanged), way
+            verdict = check.check(verifier(), files, config, 1.0)
+            assert verdict.problem is None, way
+            assert verdict.passed == (output is painted), way
+            # A person in every frame, and none is missed.
+            assert verdict.frames == looked <= verdict.faces, way
+            assert verdict.failed_frames == (0 if output is painted else looked), way
+            found = {one.stream for one in verdict.findings}
+            assert found == (set() if output is painted else set(range(streams))), way
 
 
 @lru_cache(maxsize=1)
@@ -97,7 +93,7 @@ def verifier() -> Verifier:
 def test_a_file_with_an_index_is_read_from_the_middle(tmp_path, monkeypatch, kind):
     """Otherwise the test above would try the same way twice."""
     suffix, options = KINDS[kind]
-    clip = clips.write(tmp_path / f"clip.{suffix}", COUNT, **{"options": {"g": "10"}, **options})
+    clip = clips.write(tmp_path / f"clip.{suffix}", COUNT, **{"options": {"g": "8"}, **options})
     monkeypatch.setattr(check, "SHORT", 5)
     monkeypatch.setattr(pairs.Pairs, "all", lambda *_: pytest.fail("read from its beginning"))
     files = check.Files(clip, clip, dict.fromkeys(range(options.get("videos", 1)), COUNT))

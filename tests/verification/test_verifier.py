@@ -9,6 +9,7 @@ import pytest
 
 from stream_anon.config import DetectorConfig, VerifyConfig
 from stream_anon.detection.blazeface import BlazeFace
+from stream_anon.detection.types import Face
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.models import registry
 from stream_anon.verification.verifier import KINDS, Look, Verifier, choose
@@ -73,6 +74,28 @@ def test_whom_one_does_not_find_the_other_does(verifier, monkeypatch, blind):
     assert verifier.check(frame(rgb), frame(pixelated(rgb))).unchanged == 0
     one, other = (eye.near for eye in verifier._eyes)
     assert one.name != other.name
+
+
+@pytest.mark.parametrize("shown", [30, 42])
+def test_half_a_face_at_the_border_is_reported(verifier, shown):
+    """Enlarged, with nothing beyond the border, none of the two sees it again."""
+    left = FACE[0] + shown
+    rgb = np.ascontiguousarray(clips.frame(0)[:, left : left + 192])
+    assert verifier.check(frame(rgb), frame(rgb)).unchanged == 1
+    painted = rgb.copy()
+    painted[FACE[1] : FACE[3], : FACE[2] - left] = 120
+    assert verifier.check(frame(rgb), frame(painted)).unchanged == 0
+
+
+def test_a_faint_find_of_the_analysing_make_is_looked_at_again(verifier, monkeypatch):
+    """What is no face to the other is none, unless the run must have seen it as well."""
+    first, second = verifier._eyes
+    monkeypatch.setattr(first.wide, "detect", lambda *_: [])
+    nothing = frame(np.random.default_rng(1).integers(60, 90, (240, 320, 3)).astype(np.uint8))
+    for score, size, reported in ((0.45, 60, 0), (0.6, 60, 1), (0.6, 18, 0)):
+        found = [Face(np.array([100.0, 80.0, 100.0 + size, 80.0 + size]), None, score)]
+        monkeypatch.setattr(second.wide, "detect", lambda *_, found=found: found)
+        assert verifier.check(nothing, nothing).unchanged == reported
 
 
 def test_a_few_frames_are_worth_one_engine_of_each_make():
