@@ -33,6 +33,7 @@ from stream_anon.sections import (
     DetectorSection,
     FaultConfig,
     Flag,
+    HeadConfig,
     MethodConfig,
     MethodSection,
     RegionConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "DetectorConfig",
     "DetectorSection",
     "FaultConfig",
+    "HeadConfig",
     "MethodConfig",
     "MethodSection",
     "RegionConfig",
@@ -154,6 +156,7 @@ class Config(Section):
     regions: Annotated[tuple[RegionConfig, ...], BeforeValidator(as_tuple)] = ()
     """Places that are always painted: a list of `corners` (x0, y0, x1, y1, or a polygon's; pixels
     of the upright frame or 10%), each with `method`, `stream`, `start` and `end` if it has any."""
+    head: HeadConfig = HeadConfig()
     video: VideoConfig = VideoConfig()
     fault: FaultConfig = FaultConfig()
     verify: VerifyConfig = VerifyConfig()

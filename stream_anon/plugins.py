@@ -81,7 +81,8 @@ def load_class(kind: Kind, name: str, base: type, options: type | None = None) -
     if wrong is not None:
         point = next(point for point in _points(kind) if point.name == name)
         raise ConfigError(f"{kind} '{name}' of {_package(point)} ({point.value}) {wrong}")
-    return found
+    made: type = found
+    return made
 
 
 def section(kind: Kind, name: str, base: type) -> Any | None:

@@ -103,6 +103,19 @@ class TrackerConfig(Section):
     `backfill`: where that needs more, more is taken, and the report says so."""
 
 
+class HeadConfig(Section):
+    """How heads are followed, where they are a target."""
+
+    hold: Annotated[Span, Field(ge=0, le=10)] = 3.0
+    """A head is painted this long after it was last found, at most 10s, growing: it may have
+    turned away."""
+    bodies: bool | None = None
+    """Look for heads above bodies too, which shows some that never show a face. true: or stop
+    where its network is missing; none: where it is at hand or can be fetched; false: never."""
+    interval: Annotated[Span, Field(gt=0, le=5)] = 0.28
+    """Bodies, and the targets of plug-ins, are looked for this often, at most 5s."""
+
+
 class MethodSection(Section):
     """What every method is told: its name. The section of a plug-in's method derives from this."""
 

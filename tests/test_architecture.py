@@ -17,8 +17,10 @@ GROUND = {
     "device",
     "errors",
     "geometry",
+    "plugins",
     "recipes",
     "regions",
+    "sections",
     "track_state",
     "units",
     "yamlfile",
@@ -27,12 +29,14 @@ GROUND = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
-    "config": {"errors", "units", "yamlfile"},
+    "config": {"errors", "plugins", "regions", "sections", "units", "yamlfile"},
     "device": {"errors"},
     "errors": set(),
     "geometry": set(),
+    "plugins": {"errors"},
     "recipes": {"errors"},
     "regions": set(),
+    "sections": {"units"},
     "track_state": set(),
     "units": set(),
     "yamlfile": set(),
@@ -100,7 +104,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.reporting": {"evaluation.scores", "models"},
     "evaluation.scores": set(),
     "pipelines": {
-        "methods",
         "pipeline",
         "training",
         "training.plan",
@@ -143,7 +146,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 import everything."""
 
 TOO_LONG: set[str] = {
-    "stream_anon/config.py",
     "stream_anon/training/morphable.py",
 }
 """Files of more than 400 lines that are still to be divided; none may come."""

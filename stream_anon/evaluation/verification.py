@@ -153,7 +153,8 @@ def compare(
                 ).unchanged
             if number in truth:
                 boxes, open_ = verifier.places(pair.original, pair.output, pair.quarter_turns)
-                hits = (overlaps(truth[number], boxes[open_]) > SAME_PLACE).any(axis=1)
+                overlap = overlaps(truth[number], boxes[open_])
+                hits = np.atleast_1d((overlap > SAME_PLACE).any(axis=1))
                 done.true += len(hits)
                 done.true_found += int(hits.sum())
     return done

@@ -121,7 +121,7 @@ class VisualMixer(Method):
         return LOSSY_WARNING
 
     def close(self) -> None:
-        """See ``Method.close``. What states still hold is wiped with them; here it counts no more."""
+        """See ``Method.close``. What states still hold is wiped with them."""
         self._shuffles = Part(wipe=_Shuffle.wipe)
         self._random.close()
 

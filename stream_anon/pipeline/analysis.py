@@ -19,10 +19,12 @@ from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import TrackerFault, TracksError
 from stream_anon.media.frame import Frame
 from stream_anon.media.packets import Gap
+from stream_anon.pipeline.drawn import WithRegions
+from stream_anon.pipeline.labels import OtherLabels, Sources
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import AnalysisPart
 from stream_anon.pipeline.stream_analyzer import AnalyzedFrame, StreamAnalyzer
-from stream_anon.regions import FACE, Region, Regions
+from stream_anon.regions import FACE, REGION, Region, Regions
 from stream_anon.tracking.tracker import Tracker
 from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.reader import TracksFile
@@ -109,6 +111,9 @@ class DetectAndTrack:
         self._whole = self._in_part = 0
         self._notes: dict[str, None] = {}
         self._analyzers: dict[int, StreamAnalyzer] = {}
+        # Faces alone, the default, need nothing beside the tracker.
+        alone = set(config.targets) <= {FACE, REGION} and FACE in config.targets
+        self._sources = None if alone else Sources.of(config)
         self._track_ids = itertools.count(1)
 
     @property
@@ -131,8 +136,10 @@ class DetectAndTrack:
     @property
     def notes(self) -> list[str]:
         """What the analyzers had to put up with."""
-        now = [note for analyzer in self._analyzers.values() for note in analyzer.notes]
-        return list(dict.fromkeys([*self._notes, *now]))
+        notes = [note for analyzer in self._analyzers.values() for note in analyzer.notes]
+        if self._sources is not None and self._sources.note is not None:
+            notes.append(self._sources.note)
+        return list(dict.fromkeys([*self._notes, *notes]))
 
     def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
@@ -176,7 +183,8 @@ class DetectAndTrack:
                 if self._config.fault.policy == "stop":
                     raise TrackerFault(wrong) from error
                 unknown = unknown or wrong
-        ended = tuple(map(str, analyzed.ended))
+        items += analyzed.others
+        ended = analyzed.ended
         try:
             regions = Regions(key, tuple(items), ended, unknown)
         except ValueError as error:
@@ -196,7 +204,17 @@ class DetectAndTrack:
                 frame.quarter_turns,
                 self._config.detector.smallest_face,
             )
-            analyzer = StreamAnalyzer(self._detector, tracker, self._config)
+            others = None
+            if self._sources is not None:
+                others = OtherLabels(
+                    self._config,
+                    self._sources,
+                    (frame.width, frame.height),
+                    float(frame.rate),
+                    self._track_ids,
+                    frame.quarter_turns,
+                )
+            analyzer = StreamAnalyzer(self._detector, tracker, self._config, others)
             self._analyzers[frame.stream] = analyzer
         return analyzer
 
@@ -294,6 +312,18 @@ def make_analyzer(plan: Plan) -> Analyzer:
         ModelError: a detector's weights are missing.
         TracksError: something is wrong with the Tracks file, or it is of another input.
     """
+    request = plan.request
+    if request.config.regions:
+        analyzer = _make_analyzer(plan)
+        try:
+            return WithRegions(analyzer, request.config.regions, plan.info)
+        except BaseException:
+            analyzer.close()
+            raise
+    return _make_analyzer(plan)
+
+
+def _make_analyzer(plan: Plan) -> Analyzer:
     request = plan.request
     if request.tracks is None:
         config = request.config

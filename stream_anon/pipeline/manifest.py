@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -15,9 +16,11 @@ from stream_anon.models import WEIGHTS, registry
 from stream_anon.pipeline.counts import Tally
 from stream_anon.pipeline.flow import Clock
 from stream_anon.pipeline.painting.face_stabilizer import networks
+from stream_anon.pipeline.painting.ladder import LabelStats
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     AnalysisPart,
+    LabelPart,
     ModelPart,
     Report,
     StreamPart,
@@ -42,12 +45,14 @@ class Outcome:
         clock: seconds by stage.
         input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
+        labels: what the gate counted of each label.
     """
 
     tally: Tally = field(default_factory=Tally)
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
+    labels: Mapping[str, LabelStats] = field(default_factory=dict)
     input: tuple[int, str] | None = None
     output: tuple[int, str] | None = None
 
@@ -73,7 +78,7 @@ def manifest(
         output: name of the file that was made, None if it was removed.
     """
     given = plan.request.config
-    config = given.model_dump(mode="json", exclude={"models_dir"})
+    config = given.model_dump(mode="json", exclude={"models_dir", "regions"})
     dropped, named = list(plan.media.dropped), given.report.file_names
     if named == "auto":
         # A name may tell who, where and when, as any other metadata.
@@ -113,6 +118,7 @@ def manifest(
         frames=outcome.tally.frames,
         tracks=outcome.tally.painted.painted(),
         tracks_folded=outcome.tally.painted.folded,
+        labels=_labels(outcome),
         kept=outcome.tally.kept.visible(),
         kept_folded=outcome.tally.kept.folded,
         analysis=analysis,
@@ -120,6 +126,21 @@ def manifest(
         verification=verification,
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
+
+
+def _labels(outcome: Outcome) -> dict[str, LabelPart]:
+    """Tracks as they were written, and what was painted of them."""
+    tracks = Counter(track.label for track in outcome.tally.painted.painted())
+    made = {}
+    for label in sorted({*tracks, *outcome.labels}):
+        stats = outcome.labels.get(label, LabelStats())
+        made[label] = LabelPart(
+            tracks=tracks[label],
+            regions=stats.regions,
+            methods=stats.methods,
+            stepped_down=stats.stepped_down,
+        )
+    return made
 
 
 def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

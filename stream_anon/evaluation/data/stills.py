@@ -75,9 +75,10 @@ class KnownFaces:
     def push(self, frame: Frame) -> Iterator[Analyzed]:
         """The frame of the image of that number, and its face."""
         middle = np.array(MASK_CENTRE) + AROUND
-        x0, y0, x1, y1 = (*(middle - SIDES / 2).tolist(), *(middle + SIDES / 2).tolist())
-        points = tuple((float(x) + AROUND, float(y) + AROUND) for x, y in
-                       self._landmarks[frame.index])
+        x0, y0 = map(float, middle - SIDES / 2)
+        x1, y1 = map(float, middle + SIDES / 2)
+        known = self._landmarks[frame.index] + AROUND
+        points = tuple((float(x), float(y)) for x, y in known)
         track = str(self._first + frame.index)
         face = Region(track, FACE, (x0, y0, x1, y1), points, SCORE, "detected")
         yield Analyzed(frame, Regions(frame.key, (face,), ended=(track,)))
@@ -137,7 +138,8 @@ def as_frame(image: Pixels, index: int) -> CpuFrame:
 def plain(frame: Frame) -> Pixels:
     """The image (128, 128, 3) RGB in the middle of a frame of ``as_frame``."""
     shift = np.array([[[1.0, 0.0, -AROUND], [0.0, 1.0, -AROUND]]])
-    return frame.crops(shift, ALIGNED_SIDE, ALIGNED_SIDE)[0]
+    image: Pixels = frame.crops(shift, ALIGNED_SIDE, ALIGNED_SIDE)[0]
+    return image
 
 
 def blend(
