@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugins": {"errors"},
     "recipes": {"errors"},
     "regions": set(),
-    "sections": {"units"},
+    "sections": {"plugins", "units"},
     "track_state": set(),
     "units": set(),
     "yamlfile": set(),
