@@ -69,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"media", "pipeline"},
     "evaluation": {
         "",
+        "detection",
         "evaluation.attackers",
         "evaluation.data",
         "evaluation.measures",
