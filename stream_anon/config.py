@@ -29,6 +29,8 @@ from stream_anon import plugins, units, yamlfile
 from stream_anon.errors import ConfigError
 from stream_anon.regions import FACE, HEAD, LABEL, REGION
 from stream_anon.sections import (
+    AnyDetector,
+    AnyMethod,
     DetectorConfig,
     DetectorSection,
     FaultConfig,
@@ -42,10 +44,12 @@ from stream_anon.sections import (
     TrackerConfig,
     VerifyConfig,
     VideoConfig,
+    as_method,
     as_moment,
     as_path,
     as_seconds,
     as_tuple,
+    section_of,
 )
 
 __all__ = [
@@ -71,50 +75,6 @@ __all__ = [
     "unusual",
 ]
 
-METHOD_NAMES = ("identity", "dp-image", "visual-mixer", "pixelate", "blur", "fill")
-"""Methods that come with the package; their options stand in one section, ``MethodConfig``."""
-DETECTOR_NAMES = ("centerface", "yunet")
-
-
-def _section_of(kind: plugins.Kind, name: Any) -> type[Section]:
-    """The model that a section is held against: that of the plug-in that it names, or our own.
-
-    Raises:
-        ConfigError: the plug-in is broken.
-    """
-    base: type[Section]
-    base, own, ours = (
-        (MethodSection, MethodConfig, METHOD_NAMES)
-        if kind == "method"
-        else (DetectorSection, DetectorConfig, DETECTOR_NAMES)
-    )
-    if isinstance(name, str) and name not in ours:
-        found: type[Section] | None = plugins.section(kind, name, base)
-        return own if found is None else found
-    return own
-
-
-def _as_section(kind: plugins.Kind, value: Any) -> Any:
-    if isinstance(value, MethodSection if kind == "method" else DetectorSection):
-        return value
-    name = value.get("name") if isinstance(value, dict) else None
-    return _section_of(kind, name).model_validate(value)
-
-
-def _as_method(value: Any) -> MethodSection:
-    made: MethodSection = _as_section("method", value)
-    return made
-
-
-def _as_detector(value: Any) -> DetectorSection:
-    made: DetectorSection = _as_section("detector", value)
-    return made
-
-
-AnyMethod = Annotated[SerializeAsAny[MethodSection], PlainValidator(_as_method)]
-AnyDetector = Annotated[SerializeAsAny[DetectorSection], PlainValidator(_as_detector)]
-
-
 def _as_targets(value: Any) -> dict[str, str | MethodSection | None]:
     if not isinstance(value, dict) or not value:
         raise ValueError("must be a mapping of labels to methods, face: null say")
@@ -125,10 +85,13 @@ def _as_targets(value: Any) -> dict[str, str | MethodSection | None]:
         if label not in (FACE, HEAD, REGION) and label not in plugins.names("target"):
             raise ValueError(str(plugins.unknown("target", label, (FACE, HEAD, REGION))))
         if method is not None and not isinstance(method, str):
+            if not isinstance(method, dict | MethodSection):
+                raise ValueError(f"'{label}': a method is a name or a mapping of options")
             try:
-                method = _as_method(method)
+                method = as_method(method)
             except ValidationError as error:
-                raise ValueError(f"'{label}': {_explain(error, {'method': method})}") from error
+                known = list(section_of("method", method.get("name")).model_fields)
+                raise ValueError(f"'{label}': {_explain(error, {}, known)}") from error
         made[label] = method
     return made
 
@@ -262,8 +225,8 @@ def _rename(data: dict[str, Any], kind: Literal["method", "detector"], name: Any
     """Make a section one of another plug-in's: of the options there were it keeps what it knows."""
     if name is None or name == data[kind]["name"]:
         return
-    model = _section_of(kind, name)
-    if model is not _section_of(kind, data[kind]["name"]):
+    model = section_of(kind, name)
+    if model is not section_of(kind, data[kind]["name"]):
         data[kind] = {key: value for key, value in data[kind].items() if key in model.model_fields}
 
 
@@ -359,7 +322,7 @@ def _known(location: tuple[Any, ...], data: Any) -> list[str]:
         if name in ("method", "detector"):
             given = data.get(name) if isinstance(data, dict) else None
             kind: Literal["method", "detector"] = "method" if name == "method" else "detector"
-            model = _section_of(kind, given.get("name") if isinstance(given, dict) else None)
+            model = section_of(kind, given.get("name") if isinstance(given, dict) else None)
             continue
         field = model.model_fields.get(str(name))
         if field is None or not isinstance(field.annotation, type):
@@ -379,13 +342,14 @@ def _short(value: Any) -> str:
     )
 
 
-def _explain(error: ValidationError, data: Any) -> str:
+def _explain(error: ValidationError, data: Any, known: list[str] | None = None) -> str:
     lines = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             last = str(item["loc"][-1])
-            near = difflib.get_close_matches(last, _known(item["loc"], data), n=1, cutoff=0.5)
+            names = _known(item["loc"], data) if known is None else known
+            near = difflib.get_close_matches(last, names, n=1, cutoff=0.5)
             hint = f", did you mean '{near[0]}'?" if near else ""
             lines.append(f"unknown option '{name}'{hint}")
         else:

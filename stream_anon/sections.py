@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    Strict,
+    model_validator,
+)
 
-from stream_anon import units
+from stream_anon import plugins, units
 
 
 def as_seconds(value: Any) -> Any:
@@ -224,6 +233,52 @@ class ReportConfig(Section):
     file_names: Literal["auto", "output", "both", "none"] = "auto"
     """Files that are called by their names, without folders. `auto` is the output's, and the
     input's too where `media.keep_metadata` is on. Size and SHA-256 are always there."""
+
+
+METHOD_NAMES = ("identity", "dp-image", "visual-mixer", "pixelate", "blur", "fill")
+"""Methods that come with the package; their options stand in one section, ``MethodConfig``."""
+DETECTOR_NAMES = ("centerface", "yunet")
+
+
+def section_of(kind: plugins.Kind, name: Any) -> type[Section]:
+    """The model that a section is held against: that of the plug-in that it names, or our own.
+
+    Raises:
+        ConfigError: the plug-in is broken.
+    """
+    base: type[Section]
+    base, own, ours = (
+        (MethodSection, MethodConfig, METHOD_NAMES)
+        if kind == "method"
+        else (DetectorSection, DetectorConfig, DETECTOR_NAMES)
+    )
+    if isinstance(name, str) and name not in ours:
+        found: type[Section] | None = plugins.section(kind, name, base)
+        return own if found is None else found
+    return own
+
+
+def _as_section(kind: plugins.Kind, value: Any) -> Any:
+    if isinstance(value, MethodSection if kind == "method" else DetectorSection):
+        return value
+    name = value.get("name") if isinstance(value, dict) else None
+    return section_of(kind, name).model_validate(value)
+
+
+def as_method(value: Any) -> MethodSection:
+    """A method's section, held against the model that its name stands for."""
+    made: MethodSection = _as_section("method", value)
+    return made
+
+
+def as_detector(value: Any) -> DetectorSection:
+    """A detector's section, likewise."""
+    made: DetectorSection = _as_section("detector", value)
+    return made
+
+
+AnyMethod = Annotated[SerializeAsAny[MethodSection], PlainValidator(as_method)]
+AnyDetector = Annotated[SerializeAsAny[DetectorSection], PlainValidator(as_detector)]
 
 
 def _corner(value: Any) -> Any:

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugins": {"errors"},
     "recipes": {"errors"},
     "regions": set(),
-    "sections": {"units"},
+    "sections": {"plugins", "units"},
     "track_state": set(),
     "units": set(),
     "yamlfile": set(),
@@ -69,6 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"media", "pipeline"},
     "evaluation": {
         "",
+        "detection",
         "evaluation.attackers",
         "evaluation.data",
         "evaluation.measures",

@@ -14,11 +14,13 @@ from typing import Protocol
 
 from stream_anon.config import Config
 from stream_anon.detection.base import Detector
+from stream_anon.detection.heads import NAME as BODY_POSE
 from stream_anon.detection.registry import make_detector
 from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import TrackerFault, TracksError
 from stream_anon.media.frame import Frame
 from stream_anon.media.packets import Gap
+from stream_anon.models import registry
 from stream_anon.pipeline.drawn import WithRegions
 from stream_anon.pipeline.labels import OtherLabels, Sources
 from stream_anon.pipeline.plan import Plan
@@ -46,6 +48,7 @@ class Analyzer(Protocol):
 
     Attributes:
         name: of the detector, for the report.
+        networks: names in the model registry of the networks that look, for the report.
         detections_run: frames that a detector saw whole so far.
         partial_detections_run: likewise in part.
         notes: what the report should say.
@@ -55,6 +58,10 @@ class Analyzer(Protocol):
 
     @property
     def name(self) -> str:
+        """See above."""
+
+    @property
+    def networks(self) -> tuple[str, ...]:
         """See above."""
 
     @property
@@ -120,6 +127,13 @@ class DetectAndTrack:
     def name(self) -> str:
         """The detector's."""
         return self._detector.name
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The detector's, if it is one of ours, and that of bodies."""
+        own = (self.name,) if self.name in registry.names() else ()
+        bodies = self._sources is not None and self._sources.bodies is not None
+        return (*own, BODY_POSE) if bodies else own
 
     @property
     def detections_run(self) -> int:
@@ -231,6 +245,8 @@ class ReadTracks:
     """
 
     detections_run = partial_detections_run = 0
+    networks: tuple[str, ...] = ()
+    """What a Tracks file was made with is said there."""
 
     def __init__(self, tracks: TracksFile, fingerprint: Fingerprint) -> None:
         if tracks.header.input.sha256 != fingerprint.sha256:

@@ -65,6 +65,11 @@ class WithRegions:
         return self._analyzer.name
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """See ``Analyzer``."""
+        return self._analyzer.networks
+
+    @property
     def detections_run(self) -> int:
         """See ``Analyzer``."""
         return self._analyzer.detections_run

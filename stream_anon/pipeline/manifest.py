@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -46,6 +45,7 @@ class Outcome:
         input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
         labels: what the gate counted of each label.
+        networks: that analysed.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -53,6 +53,7 @@ class Outcome:
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
     labels: Mapping[str, LabelStats] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
     input: tuple[int, str] | None = None
     output: tuple[int, str] | None = None
 
@@ -97,8 +98,7 @@ def manifest(
         )
         for stream in plan.media.streams
     ]
-    # What a Tracks file was made with is said there.
-    used = [detector] if analysis is None else []
+    used = list(outcome.networks)
     used += [name for method in methods for name in (*networks(method), *method.networks())]
     if verification is not None and verification.detector is not None:
         used.append(verification.detector)
@@ -129,18 +129,16 @@ def manifest(
 
 
 def _labels(outcome: Outcome) -> dict[str, LabelPart]:
-    """Tracks as they were written, and what was painted of them."""
-    tracks = Counter(track.label for track in outcome.tally.painted.painted())
-    made = {}
-    for label in sorted({*tracks, *outcome.labels}):
-        stats = outcome.labels.get(label, LabelStats())
-        made[label] = LabelPart(
-            tracks=tracks[label],
+    """What was painted, by label."""
+    return {
+        label: LabelPart(
+            tracks=stats.tracks,
             regions=stats.regions,
             methods=stats.methods,
             stepped_down=stats.stepped_down,
         )
-    return made
+        for label, stats in sorted(outcome.labels.items())
+    }
 
 
 def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

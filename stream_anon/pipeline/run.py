@@ -259,7 +259,7 @@ class Pipeline:
         frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
         frames.faces_stepped_down = fallbacks.faces
         frames.reasons = dict(fallbacks.reasons)
-        outcome.labels = fallbacks.labels
+        outcome.labels, outcome.networks = fallbacks.labels, self._analyzer.networks
         if not len(outcome.tally.painted) and (settings := unusual(self._config)):
             words = f"no face was found at settings other than the default: {', '.join(settings)}"
             log.warning("%s", words)

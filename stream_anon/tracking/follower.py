@@ -4,7 +4,9 @@ It has no eyes of its own for what is new and holds no frame back: frames wait f
 faces (``tracking.tracker``), and here it is remembered where a thing was in each of them until that
 one has decided. What is followed turns, so the template is renewed while it is still believed, and
 what is lost is painted on, growing, for ``hold`` seconds: a head that was a face stays covered
-while it turns away.
+while it turns away. What turns carries its texture elsewhere than it goes itself, so that a
+template is not believed alone: everything between the place where it leads and the one where the
+thing's own speed leads is painted.
 """
 
 from __future__ import annotations
@@ -30,6 +32,13 @@ Luma = NDArray[np.uint8]
 
 RENEW = 0.9
 """Correlation below which the template of a thing that turns is cut anew, while it is believed."""
+
+
+GROWTH = 0.3
+"""Sizes a second by which the box of what is not found any more grows."""
+
+GOES_ON = 1.0
+"""Seconds for which a thing that is not found any more is feared to keep its speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,7 @@ class Follower:
         self._tracks: list[Trajectory] = []
         self._closed: list[Trajectory] = []
         self._seen: deque[BufferedFrame] = deque()
-        self._begins = True
+        self._seconds: dict[int, float] = {}
 
     def push(
         self, index: int, seconds: float, luma: Luma, step: int, found: Sequence[Face] | None
@@ -101,6 +110,7 @@ class Follower:
             found: what was found, or None where nobody looked.
         """
         now = BufferedFrame(index, self._clock.push(seconds), luma.copy(), step)
+        self._seconds[index] = now.seconds
         if self._cuts.push(luma):
             self._closed += self._tracks
             self._tracks = []
@@ -119,6 +129,8 @@ class Follower:
 
     def decide(self, index: int) -> Followed:
         """What is to be painted in a frame that was pushed; frames are decided in order."""
+        # A frame in which looking failed was never pushed; it is covered whole.
+        seconds = self._seconds.pop(index, self._clock.seconds)
         spans = [(s, self._frames(s)) for s in (self._config.backfill, self._hold)]
         regions, painted = [], set()
         for track in (*self._tracks, *self._closed):
@@ -127,6 +139,11 @@ class Follower:
                 continue
             half = place.half * (1.0 + self._config.margin) + place.uncertainty
             low, high = place.centre - half, place.centre + half
+            if place.origin == "held":
+                there, grown = _gone_on(track, seconds)
+                half = half + grown
+                low = np.minimum(place.centre, there) - half
+                high = np.maximum(place.centre, there) + half
             if not ((high > 0).all() and (low < self._size).all()):
                 continue
             box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
@@ -186,3 +203,12 @@ class Follower:
     def _outside(self, box: Array) -> bool:
         width, height = self._size
         return bool(box[2] <= 0 or box[3] <= 0 or box[0] >= width or box[1] >= height)
+
+
+def _gone_on(track: Trajectory, seconds: float) -> tuple[Array, float]:
+    """Where a track's own speed has led by now, (2,) pixels, and pixels by which it has grown."""
+    last, first = track.last, track.observations[max(0, len(track.observations) - 3)]
+    away = max(0.0, seconds - last.seconds)
+    span = last.seconds - first.seconds
+    speed = (last.centre - first.centre) / span if span > 0 else np.zeros(2)
+    return last.centre + speed * min(away, GOES_ON), GROWTH * away * last.size

@@ -47,7 +47,11 @@ CUT = ("a quarter turn", "uneven times", "begins after an hour", "frames that re
        "three streams")  # fmt: skip
 """Of these a part is tried as well."""
 
-SPANS = [(kind, {}) for kind in KINDS] + [(kind, {"start": 0.2, "end": 0.7}) for kind in CUT]
+CASES = [(kind, {}) for kind in KINDS] + [(kind, {"start": 0.2, "end": 0.7}) for kind in CUT]
+
+QUICK = ("a quarter turn", "odd sides, turned", "10 bit, 4:2:2", "uneven times, no index",
+         "begins after an hour, cut", "three streams, cut")  # fmt: skip
+"""Tried each time; the others with the slow tests."""
 
 
 def name(case) -> str:
@@ -55,7 +59,13 @@ def name(case) -> str:
     return kind + (", cut" if span else "")
 
 
-@pytest.mark.parametrize("case", SPANS, ids=name)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name(case), marks=[] if name(case) in QUICK else pytest.mark.slow)
+        for case in CASES
+    ],
+)
 def test_unpainted_is_refused_and_painted_passes(tmp_path, monkeypatch, case):
     kind, span = case
     suffix, options = KINDS[kind]

@@ -19,6 +19,7 @@ from stream_anon.methods.soft_cover import SoftCover
 from stream_anon.pipeline.counts import add
 from stream_anon.pipeline.painting.face_stabilizer import subject_of
 from stream_anon.pipeline.painting.shapes import Shape, grown
+from stream_anon.track_state import Part, TrackState
 
 
 @dataclass(slots=True)
@@ -27,12 +28,14 @@ class LabelStats:
 
     Attributes:
         methods: what painted them, each with how often.
+        tracks: how many there were.
         regions: how often one was painted, over all frames.
         stepped_down: how often one took a cover instead of its method, within a frame that did
             not step down as a whole.
     """
 
     methods: dict[str, int] = field(default_factory=dict)
+    tracks: int = 0
     regions: int = 0
     stepped_down: int = 0
 
@@ -52,6 +55,7 @@ class FallbackStats:
     faces: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     labels: dict[str, LabelStats] = field(default_factory=dict)
+    _met: Part[bool] = field(default_factory=Part)
 
     def count(self, level: FallbackLevel, reason: str) -> None:
         """A whole frame took a step."""
@@ -64,11 +68,15 @@ class FallbackStats:
         add(self.reasons, reason, faces)
         self.label(label).stepped_down += faces
 
-    def painted(self, label: str, method: str, count: int) -> None:
-        """Regions of one label were painted in a frame."""
-        stats = self.label(label)
+    def painted(self, label: str, method: str, states: Sequence[TrackState]) -> None:
+        """Regions of one label, of these tracks, were painted in a frame."""
+        stats, count = self.label(label), len(states)
         stats.regions += count
         stats.methods[method] = stats.methods.get(method, 0) + count
+        for state in states:
+            if self._met.get(state) is None:
+                self._met.put(state, True)
+                stats.tracks += 1
 
     def label(self, label: str) -> LabelStats:
         """The counts of one label."""

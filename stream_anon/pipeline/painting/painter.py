@@ -105,7 +105,7 @@ class Painter:
             if len(inner):
                 masks = np.broadcast_to(core_mask(), (len(inner), *core_mask().shape))
                 frame.paste(rendered.crops[inner], masks, transforms[inner], ALIGNED_SIDE)
-        self._stats.painted(label, name, len(faces))
+        self._stats.painted(label, name, states)
 
     def _render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         try:
