@@ -263,8 +263,8 @@ VIDEO = (
     Break(
         "playlists",
         "stream_anon/media/input/probe.py",
-        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe"\n',
-        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,hls,concat"\n',
+        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,apng"\n',
+        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,apng,hls,concat"\n',
         ("tests/media/input/test_leaks.py",),
         "a .mp4 that is a playlist opens another file",
     ),
