@@ -454,3 +454,10 @@ def test_pillow_and_ffmpeg_agree_on_what_is_written(tmp_path):
     (frame,) = context.decode(av.Packet(data)) or context.decode(None)
     assert (frame.width, frame.height) == (WIDTH, HEIGHT)
     assert io.BytesIO(data).read(2) == b"\xff\xd8"
+
+
+def test_a_photo_that_was_replaced_is_described_anew(tmp_path):
+    path = save(tmp_path / "a.png")
+    assert describe_file(path).video[0].video.width == WIDTH
+    save(path, picture(90, 60))
+    assert describe_file(path).video[0].video.width == 90
