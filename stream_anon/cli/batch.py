@@ -65,7 +65,7 @@ class Outcome:
                 "frames_with_faces": frames.with_faces,
                 "frames_stepped_down": sum(frames.stepped_down.values()),
                 "faces_stepped_down": frames.faces_stepped_down,
-                "tracks": len(self.made.tracks),
+                "tracks": self.made.tracks_seen,
             }
         return entry
 
