@@ -109,7 +109,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "training",
         "training.plan",
     },
-    "tracks": set(),
+    "tracks": {"media"},
     "training": {
         "alignment",
         "alignment.mesh",
