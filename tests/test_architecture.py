@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
     "media.compare": {"media.input"},
+    "media.device": {"kernels", "media"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},
@@ -45,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "kernels": set(),
     "visual_mixer": {"kernels"},
-    "methods": {"alignment", "models", "privacy", "visual_mixer"},
+    "methods": {"alignment", "kernels", "models", "privacy", "visual_mixer"},
     "pipeline": {
         "alignment",
         "alignment.mesh",
