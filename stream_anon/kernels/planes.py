@@ -90,7 +90,7 @@ def levels(addresses: Addresses, geometry: Ints, frame: int, component: int) -> 
 
 
 def mixed(matrix: Ints, values: Longs, bits: int) -> Longs:
-    """A colour matrix (12,) times (..., 3) values in units of 2**-bits: units of 2**-(16 + bits)."""
+    """A colour matrix (12,) times (..., 3) values in units of 2**-bits; out: 2**-(16 + bits)."""
     table = matrix.astype(np.int64).reshape(3, 4)
     out: Longs = values @ table[:, :3].T + (table[:, 3] << bits)
     return out

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream_anon.kernels.cuda import CupyModule, Module
 from stream_anon.kernels.twin import TwinModule
 
-NAMES = ("faces", "maps", "covers")
+_TABLES = 64
 
 
 class DeviceKernels:
@@ -23,7 +27,8 @@ class DeviceKernels:
         self.device = device
         self._load = load
         self._modules: dict[str, Module] = {}
-        self._lock = threading.Lock()
+        self._tables: dict[Hashable, tuple[Any, ...]] = {}
+        self._lock = threading.RLock()
 
     def __getitem__(self, name: str) -> Module:
         """The module of ``name.cu``.
@@ -36,6 +41,26 @@ class DeviceKernels:
             if module is None:
                 module = self._modules[name] = self._load(name)
             return module
+
+    def table(
+        self, key: Hashable, make: Callable[[], tuple[NDArray[Any], ...]], name: str = "maps"
+    ) -> tuple[Any, ...]:
+        """Constant arrays where the kernels can read them, put there once.
+
+        Args:
+            key: of the arrays.
+            make: makes them in host memory.
+            name: of a source whose module puts them.
+        """
+        with self._lock:
+            found = self._tables.get(key)
+            if found is None:
+                if len(self._tables) >= _TABLES:
+                    # Sizes that come and go must not fill a card's memory.
+                    self._tables.clear()
+                found = tuple(self[name].put(np.ascontiguousarray(one)) for one in make())
+                self._tables[key] = found
+            return found
 
 
 def cuda_kernels() -> DeviceKernels:
