@@ -7,6 +7,7 @@ Which parts, in which order. Copy this file, change a part, and run it by its pa
 Whatever is changed here, a frame reaches the sink only through the compositor.
 """
 
+from stream_anon.media.device.source import on_device
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.output.sink import FileSink
 from stream_anon.methods import make_method
@@ -27,8 +28,9 @@ def build(plan: Plan) -> Pipeline:
         copied=plan.media.copied,
         tolerant=config.fault.policy == "step-down",
     )
+    frames = on_device(source, plan.device)
     # Detector and tracker, or a Tracks file that says what they would.
-    analyzer = make_analyzer(plan, source.info)
+    analyzer = make_analyzer(plan)
     method, others = make_method(config.method), other_methods(config.method, analyzer.methods)
     compositor = Compositor(
         method, config.fault, config.draw_boxes, others, models_dir=config.models_dir
@@ -40,4 +42,4 @@ def build(plan: Plan) -> Pipeline:
         config.video,
         replace=plan.request.overwrite,
     )
-    return Pipeline(plan, source, analyzer, compositor, sink)
+    return Pipeline(plan, frames, analyzer, compositor, sink)

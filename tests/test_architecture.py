@@ -37,8 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media": set(),
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
-    "media.compare": {"media.input"},
-    "media.device": {"kernels", "media"},
+    "media.compare": {"media", "media.input"},
+    "media.device": {"kernels", "media", "media.input"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},
@@ -107,6 +107,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.reporting": {"evaluation.scores", "models"},
     "evaluation.scores": set(),
     "pipelines": {
+        "media.device",
         "media.input",
         "media.output",
         "methods",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from stream_anon.errors import StreamAnonError
 
@@ -38,6 +38,9 @@ class Module(Protocol):
 
     def put(self, array: NDArray[Any]) -> Any:
         """The array where the kernels can read and write it."""
+
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> Any:
+        """An array of zeros, where the kernels can read and write it."""
 
     def get(self, array: Any) -> NDArray[Any]:
         """It, back as a NumPy array."""
@@ -176,6 +179,10 @@ class ShimModule:
         """A contiguous copy."""
         return np.array(array, order="C", copy=True)
 
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """NumPy's."""
+        return np.zeros(shape, kind)
+
     def get(self, array: Any) -> NDArray[Any]:
         """The array itself."""
         result: NDArray[Any] = array
@@ -227,6 +234,10 @@ class CupyModule:
     def put(self, array: NDArray[Any]) -> Any:
         """A copy on the GPU; an array that is there already stays."""
         return self._cupy.ascontiguousarray(self._cupy.asarray(array))
+
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> Any:
+        """CuPy's; nothing is copied to the GPU."""
+        return self._cupy.zeros(shape, kind)
 
     def get(self, array: Any) -> NDArray[Any]:
         """A copy on the CPU."""

@@ -55,8 +55,8 @@ def add_noise(
         raise ValueError("an owner has no key")
     rows, dimension = codes.shape
     codes = module.put(np.asarray(codes, np.float32) if isinstance(codes, np.ndarray) else codes)
-    noisy = module.put(np.zeros((rows, dimension), np.int32))
-    squares = module.put(np.zeros(rows, np.uint64))
+    noisy = module.zeros((rows, dimension), np.int32)
+    squares = module.zeros((rows,), np.uint64)
     if not rows:
         return codes
     module.launch(
@@ -65,7 +65,7 @@ def add_noise(
         module.put(np.array(PURPOSE, np.uint32)), module.put(table.thresholds),
         np.int32(len(table.thresholds)), np.int32(table.low), noisy, squares,
     )  # fmt: skip
-    out = module.put(np.zeros((rows, dimension), np.float32))
+    out = module.zeros((rows, dimension), np.float32)
     module.launch(
         "noise_normalise", rows * dimension, noisy, np.int64(rows), np.int32(dimension), squares,
         out,

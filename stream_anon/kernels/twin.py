@@ -11,7 +11,7 @@ import importlib
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from stream_anon.kernels.cuda import KernelError
 
@@ -35,6 +35,10 @@ class TwinModule:
     def put(self, array: NDArray[Any]) -> NDArray[Any]:
         """A contiguous copy."""
         return np.array(array, order="C", copy=True)
+
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """NumPy's."""
+        return np.zeros(shape, kind)
 
     def get(self, array: Any) -> NDArray[Any]:
         """The array itself."""

@@ -44,7 +44,7 @@ class DevicePixelate(Pixelate):
         """See ``Method.render``."""
         module, count, side = self._module, len(crops), self._side
         cells = np.array([self.cells(subject.size) for subject in subjects], np.int32)
-        out = module.put(np.zeros((count, side, side, 3), np.uint8))
+        out = module.zeros((count, side, side, 3), np.uint8)
         module.launch(
             "cover_cells", count * side * side, module.put(crops), np.int32(count),
             np.int32(crops.shape[1]), module.put(cells), np.int32(side), out,
@@ -74,7 +74,7 @@ class DeviceFill(Fill):
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
         module, count, side = self._module, len(crops), crops.shape[1]
-        planes = module.put(np.zeros((count, 3, 3), np.int64))
+        planes = module.zeros((count, 3, 3), np.int64)
         if self._colour is None:
             module.launch(
                 "cover_fit", count * 9, module.put(crops), np.int32(count), np.int32(side),
@@ -84,7 +84,7 @@ class DeviceFill(Fill):
             given = np.zeros((count, 3, 3), np.int64)
             given[:, :, 0] = np.array(self._colour, np.int64) << 32
             planes = module.put(given)
-        out = module.put(np.zeros((count, side, side, 3), np.uint8))
+        out = module.zeros((count, side, side, 3), np.uint8)
         module.launch(
             "cover_plane", count * side * side, planes, np.int32(count), np.int32(side), out
         )
@@ -127,7 +127,7 @@ class DeviceSoftCover(SoftCover):
         pixels = len(crops) * SIDE * SIDE
 
         def fresh(shape: tuple[int, ...], kind: type[np.generic]) -> Any:
-            return module.put(np.zeros((len(crops), *shape), kind))
+            return module.zeros((len(crops), *shape), kind)
 
         given = module.put(crops)
         means = fresh((GRID * GRID, 3), np.int64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream_anon.kernels.cuda import CupyModule, KernelError, ShimModule
-from stream_anon.media.device.kernels import DeviceKernels
+from stream_anon.kernels.cuda import KernelError, ShimModule
+from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def shim(tmp_path_factory) -> DeviceKernels:
                 pytest.skip(str(error))
             raise
 
-    return DeviceKernels("cpu-shim", load)
+    return DeviceKernels("cpu", load)
 
 
 @pytest.fixture(
@@ -30,6 +30,6 @@ def shim(tmp_path_factory) -> DeviceKernels:
 def compiled(request) -> DeviceKernels:
     """The sources, run by g++ and, where there is one, by a GPU."""
     if request.param == "gpu":
-        return DeviceKernels("cuda", CupyModule)
+        return cuda_kernels()
     found: DeviceKernels = request.getfixturevalue("shim")
     return found

@@ -14,8 +14,8 @@ LOOK = (
         "stream_anon/tracking/changes.py",
         "        if (self._age > PATIENCE).any():\n",
         "        if False:\n",
-        ("tests/tracking/test_looking.py", "tests/tracking/test_tracker.py"),
-        "somebody who comes between two looks is shown until the next",
+        ("tests/tracking/test_changes.py",),
+        "somebody who slides in between two looks is shown until the next",
     ),
     Break(
         "no-last-look",
@@ -59,7 +59,7 @@ GATE = (
         "        old = OldFaces(crops)\n        crops.setflags(write=False)\n"
         "        rendered = self._render(crops, subjects)\n",
         "        rendered = self._render(crops, subjects)\n        old = OldFaces(crops)\n",
-        ("tests/pipeline/test_gate.py",),
+        ("tests/pipeline/test_gate_more.py",),
         "a method that writes into its crops is compared with what it wrote",
     ),
     Break(
@@ -67,7 +67,7 @@ GATE = (
         "stream_anon/pipeline/painting/gate.py",
         "PIXELATED_BLOCKS = 4",
         "PIXELATED_BLOCKS = 24",
-        ("tests/pipeline/test_gate.py",),
+        ("tests/pipeline/test_gate_more.py",),
         "a close-up in a frame that is pixelated whole can be recognised",
     ),
     Break(
@@ -75,7 +75,7 @@ GATE = (
         "stream_anon/pipeline/painting/gate.py",
         "                self._fill(frame, [face])\n",
         "                pass\n",
-        ("tests/pipeline/test_gate.py",),
+        ("tests/pipeline/test_gate_more.py",),
         "faces that are known are not covered where the whole frame is only pixelated",
     ),
     Break(
@@ -83,7 +83,7 @@ GATE = (
         "stream_anon/pipeline/painting/gate.py",
         "        rejected = failed | declined\n",
         "        rejected = failed\n",
-        ("tests/pipeline/test_gate.py",),
+        ("tests/pipeline/test_gate_more.py",),
         "a face that the method declined is pasted as black, or as it was",
     ),
     Break(
@@ -265,7 +265,7 @@ VIDEO = (
         "stream_anon/media/output/_mux.py",
         "        if options.keep_metadata:\n            self._output.metadata",
         "        if True:\n            self._output.metadata",
-        ("tests/media/output/test_round_trip.py",),
+        ("tests/media/output/test_round_trip_streams.py",),
         "place, time and device go along",
     ),
     Break(

@@ -1,8 +1,8 @@
 """A decoded frame on a device: NV12 or P010 that kernels read and write.
 
 The same class on a GPU, through CuPy, and on the CPU, through the g++ shim or the kernels' NumPy
-twins: the kernels' module decides where arrays live. Small pictures and crops come to host memory;
-the planes leave the device once, when they are to be encoded.
+twins: the kernels' module decides where arrays live. The planes leave the device once, when they
+are to be encoded.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class DeviceFrame(Frame):
         kernels: of the device that they lie on.
         layout: planar format that it was decoded to and is handed on in.
         tags: what ``_TAGS`` names, as ``av.VideoFrame`` has them.
-        stream, index, pts, time_base: as of ``Frame``.
+        stream, index, pts, time_base, rotation: as of ``Frame``.
+        rate: likewise; None for one frame in each unit of ``time_base``.
         vectors: (n, 5) float32 as ``motion`` returns them, or None.
         corrupt: the frame is damaged.
     """
@@ -67,11 +68,15 @@ class DeviceFrame(Frame):
         index: int = 0,
         pts: int = 0,
         time_base: Fraction = Fraction(1, 25),
+        rate: Fraction | None = None,
+        rotation: int = 0,
         vectors: NDArray[np.float32] | None = None,
         corrupt: bool = False,
     ) -> None:
         self.stream, self.index, self.pts, self.time_base = stream, index, pts, time_base
+        self.rate = 1 / time_base if rate is None else rate
         self.width, self.height = surface.width, surface.height
+        self.rotation, self.device = rotation, kernels.device
         self.corrupt = corrupt
         self._surface = surface
         self._kernels = kernels
@@ -79,11 +84,6 @@ class DeviceFrame(Frame):
         self._tags = tags
         self._vectors = vectors
         self._batch = batch_of(kernels["maps"], [surface])
-
-    @property
-    def device(self) -> str:
-        """Where the planes lie."""
-        return self._kernels.device
 
     @property
     def nbytes(self) -> int:
@@ -102,18 +102,18 @@ class DeviceFrame(Frame):
         tables = self._kernels.table(
             key, lambda: _joined(*thumbnail_axes(self.width, self.height, width, height))
         )
-        out = module.put(np.empty((1, height, width, 3), np.uint8))
+        out = module.zeros((1, height, width, 3), np.uint8)
         module.launch(
             "map_thumbnail", width * height, batch.addresses, batch.geometry, batch.colours,
             np.int32(1), np.int32(width), np.int32(height), *tables, out,
         )  # fmt: skip
-        return module.get(out)[0]
+        return self._kernels.given(module, out)[0]
 
     def luma(self, step: int) -> Pixels:
         """Every ``step``-th luma sample of every ``step``-th row, 8 bit, in host memory."""
         module, batch = self._kernels["maps"], self._batch
         width, height = -(-self.width // step), -(-self.height // step)
-        out = module.put(np.empty((1, height, width), np.uint8))
+        out = module.zeros((1, height, width), np.uint8)
         module.launch(
             "map_luma", width * height, batch.addresses, batch.geometry, np.int32(1),
             np.int32(step), np.int32(width), np.int32(height), out,
@@ -125,7 +125,7 @@ class DeviceFrame(Frame):
         return self._vectors
 
     def crops(self, transforms: Transforms, size: int, extent: float) -> Pixels:
-        """Cut aligned squares, into host memory; see ``Frame.crops``.
+        """Cut aligned squares; see ``Frame.crops``.
 
         Raises:
             ValueError: a transform is singular or not finite.
@@ -136,12 +136,12 @@ class DeviceFrame(Frame):
             return np.empty((0, size, size, 3), np.uint8)
         plans = crop_plans(transforms, size, extent, self.width, self.height)
         module, batch = self._kernels["faces"], self._batch
-        out = module.put(np.empty((count, size, size, 3), np.uint8))
+        out = module.zeros((count, size, size, 3), np.uint8)
         module.launch(
             "face_crop", count * size * size, batch.addresses, batch.geometry, batch.colours,
             module.put(plans), np.int32(count), np.int32(size), out,
         )  # fmt: skip
-        return module.get(out)
+        return self._kernels.given(module, out)
 
     def paste(self, crops: Pixels, masks: Pixels, transforms: Transforms, extent: float) -> None:
         """Blend crops back in place, where their masks say; see ``Frame.paste``.
@@ -188,8 +188,8 @@ class DeviceFrame(Frame):
             lambda: _joined(axis(self.height, down), axis(small[1], down)),
         )
         module, batch = self._kernels["covers"], self._batch
-        sums = module.put(np.zeros((1, 3, self.height, across), np.int64))
-        levels = module.put(np.zeros((1, 3, down, across), np.int32))
+        sums = module.zeros((1, 3, self.height, across), np.int64)
+        levels = module.zeros((1, 3, down, across), np.int32)
         module.launch(
             "cover_rows", 3 * self.height * across, batch.addresses, batch.geometry, np.int32(1),
             np.int32(self.height), np.int32(across), *x, sums,
@@ -257,6 +257,8 @@ def from_av(
     index: int = 0,
     pts: int = 0,
     time_base: Fraction = Fraction(1, 25),
+    rate: Fraction | None = None,
+    rotation: int = 0,
     vectors: NDArray[np.float32] | None = None,
     corrupt: bool = False,
 ) -> DeviceFrame:
@@ -287,6 +289,8 @@ def from_av(
         index=index,
         pts=pts,
         time_base=time_base,
+        rate=rate,
+        rotation=rotation,
         vectors=vectors,
         corrupt=corrupt or av_frame.is_corrupt,
     )

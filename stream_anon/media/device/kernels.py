@@ -19,12 +19,15 @@ class DeviceKernels:
     """Sources as modules of one kind, loaded when first used; safe to share between threads.
 
     Args:
-        device: ``cuda``, or what stands for it: told by frames.
+        device: of the frames, as ``Frame.device``.
         load: makes the module of a source.
+        host: thumbnails and crops are copied to the host's memory. The methods that there are
+            work there; one that works on the device asks for False.
     """
 
-    def __init__(self, device: str, load: Callable[[str], Module]) -> None:
+    def __init__(self, device: str, load: Callable[[str], Module], *, host: bool = True) -> None:
         self.device = device
+        self.host = host
         self._load = load
         self._modules: dict[str, Module] = {}
         self._tables: dict[Hashable, tuple[Any, ...]] = {}
@@ -41,6 +44,10 @@ class DeviceKernels:
             if module is None:
                 module = self._modules[name] = self._load(name)
             return module
+
+    def given(self, module: Module, array: Any) -> Any:
+        """What a frame hands out: a copy in the host's memory, or the array itself."""
+        return module.get(array) if self.host else array
 
     def table(
         self, key: Hashable, make: Callable[[], tuple[NDArray[Any], ...]], name: str = "maps"
@@ -64,10 +71,10 @@ class DeviceKernels:
 
 
 def cuda_kernels() -> DeviceKernels:
-    """On the current GPU, by CuPy."""
-    return DeviceKernels("cuda", CupyModule)
+    """On the first GPU that this process sees, by CuPy."""
+    return DeviceKernels("cuda:0", CupyModule)
 
 
 def twin_kernels() -> DeviceKernels:
     """In NumPy, on the CPU: the same calls, for tests."""
-    return DeviceKernels("cpu-twin", TwinModule)
+    return DeviceKernels("cpu", TwinModule)
