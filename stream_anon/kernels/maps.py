@@ -74,14 +74,15 @@ def axis(source: int, wanted: int) -> Axis:
 
 
 def thumbnail_axes(width: int, height: int, to_width: int, to_height: int) -> tuple[Axis, ...]:
-    """Across luma, down luma, across chroma, down chroma of a frame."""
+    """Across luma, down luma, across chroma, down chroma of a frame.
+
+    Two neighbours share their colour, as FFmpeg's scaler has it for RGB: what a detector sees
+    should not hang on the device.
+    """
     small = (width + 1) // 2, (height + 1) // 2
-    return (
-        axis(width, to_width),
-        axis(height, to_height),
-        axis(small[0], to_width),
-        axis(small[1], to_height),
-    )
+    paired = axis(small[0], (to_width + 1) // 2)
+    across = Axis(*(np.repeat(p, 2, axis=0)[:to_width] for p in (paired.first, paired.weights)))
+    return axis(width, to_width), axis(height, to_height), across, axis(small[1], to_height)
 
 
 def map_thumbnail(

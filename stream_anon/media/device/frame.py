@@ -84,6 +84,7 @@ class DeviceFrame(Frame):
         self._tags = tags
         self._vectors = vectors
         self._batch = batch_of(kernels["maps"], [surface])
+        self._shown = batch_of(kernels["maps"], [surface], thumbnail=True)
 
     @property
     def nbytes(self) -> int:
@@ -97,7 +98,7 @@ class DeviceFrame(Frame):
 
     def thumbnail(self, width: int, height: int) -> Pixels:
         """The whole frame scaled to ``(height, width, 3)``, BGR, 0-255."""
-        module, batch = self._kernels["maps"], self._batch
+        module, batch = self._kernels["maps"], self._shown
         key = ("thumbnail", self.width, self.height, width, height)
         tables = self._kernels.table(
             key, lambda: _joined(*thumbnail_axes(self.width, self.height, width, height))
@@ -279,6 +280,8 @@ def from_av(
         layout.depth,
         colour_matrix(int(av_frame.colorspace), av_frame.height),
         is_full(layout, int(av_frame.color_range)),
+        # The height at which no tag means BT.709 is not for the scaler.
+        colour_matrix(int(av_frame.colorspace), 0),
     )
     return DeviceFrame(
         surface,
