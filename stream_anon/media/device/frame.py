@@ -230,13 +230,14 @@ class DeviceFrame(Frame):
             (x0, y0, thick, max(y1 - y0, thick)),
             (max(x1 - thick, x0), y0, thick, max(y1 - y0, thick)),
         ]
-        # A patch of one unit's extent, which is stretched over the side of the box.
+        # A patch of one unit's extent, which is stretched over the side of the box; its mask is
+        # fine, since it runs out over one of its samples.
         transforms = np.array(
             [[[1 / w, 0, -x / w - 0.5], [0, 1 / h, -y / h - 0.5]] for x, y, w, h in sides]
         )
         patches = np.zeros((4, 1, 1, 3), np.uint8)
         patches[...] = (90, 230, 120)
-        self.paste(patches, np.full((4, 1, 1), 255, np.uint8), transforms, 1.0)
+        self.paste(patches, np.full((4, 128, 128), 255, np.uint8), transforms, 1.0)
 
     def to_av(self) -> Any:
         """The frame as the encoder takes it (``av.VideoFrame``), copied to the host once."""
