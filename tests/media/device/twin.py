@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines import redact
-from stream_anon.config import Config
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.source import DeviceSource
 from stream_anon.media.pixel_formats import LAYOUTS, plane_view
-from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.report import Report
+from stream_anon.pipeline.run import Pipeline
 from stream_anon.regions import FrameKey, Regions
 
 
@@ -26,24 +23,21 @@ class Run:
         planes: of each frame as it was handed to the encoder.
         regions: of each frame.
         report: the manifest.
-        devices: classes of the frames that were painted.
+        frames: classes of the frames that were painted.
     """
 
     planes: list[list[np.ndarray]] = field(default_factory=list)
     regions: dict[FrameKey, Regions] = field(default_factory=dict)
     report: Report | None = None
-    devices: set[str] = field(default_factory=set)
+    frames: set[str] = field(default_factory=set)
 
 
-def run(
-    clip: Path, out: Path, config: Config, kernels: DeviceKernels | None, *, keep: bool = True
-) -> Run:
-    """Redact a clip; with ``kernels`` its frames are repacked on that device first.
+def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True) -> Run:
+    """Run a pipeline; with ``kernels`` its frames are repacked on that device first.
 
     Args:
         keep: remember planes; where a clip is long, they fill the memory.
     """
-    pipeline = redact.build(make_plan(clip, out, config))
     if kernels is not None:
         pipeline._source = DeviceSource(pipeline._source, kernels)
     done = Run()
@@ -58,7 +52,7 @@ def run(
         encode(stream, av_frame, pts)
 
     def recorded_paint(frame: Any, regions: Regions) -> Any:
-        done.devices.add(type(frame).__name__)
+        done.frames.add(type(frame).__name__)
         done.regions[regions.key] = regions
         return paint(frame, regions)
 
