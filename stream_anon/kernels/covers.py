@@ -39,7 +39,7 @@ def _shares(size: int, across: int) -> Longs:
     cell = np.arange(across, dtype=np.int64)[:, None] * size
     pixel = np.arange(size, dtype=np.int64) * across
     shared = np.minimum(cell + size, pixel + across) - np.maximum(cell, pixel)
-    return np.maximum(shared, 0)
+    return np.asarray(np.maximum(shared, 0), np.int64)
 
 
 def cover_fit(crops: Bytes, faces: Any, size: Any, solve: Longs, planes: Longs) -> None:

@@ -39,17 +39,21 @@ class Module(Protocol):
     def put(self, array: NDArray[Any]) -> Any:
         """The array where the kernels can read and write it."""
 
-    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> Any:
-        """An array of zeros, where the kernels can read and write it."""
-
     def get(self, array: Any) -> NDArray[Any]:
         """It, back as a NumPy array."""
 
-    def address(self, array: Any) -> int:
-        """Where the array's memory begins, for tables of addresses."""
-
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel on so many threads; scalars are NumPy scalars of the exact type."""
+
+
+class MemoryModule(Module, Protocol):
+    """A module whose arrays can be named by their addresses, in tables that kernels read."""
+
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> Any:
+        """An array of zeros, where the kernels can read and write it."""
+
+    def address(self, array: Any) -> int:
+        """Where the array's memory begins."""
 
 
 def source(name: str) -> str:

@@ -78,8 +78,8 @@ def samples(addresses: Addresses, geometry: Ints, frame: int, component: int) ->
         across = slice(component - 1, 2 * int(width), 2)
     size = int(height) * int(pitch)
     memory = (ctypes.c_uint8 * size).from_address(int(addresses[frame, plane]))
-    rows = np.frombuffer(memory, np.uint8).reshape(int(height), int(pitch))
-    whole = rows[:, : int(pitch) // kind.itemsize * kind.itemsize].view(kind)
+    rows: NDArray[np.uint8] = np.ctypeslib.as_array(memory).reshape(int(height), int(pitch))
+    whole: NDArray[Any] = rows[:, : int(pitch) // kind.itemsize * kind.itemsize].view(kind)
     return whole[:, across]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.kernels.chacha import KEY_BYTES, key_words
-from stream_anon.kernels.cuda import Module
+from stream_anon.kernels.cuda import MemoryModule
 from stream_anon.kernels.noise import EACH, DrawTable
 
 Floats = NDArray[np.float32]
@@ -25,7 +25,7 @@ PURPOSE = (0x656F6E73, 0x64692D65, 0)
 
 
 def add_noise(
-    module: Module,
+    module: MemoryModule,
     codes: Any,
     owners: NDArray[np.int32],
     keys: Sequence[bytes],
@@ -82,7 +82,7 @@ class TrackCodes:
         bits: the grid's step is 2**-bits.
     """
 
-    def __init__(self, module: Module, table: DrawTable, bits: int = 10) -> None:
+    def __init__(self, module: MemoryModule, table: DrawTable, bits: int = 10) -> None:
         self._module, self._table, self._bits = module, table, bits
         self._held: dict[int, Floats] = {}
         self._ended: set[int] = set()

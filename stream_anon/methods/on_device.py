@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.alignment.masks import at_least_minimum, minimum_interior
-from stream_anon.kernels.cuda import Module
+from stream_anon.kernels.cuda import MemoryModule
 from stream_anon.methods import soft_cover
 from stream_anon.methods.base import Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
@@ -36,7 +36,7 @@ class DevicePixelate(Pixelate):
         cells: as of ``Pixelate``.
     """
 
-    def __init__(self, module: Module, cells: int = 8) -> None:
+    def __init__(self, module: MemoryModule, cells: int = 8) -> None:
         super().__init__(cells)
         self._module = module
 
@@ -62,7 +62,7 @@ class DeviceFill(Fill):
 
     def __init__(
         self,
-        module: Module,
+        module: MemoryModule,
         colour: tuple[int, int, int] | None = None,
         crop_size: int = 16,
         *,
@@ -112,7 +112,7 @@ class DeviceSoftCover(SoftCover):
         grain: as of ``SoftCover``.
     """
 
-    def __init__(self, module: Module, grain: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, module: MemoryModule, grain: NDArray[np.float32] | None = None) -> None:
         super().__init__(grain)
         self._module = module
         kinds, tables = _tables()

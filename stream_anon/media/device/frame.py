@@ -108,7 +108,8 @@ class DeviceFrame(Frame):
             "map_thumbnail", width * height, batch.addresses, batch.geometry, batch.colours,
             np.int32(1), np.int32(width), np.int32(height), *tables, out,
         )  # fmt: skip
-        return self._kernels.given(module, out)[0]
+        found: Pixels = self._kernels.given(module, out)[0]
+        return found
 
     def luma(self, step: int) -> Pixels:
         """Every ``step``-th luma sample of every ``step``-th row, 8 bit, in host memory."""
@@ -119,7 +120,8 @@ class DeviceFrame(Frame):
             "map_luma", width * height, batch.addresses, batch.geometry, np.int32(1),
             np.int32(step), np.int32(width), np.int32(height), out,
         )  # fmt: skip
-        return module.get(out)[0]
+        found: Pixels = module.get(out)[0]
+        return found
 
     def motion(self) -> NDArray[np.float32] | None:
         """Block motion as the decoder exported it, or None; see ``Frame.motion``."""
@@ -142,7 +144,8 @@ class DeviceFrame(Frame):
             "face_crop", count * size * size, batch.addresses, batch.geometry, batch.colours,
             module.put(plans), np.int32(count), np.int32(size), out,
         )  # fmt: skip
-        return self._kernels.given(module, out)
+        found: Pixels = self._kernels.given(module, out)
+        return found
 
     def paste(self, crops: Pixels, masks: Pixels, transforms: Transforms, extent: float) -> None:
         """Blend crops back in place, where their masks say; see ``Frame.paste``.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.kernels.cuda import CupyModule, Module
+from stream_anon.kernels.cuda import CupyModule, MemoryModule
 from stream_anon.kernels.twin import TwinModule
 
 _TABLES = 64
@@ -25,15 +25,15 @@ class DeviceKernels:
             work there; one that works on the device asks for False.
     """
 
-    def __init__(self, device: str, load: Callable[[str], Module], *, host: bool = True) -> None:
+    def __init__(self, device: str, load: Callable[[str], MemoryModule], *, host: bool = True) -> None:
         self.device = device
         self.host = host
         self._load = load
-        self._modules: dict[str, Module] = {}
+        self._modules: dict[str, MemoryModule] = {}
         self._tables: dict[Hashable, tuple[Any, ...]] = {}
         self._lock = threading.RLock()
 
-    def __getitem__(self, name: str) -> Module:
+    def __getitem__(self, name: str) -> MemoryModule:
         """The module of ``name.cu``.
 
         Raises:
@@ -45,7 +45,7 @@ class DeviceKernels:
                 module = self._modules[name] = self._load(name)
             return module
 
-    def given(self, module: Module, array: Any) -> Any:
+    def given(self, module: MemoryModule, array: Any) -> Any:
         """What a frame hands out: a copy in the host's memory, or the array itself."""
         return module.get(array) if self.host else array
 

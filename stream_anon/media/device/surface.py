@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.kernels.cuda import Module
+from stream_anon.kernels.cuda import MemoryModule
 from stream_anon.kernels.planes import COLOURS, GEOMETRY, PLANES, Batch, PixelFormat, fixed_matrix
 from stream_anon.media.pixel_formats import rgb_to_ycc, ycc_to_rgb
 
@@ -77,7 +77,7 @@ def pitch_of(samples: int, sample_bytes: int) -> int:
     return -(-samples * sample_bytes // PITCH_UNIT) * PITCH_UNIT
 
 
-def batch_of(module: Module, surfaces: Sequence[Surface], *, thumbnail: bool = False) -> Batch:
+def batch_of(module: MemoryModule, surfaces: Sequence[Surface], *, thumbnail: bool = False) -> Batch:
     """Tables of several frames, with the colours for crops and pastes or for thumbnails.
 
     The surfaces must outlive what is launched on them.
@@ -94,7 +94,7 @@ def batch_of(module: Module, surfaces: Sequence[Surface], *, thumbnail: bool = F
 
 
 def from_planar(
-    module: Module,
+    module: MemoryModule,
     planes: Sequence[Array],
     width: int,
     height: int,
@@ -135,7 +135,7 @@ def _rows(height: int, samples: int, kind: np.dtype[Any]) -> Array:
     return np.zeros((height, pitch_of(samples, kind.itemsize) // kind.itemsize), kind)
 
 
-def to_planar(module: Module, surface: Surface) -> list[Array]:
+def to_planar(module: MemoryModule, surface: Surface) -> list[Array]:
     """Luma, Cb and Cr in host memory, (h, w) each, uint8 or uint16: what ``from_planar`` took."""
     kind = np.dtype("u1" if surface.format is PixelFormat.NV12 else "<u2")
     shift = 0 if surface.format is PixelFormat.NV12 else 6

@@ -29,7 +29,6 @@ from tests.attacks.test_faults import build
 from tests.media.clips import make_clip
 from tests.media.device.twin import Run, differences, region_pairs, run
 
-
 SHORT = 10
 """Frames of a clip that is enough where every frame is the same kind of work."""
 
@@ -65,7 +64,8 @@ def test_every_method_paints_the_same(shim, clip, tmp_path, name):
     for kernels, folder in ((None, "cpu"), (shim, "twin")):
         own = tmp_path / folder
         own.mkdir()
-        runs.append(run(build(Path(shutil.copy(clip, own)), quick(), method=METHODS[name]()), kernels))
+        copy = Path(shutil.copy(clip, own))
+        runs.append(run(build(copy, quick(), method=METHODS[name]()), kernels))
     cpu, twin = runs
     assert (cpu.frames, twin.frames) == ({"CpuFrame"}, {"DeviceFrame"})
     # The detector is told where the face is: everything behind it must be the same to the bit.
