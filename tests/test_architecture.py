@@ -75,7 +75,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verification",
     },
     "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
-    "evaluation.benchmarks": {"media.input", "media.output", "pipeline"},
+    "evaluation.benchmarks": {
+        "alignment",
+        "kernels",
+        "media.device",
+        "media.input",
+        "media.output",
+        "models",
+        "pipeline",
+    },
     "evaluation.data": {
         "alignment",
         "alignment.mesh",

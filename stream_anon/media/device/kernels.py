@@ -25,7 +25,9 @@ class DeviceKernels:
             work there; one that works on the device asks for False.
     """
 
-    def __init__(self, device: str, load: Callable[[str], MemoryModule], *, host: bool = True) -> None:
+    def __init__(
+        self, device: str, load: Callable[[str], MemoryModule], *, host: bool = True
+    ) -> None:
         self.device = device
         self.host = host
         self._load = load

@@ -77,7 +77,9 @@ def pitch_of(samples: int, sample_bytes: int) -> int:
     return -(-samples * sample_bytes // PITCH_UNIT) * PITCH_UNIT
 
 
-def batch_of(module: MemoryModule, surfaces: Sequence[Surface], *, thumbnail: bool = False) -> Batch:
+def batch_of(
+    module: MemoryModule, surfaces: Sequence[Surface], *, thumbnail: bool = False
+) -> Batch:
     """Tables of several frames, with the colours for crops and pastes or for thumbnails.
 
     The surfaces must outlive what is launched on them.
