@@ -18,6 +18,7 @@ from stream_anon.errors import ModelError
 from stream_anon.models.torch_ops import SINGLE, operators
 
 Precision = Literal["f32", "f16", "bf16"]
+Colours = Literal["RGB", "BGR"]
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 """Batch sizes that a GPU runs at, each a CUDA graph: a batch is filled up to the next of them."""
@@ -111,7 +112,9 @@ class TorchEngine:
         torch, rows = self._torch, len(inputs[0])
         given = []
         for array in inputs:
-            tensor = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+            # Bytes travel as bytes.
+            kind = array.dtype if array.dtype == np.uint8 else np.float32
+            tensor = torch.from_numpy(np.ascontiguousarray(array, kind))
             if len(tensor) < size:
                 # Repeated, not zero: a row of nothing may divide by nothing.
                 tensor = torch.cat([tensor, tensor[-1:].expand(size - rows, *tensor.shape[1:])])
@@ -201,6 +204,41 @@ class TorchEngine:
         for name, number in last.items():
             if name not in kept:
                 self._ends[number].append(name)
+
+
+class TorchImages:
+    """A network of one input that takes images as bytes, as ``Engine`` with ``images`` does.
+
+    Attributes:
+        inputs, outputs: names, in order.
+
+    Args:
+        path, device, precision: as of ``TorchEngine``.
+        colours: the order of planes that the network wants; (n, h, w, 3) uint8 BGR are given.
+
+    Raises:
+        ModelError: as from ``TorchEngine``.
+    """
+
+    def __init__(
+        self, path: str | Path, device: str, precision: Precision, colours: Colours
+    ) -> None:
+        # The sizes of what a detector looks at are many, and each is looked at alone.
+        self._net = TorchEngine(path, device, precision, batches=None)
+        self._turned = colours == "RGB"
+        self.inputs, self.outputs = self._net.inputs, self._net.outputs
+
+    def __call__(self, inputs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Run once: one array of images in, float32 arrays out.
+
+        Raises:
+            ValueError: it is not one array, or not of this shape.
+        """
+        (images,) = inputs
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise ValueError(f"images must be (n, h, w, 3) uint8, are {images.shape}")
+        planes = images[..., ::-1] if self._turned else images
+        return self._net([planes.transpose(0, 3, 1, 2)])
 
 
 class _Captured:

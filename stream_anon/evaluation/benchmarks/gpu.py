@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def networks_table(
     device: str, precision: Any, batches: tuple[int, ...] = (1, 8, 32), repeat: int = 10
 ) -> list[str]:
     """Milliseconds a face of the networks that draw and tell faces."""
-    shapes = {
+    shapes: dict[str, list[tuple[int, ...]]] = {
         "identity_encoder": [(3, 128, 128)],
         "identity_generator": [(4, 128, 128), (5, 64, 64), (58,), (2, 3), (128,)],
         "landmarks": [(1, 64, 64)],
@@ -188,9 +189,7 @@ def check(folder: Path, clip: Path | None) -> Findings:
     if clip is not None:
         for device in ("cpu", "cuda"):
             title = f"Whole runs, {device}, pixelate, encoder libx264"
-            found.section(
-                title, lambda device=device: whole_runs(clip, device, "pixelate", STREAMS)
-            )
+            found.section(title, partial(whole_runs, clip, device, "pixelate", STREAMS))
     pool = cupy.get_default_memory_pool().total_bytes() / 2**20
     found.section("Memory", lambda: [f"CuPy's pool after all of this: {pool:.0f} MiB."])
     slug = re.sub(r"[^a-z0-9]+", "-", card.name.lower()).strip("-")

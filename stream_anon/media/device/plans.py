@@ -165,15 +165,21 @@ def tiles_of(rows: Longs) -> tuple[Ints, Ints]:
     Returns:
         (t, 5) frame, x, y, begin, end; and the numbers of rows that these point to.
     """
-    found: dict[tuple[int, int, int], list[int]] = {}
-    for number, (frame, left, top, right, bottom) in enumerate(rows[:, :PATCH].tolist()):
-        for y in range(top // TILE * TILE, bottom, TILE):
-            for x in range(left // TILE * TILE, right, TILE):
-                found.setdefault((frame, x, y), []).append(number)
+    region = rows[:, :PATCH]
+    first, last = region[:, 1:3] // TILE, (region[:, 3:5] - 1) // TILE
+    spans = last - first + 1
+    counts = spans.prod(axis=1)
+    faces = np.repeat(np.arange(len(rows)), counts)
+    within = np.arange(len(faces)) - np.repeat(np.cumsum(counts) - counts, counts)
+    x = first[faces, 0] + within % spans[faces, 0]
+    y = first[faces, 1] + within // spans[faces, 0]
+    # One number for a tile; a stable sort keeps the order of painting in each.
+    keys = (region[faces, 0] << 40) | (y << 20) | x
+    order = np.argsort(keys, kind="stable")
+    found, begins = np.unique(keys[order], return_index=True)
     tiles = np.empty((len(found), 5), np.int32)
-    lists: list[int] = []
-    for row, (place, numbers) in zip(tiles, found.items(), strict=True):
-        row[:3] = place
-        row[3:] = len(lists), len(lists) + len(numbers)
-        lists += numbers
-    return tiles, np.array(lists, np.int32)
+    tiles[:, 0] = found >> 40
+    tiles[:, 1] = (found & ((1 << 20) - 1)) * TILE
+    tiles[:, 2] = ((found >> 20) & ((1 << 20) - 1)) * TILE
+    tiles[:, 3], tiles[:, 4] = begins, np.append(begins[1:], len(order))
+    return tiles, faces[order].astype(np.int32)

@@ -12,6 +12,7 @@ from tests.attacks import test_faults, test_painting
 from tests.attacks.test_faults import *  # noqa: F403 - the tests themselves, by their names
 from tests.attacks.test_painting import *  # noqa: F403
 
+
 @pytest.fixture(autouse=True)
 def _everything_on_the_twin(on_twin, monkeypatch):
     monkeypatch.setattr(test_painting, "CpuFrame", DeviceFrame)
