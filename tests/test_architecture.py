@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
     "media.compare": {"media", "media.input"},
+    "media.device": {"kernels", "media", "media.input"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},
@@ -51,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "kernels": set(),
     "visual_mixer": {"kernels"},
-    "methods": {"alignment", "models", "privacy", "visual_mixer"},
+    "methods": {"alignment", "kernels", "models", "privacy", "visual_mixer"},
     "pipeline": {
         "alignment",
         "alignment.mesh",
@@ -81,7 +82,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verification",
     },
     "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
-    "evaluation.benchmarks": {"media.input", "media.output", "pipeline"},
+    "evaluation.benchmarks": {
+        "alignment",
+        "kernels",
+        "media.device",
+        "media.input",
+        "media.output",
+        "models",
+        "pipeline",
+    },
     "evaluation.data": {"api", "detection", "media", "methods", "pipeline"},
     "evaluation.looks": {
         "alignment",
@@ -105,6 +114,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.reporting": {"evaluation.scores", "models"},
     "evaluation.scores": set(),
     "pipelines": {
+        "media.device",
         "pipeline",
         "training",
         "training.plan",
