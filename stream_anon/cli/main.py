@@ -41,6 +41,7 @@ COMMANDS = {
         "stream_anon.cli.commands.tracks:tracks", "Look into a Tracks file and edit it."
     ),
     "render": Lazy("stream_anon.cli.commands.render:render", "Cover what a Tracks file says."),
+    "live": Lazy("stream_anon.cli.commands.live:live", "Anonymize cameras, for months."),
     "doctor": Lazy("stream_anon.cli.commands.doctor:doctor", "Say what this machine can do."),
     "models": Lazy(
         "stream_anon.cli.commands.models:models", "List, fetch and check network weights."
