@@ -28,7 +28,7 @@ def build(plan: Plan) -> Pipeline:
         tolerant=config.fault.policy == "step-down",
     )
     # Detector and tracker, or a Tracks file that says what they would.
-    analyzer = make_analyzer(plan, source.info)
+    analyzer = make_analyzer(plan)
     method, others = make_method(config.method), other_methods(config.method, analyzer.methods)
     compositor = Compositor(
         method, config.fault, config.draw_boxes, others, models_dir=config.models_dir

@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     )
     from stream_anon.media.cleared import Cleared, FallbackLevel
     from stream_anon.media.frame import Frame
-    from stream_anon.media.input.source import FileSource, Source
+    from stream_anon.media.input.base import Source
+    from stream_anon.media.input.source import FileSource
     from stream_anon.media.output.sink import FileSink, Sink
+    from stream_anon.media.packets import Gap, Packet
     from stream_anon.methods import make_method
     from stream_anon.methods.base import Method, Rendered, Subject
     from stream_anon.pipeline.analysis import Analyzer
@@ -89,7 +91,9 @@ _HOMES = {
     "stream_anon.media.cleared": ("Cleared", "FallbackLevel"),
     "stream_anon.media.frame": ("Frame",),
     "stream_anon.media.output.sink": ("FileSink", "Sink"),
-    "stream_anon.media.input.source": ("FileSource", "Source"),
+    "stream_anon.media.input.base": ("Source",),
+    "stream_anon.media.input.source": ("FileSource",),
+    "stream_anon.media.packets": ("Gap", "Packet"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -111,12 +115,14 @@ __all__ = [
     "Frame",
     "FrameFault",
     "FrameKey",
+    "Gap",
     "GateError",
     "InputError",
     "Method",
     "MethodFault",
     "ModelError",
     "OutputError",
+    "Packet",
     "Pipeline",
     "Plan",
     "Progress",

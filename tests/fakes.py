@@ -20,7 +20,8 @@ class MemoryFrame(Frame):
     def __init__(self, rgb: np.ndarray, index: int = 0, corrupt: bool = False) -> None:
         self.rgb = rgb
         self.stream, self.index, self.pts = 0, index, index
-        self.time_base = Fraction(1, 25)
+        self.time_base, self.rate = Fraction(1, 25), Fraction(25)
+        self.rotation, self.device = 0, "cpu"
         self.height, self.width = rgb.shape[:2]
         self.corrupt = corrupt
 

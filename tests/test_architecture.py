@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media": set(),
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
-    "media.compare": {"media.input"},
+    "media.compare": {"media", "media.input"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},

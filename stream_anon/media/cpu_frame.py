@@ -64,7 +64,8 @@ class CpuFrame(Frame):
 
     Args:
         av_frame: as the decoder made it; this frame owns it from here on.
-        stream, index, pts, time_base: as of ``Frame``.
+        stream, index, pts, time_base, rotation: as of ``Frame``.
+        rate: likewise; None for one frame in each unit of ``time_base``.
         scaler: shared by the frames of a stream.
         vectors: (n, 5) float32 as ``motion`` returns them, or None.
         corrupt: flag the frame as damaged whatever the decoder said of it.
@@ -81,6 +82,8 @@ class CpuFrame(Frame):
         index: int = 0,
         pts: int = 0,
         time_base: Fraction = Fraction(1, 25),
+        rate: Fraction | None = None,
+        rotation: int = 0,
         scaler: Scaler | None = None,
         vectors: NDArray[np.float32] | None = None,
         corrupt: bool = False,
@@ -89,7 +92,9 @@ class CpuFrame(Frame):
         if layout is None:
             raise ValueError(f"frames of {av_frame.format.name} are not patched in place")
         self.stream, self.index, self.pts, self.time_base = stream, index, pts, time_base
+        self.rate = 1 / time_base if rate is None else rate
         self.width, self.height = av_frame.width, av_frame.height
+        self.rotation, self.device = rotation, "cpu"
         self.corrupt = corrupt or av_frame.is_corrupt
         self._av_frame = av_frame
         self._layout: Layout = layout

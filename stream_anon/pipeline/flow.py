@@ -13,11 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from stream_anon.errors import Cancelled, StallFault
 
 T = TypeVar("T")
+
+Policy = Literal["block", "drop-oldest", "drop-newest"]
+"""What a full queue does: its writer waits (files), or something is dropped and counted (live)."""
 
 POLL_SECONDS: Final = 0.05
 JOIN_SECONDS: Final = 5.0
@@ -32,25 +35,54 @@ class Channel(Generic[T]):
     """A bounded first-in first-out queue that can be closed and that a stop wakes.
 
     Args:
-        capacity: items it holds before ``put`` waits.
+        capacity: items it holds before it is full.
+        policy: what happens then. ``drop-oldest`` drops the one that waits longest,
+            ``drop-newest`` the one that comes.
+        droppable: which items may be dropped; where none may, ``put`` waits under every policy.
+
+    Attributes:
+        dropped: items that were.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        policy: Policy = "block",
+        droppable: Callable[[T], bool] | None = None,
+    ) -> None:
+        self.dropped = 0
         self._items: deque[T] = deque()
         self._capacity = capacity
+        self._policy = policy
+        self._droppable = droppable or (lambda item: True)
         self._changed = threading.Condition()
         self._closed = False
         self._stopped = False
 
     def put(self, item: T) -> None:
-        """Append, waiting for room."""
+        """Append; a full queue does as its policy says."""
         with self._changed:
             while len(self._items) >= self._capacity and not self._stopped:
+                if self._policy != "block" and self._drop(item):
+                    self.dropped += 1
+                    if self._policy == "drop-newest":
+                        return
+                    break
                 self._changed.wait()
             if self._stopped:
                 raise _Stopped
             self._items.append(item)
             self._changed.notify_all()
+
+    def _drop(self, item: T) -> bool:
+        """Make room, or find that the new item itself can go."""
+        if self._policy == "drop-newest":
+            return self._droppable(item)
+        for index, waiting in enumerate(self._items):
+            if self._droppable(waiting):
+                del self._items[index]
+                return True
+        return False
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -98,9 +130,14 @@ class Flow:
         self._ended = threading.Event()
         self._looked = self._awake = time.monotonic()
 
-    def channel(self, capacity: int) -> Channel[T]:
-        """A queue that this flow stops."""
-        made: Channel[T] = Channel(capacity)
+    def channel(
+        self,
+        capacity: int,
+        policy: Policy = "block",
+        droppable: Callable[[T], bool] | None = None,
+    ) -> Channel[T]:
+        """A queue that this flow stops; see ``Channel``."""
+        made: Channel[T] = Channel(capacity, policy, droppable)
         self._channels.append(made)  # type: ignore[arg-type]
         return made
 

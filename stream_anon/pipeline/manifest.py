@@ -12,19 +12,17 @@ import av
 
 from stream_anon.methods.base import Method
 from stream_anon.models import WEIGHTS, registry
+from stream_anon.pipeline.counts import Tally
 from stream_anon.pipeline.flow import Clock
 from stream_anon.pipeline.painting.face_stabilizer import networks
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     AnalysisPart,
-    FramesPart,
-    KeptPart,
     ModelPart,
     Report,
     StreamPart,
     TimePart,
     ToolPart,
-    TrackPart,
     VerificationPart,
     file_part,
 )
@@ -39,18 +37,14 @@ class Outcome:
     """What the pipeline itself can tell.
 
     Attributes:
-        frames: counts.
-        tracks: by number.
-        kept: what was left visible on purpose.
+        tally: counts of frames and tracks.
         copied: packets copied, by stream.
         clock: seconds by stage.
         input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
     """
 
-    frames: FramesPart = field(default_factory=FramesPart)
-    tracks: dict[int, TrackPart] = field(default_factory=dict)
-    kept: list[KeptPart] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
@@ -116,9 +110,11 @@ def manifest(
         streams=streams,
         dropped=dropped,
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
-        frames=outcome.frames,
-        tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
-        kept=outcome.kept,
+        frames=outcome.tally.frames,
+        tracks=outcome.tally.painted.painted(),
+        tracks_folded=outcome.tally.painted.folded,
+        kept=outcome.tally.kept.visible(),
+        kept_folded=outcome.tally.kept.folded,
         analysis=analysis,
         privacy=_together([method.privacy() for method in methods]),
         verification=verification,
@@ -133,7 +129,7 @@ def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return made[0] if made else {}
     whole = made[0]
     for other in made[1:]:
-        for key in ("mechanisms", "tracks", "composition"):
+        for key in ("mechanisms", "tracks", "folded", "composition"):
             whole[key] = [*whole[key], *other[key]]
         whole["limits"] = list(dict.fromkeys([*whole["limits"], *other["limits"]]))
         whole["unsafe_seed"] = whole["unsafe_seed"] or other["unsafe_seed"]

@@ -26,8 +26,9 @@ class Request:
     """What the caller wants, checked.
 
     Attributes:
-        input: the file to read.
-        output: the file to write.
+        input: the file to read. Of what is no file (then ``Plan.info`` has no path) its name, as
+            messages and the report may tell it: no address, no credentials.
+        output: the file to write; likewise.
         config: every option.
         overwrite: an output that exists may be replaced.
         tracks: a Tracks file that says what is in the frames, in the place of a detector.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stream_anon.errors import ModelError, VerificationError
+from stream_anon.errors import ModelError, UsageError, VerificationError
 from stream_anon.media.output.sink import Sink
 from stream_anon.models import registry
 from stream_anon.pipeline.plan import Plan
@@ -75,6 +75,7 @@ class SecondLook:
 
     Raises:
         ModelError: mode ``full``, and there is no second detector.
+        UsageError: mode ``full``, and the input cannot be read a second time.
     """
 
     def __init__(self, plan: Plan, analysed: str) -> None:
@@ -85,6 +86,11 @@ class SecondLook:
         if config.verify.mode == "off":
             return
         full = config.verify.mode == "full"
+        if plan.info.path is None:
+            self._missing = "the input is no file and cannot be read a second time"
+            if full:
+                raise UsageError(f"{plan.request.input}: cannot be verified; {self._missing}")
+            return
         name: str = config.verify.detector
         try:
             at_hand = registry.path if full else registry.path_if_due

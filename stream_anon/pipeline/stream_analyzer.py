@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from stream_anon.config import Config
 from stream_anon.detection.base import Detector, Look
 from stream_anon.detection.types import TrackedFace
-from stream_anon.errors import DetectorFault, Fault, GateError, TrackerFault
+from stream_anon.errors import DetectorFault, Fault, FrameFault, GateError, TrackerFault
 from stream_anon.media.frame import Frame
 from stream_anon.tracking.attention import Attention
 from stream_anon.tracking.tracker import Tracker, TrackingResult
@@ -48,15 +48,12 @@ class StreamAnalyzer:
         detector: shared between analyzers, used by one thread.
         tracker: of this stream alone.
         config: memory limit and fault policy.
-        quarter_turns: quarter turns, counter-clockwise, that make the frames upright.
     """
 
-    def __init__(
-        self, detector: Detector, tracker: Tracker, config: Config, quarter_turns: int = 0
-    ) -> None:
+    def __init__(self, detector: Detector, tracker: Tracker, config: Config) -> None:
         self._detector = detector
         self._tracker = tracker
-        self._quarter_turns = quarter_turns
+        self._form: tuple[int, int, int] | None = None
         self._stops = config.fault.policy == "stop"
         self._budget = config.tracker.window_megabytes << 20
         self._waiting: deque[Frame] = deque()
@@ -71,11 +68,18 @@ class StreamAnalyzer:
         """Take the next frame and yield those that are decided.
 
         Raises:
-            Fault: detection or tracking failed and the policy is to stop.
+            Fault: detection or tracking failed and the policy is to stop, or, under either
+                policy, the frame has another size than those before it.
         """
-        if frame.index == 0:
+        form = frame.width, frame.height, frame.quarter_turns
+        if self._form is None:
+            self._form = form
             self._limit(frame)
+        elif form != self._form:
+            # Boxes of one size mean nothing in another; a source says so by a gap.
+            raise FrameFault(f"frame {frame.index} of stream {frame.stream} has changed its size")
         try:
+            frame = frame.detach()
             luma = frame.luma(self._tracker.luma_step)
             self._look_back_once(self._tracker.ending(frame.seconds, luma))
             self._waiting.append(frame)
@@ -137,7 +141,7 @@ class StreamAnalyzer:
 
     def _detect(self, frame: Frame, attention: Attention) -> Look | None:
         try:
-            look = self._detector.look(frame, self._quarter_turns, attention.regions)
+            look = self._detector.look(frame, frame.quarter_turns, attention.regions)
         except DetectorFault as fault:
             self._fail_since_last_detection(fault)
             return None

@@ -111,7 +111,8 @@ class Releases:
     def forget(self, track: int) -> None:
         """The track has ended: drop its code. The ledger keeps its line."""
         with self._lock:
-            self._held.pop(track, None)
+            if self._held.pop(track, None) is not None:
+                self.ledger.end(track)
 
     def close(self) -> None:
         """The run has ended: drop every code and the key. The ledger stays readable."""

@@ -12,6 +12,7 @@ import av
 from stream_anon.errors import InputError
 from stream_anon.media.extradata import scrubbed
 from stream_anon.media.input.info import Chapter, Colour, Kind, MediaInfo, StreamInfo, VideoInfo
+from stream_anon.media.packets import StreamTemplate
 from stream_anon.media.pixel_formats import colour_matrix, nearest_layout
 
 # Whatever else FFmpeg could open is refused: playlists that name other files, text that passes
@@ -186,7 +187,18 @@ def _stream(stream: Any, first: Any) -> StreamInfo:
         comments=context is not None
         and scrubbed(codec or "", context.extradata) != context.extradata,
         video=None if first is None else _video(stream, first),
+        template=_template(stream),
     )
+
+
+def _template(stream: Any) -> StreamTemplate | None:
+    if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
+        return None
+    try:
+        return StreamTemplate(stream)
+    except (av.FFmpegError, ValueError):
+        # Parameters that make no sense: the stream may be dropped, and is never copied.
+        return None
 
 
 def _video(stream: Any, av_frame: Any) -> VideoInfo:

@@ -15,7 +15,6 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from stream_anon.config import VideoConfig
 from stream_anon.media.extradata import scrubbed
 from stream_anon.media.input.info import MediaInfo, StreamInfo, VideoInfo
-from stream_anon.media.input.probe import open_input
 from stream_anon.media.lead_in import LeadIn
 from stream_anon.media.output.encoders import ENCODERS, settings
 from stream_anon.media.output.formats import Container, drops_lead_in
@@ -240,31 +239,27 @@ class Muxer:
         # Silence between subtitles, which the muxer writes anew.
         self._fillers: set[int] = set()
         self._drops_lead_in = drops_lead_in(info, plan.container)
-        templates = open_input(info.path) if plan.copied else None
-        try:
-            for stream, planned in zip(info.streams, plan.streams, strict=True):
-                if planned.action == "redact":
-                    encoder = StreamEncoder(self._output, stream, planned, plan.container, options)
-                    self.encoders[stream.index] = encoder
-                    out = encoder.stream
-                elif planned.action == "copy" and templates is not None:
-                    template = templates.streams[stream.index]
-                    out = self._output.add_stream_from_template(template)
-                    self._copies[stream.index] = out
-                    begin = round(presented_from(info) / stream.time_base)
-                    self._lead_ins[stream.index] = LeadIn(stream.kind, stream.codec, begin)
-                    private = template.codec_context.extradata
-                    if not self._everything and scrubbed(stream.codec, private) != private:
-                        out.codec_context.extradata = scrubbed(stream.codec, private)
-                    if stream.codec == "mov_text":
-                        self._fillers.add(stream.index)
-                else:
-                    continue
-                out.disposition = stream.disposition
-                out.metadata.update(kept_metadata(stream, options.keep_metadata))
-        finally:
-            if templates is not None:
-                templates.close()
+        for stream, planned in zip(info.streams, plan.streams, strict=True):
+            if planned.action == "redact":
+                encoder = StreamEncoder(self._output, stream, planned, plan.container, options)
+                self.encoders[stream.index] = encoder
+                out = encoder.stream
+            elif planned.action == "copy":
+                if stream.template is None:
+                    raise ValueError(f"nothing is known of the codec of stream {stream.index}")
+                private = stream.template.private_data
+                if not self._everything:
+                    private = scrubbed(stream.codec, private)
+                out = stream.template.add_to(self._output, private)
+                self._copies[stream.index] = out
+                begin = round(presented_from(info) / stream.time_base)
+                self._lead_ins[stream.index] = LeadIn(stream.kind, stream.codec, begin)
+                if stream.codec == "mov_text":
+                    self._fillers.add(stream.index)
+            else:
+                continue
+            out.disposition = stream.disposition
+            out.metadata.update(kept_metadata(stream, options.keep_metadata))
         if options.keep_metadata:
             self._output.metadata.update(info.metadata)
         if plan.container.copies:

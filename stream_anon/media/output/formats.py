@@ -145,7 +145,7 @@ def fitting(info: MediaInfo, codec: str) -> list[str]:
     """Suffixes of files that can hold a copied stream: the input's own first, if it can be."""
     names = set(info.format.split(","))
     own = [s for s, c in BY_SUFFIX.items() if names & set(c.demuxers)]
-    own = [info.path.suffix.lower()] if info.path.suffix.lower() in own else own[:1]
+    own = [info.suffix] if info.suffix in own else own[:1]
     return [s for s in dict.fromkeys([*own, ".mkv", ".avi"]) if holds(BY_SUFFIX[s].muxer, codec)]
 
 
@@ -165,7 +165,7 @@ def default_suffix(info: MediaInfo) -> tuple[str, str | None]:
     Returns:
         The suffix with its dot, and the reason where it is not that of the input.
     """
-    suffix = info.path.suffix.lower()
+    suffix = info.suffix
     names = set(info.format.split(","))
     if "gif" in names:
         return ".mp4", "a gif holds 256 colours; ask for a name in .gif to get one"
@@ -177,7 +177,7 @@ def default_suffix(info: MediaInfo) -> tuple[str, str | None]:
         suffix = same or suffix
     copied = [s.codec for s in info.streams if s.kind in ("audio", "subtitle")]
     if container is not None and all(holds(container.muxer, c) for c in copied):
-        if suffix == info.path.suffix.lower():
+        if suffix == info.suffix:
             return suffix, None
         return suffix, f"the file holds {info.format.split(',')[0]}"
     for other in (".mp4", ".mkv", ".avi"):

@@ -18,9 +18,9 @@ from stream_anon.errors import GateError, OutputError, UsageError
 from stream_anon.media.cleared import Cleared
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.probe import reason
-from stream_anon.media.input.source import PassthroughPacket
 from stream_anon.media.output._mux import Muxer
 from stream_anon.media.output.streams import MediaPlan
+from stream_anon.media.packets import Gap, Packet
 from stream_anon.media.part_file import PartFile
 
 log = logging.getLogger(__name__)
@@ -39,13 +39,16 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def copy(self, item: PassthroughPacket) -> None:
+    def copy(self, item: Packet) -> None:
         """Write a packet of sound or subtitles as it is.
 
         Raises:
             GateError: its stream is not one that the plan copies.
             OutputError: it cannot be written.
         """
+
+    def gap(self, gap: Gap) -> None:  # noqa: B027 - a file goes on as if nothing were
+        """What comes next of a stream does not follow what was before."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -139,12 +142,12 @@ class _MuxerSink(Sink):
         with self._errors():
             self._muxer.encode(frame.stream, frame.to_av(), frame.pts)
 
-    def copy(self, item: PassthroughPacket) -> None:
+    def copy(self, item: Packet) -> None:
         """Write a packet as it is; see ``Sink.copy``."""
         if item.stream not in self._copied:
             raise GateError(f"a packet of stream {item.stream}, which is not copied")
         with self._errors():
-            self._muxer.copy(item.stream, item.packet)
+            self._muxer.copy(item.stream, item.data)
 
     @property
     def frames(self) -> dict[int, int]:
@@ -291,11 +294,11 @@ class NullSink(_MuxerSink):
             self._muxer.abandon()
 
 
-def _check_target(target: Path, named: Path, source: Path) -> None:
+def _check_target(target: Path, named: Path, source: Path | None) -> None:
     if target.is_dir():
         raise OutputError(f"{named}: is a folder")
     if target.exists():
-        if source.exists() and os.path.samefile(source, target):
+        if source is not None and source.exists() and os.path.samefile(source, target):
             raise UsageError(f"{named}: is the input itself; choose another name")
         if not target.is_file():
             raise OutputError(f"{named}: is no regular file")

@@ -39,7 +39,7 @@ from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover
-from stream_anon.pipeline.analysis import key_of
+from stream_anon.pipeline.counts import add
 from stream_anon.pipeline.painting.checks import cause_of, check_rendered, misplaced
 from stream_anon.pipeline.painting.face_stabilizer import FaceStabilizer, subject_of
 from stream_anon.pipeline.painting.likeness import OldFaces
@@ -74,12 +74,12 @@ class FallbackStats:
     def count(self, level: FallbackLevel, reason: str) -> None:
         """A whole frame took a step."""
         self.frames[level] = self.frames.get(level, 0) + 1
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        add(self.reasons, reason)
 
     def count_faces(self, faces: int, reason: str) -> None:
         """Faces within a frame took a step."""
         self.faces += faces
-        self.reasons[reason] = self.reasons.get(reason, 0) + faces
+        add(self.reasons, reason, faces)
 
 
 class Compositor:
@@ -122,21 +122,20 @@ class Compositor:
         """The run's method and those that single regions ask for."""
         return (self.method, *self._others.values())
 
-    def paint(self, frame: Frame, regions: Regions, quarter_turns: int = 0) -> Cleared:
+    def paint(self, frame: Frame, regions: Regions) -> Cleared:
         """``clear`` from plain data: where analysis hands over to painting.
 
         Args:
             frame: as for ``clear``.
             regions: of this very frame.
-            quarter_turns: quarter turns, counter-clockwise, that make the frame upright.
 
         Raises:
             GateError: the regions are those of another frame.
             Fault: a part failed, or it is not known what is in the frame, and the policy is to
                 stop.
         """
-        if regions.key != key_of(frame):
-            raise GateError(f"{regions.key} came with {key_of(frame)}")
+        if regions.key != frame.key:
+            raise GateError(f"{regions.key} came with {frame.key}")
         analysis_error: Fault | None = None
         if regions.unknown is not None:
             analysis_error = AnalysisFault(regions.unknown)
@@ -145,7 +144,7 @@ class Compositor:
                 raise AnalysisFault(f"{where}: {regions.unknown}")
         faces: Sequence[TrackedFace] = ()
         try:
-            faces = place(regions, quarter_turns)
+            faces = place(regions, frame.quarter_turns)
         except Fault as fault:
             analysis_error = analysis_error or fault
         return self.clear(frame, faces, analysis_error)
