@@ -7,6 +7,7 @@ anything.
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
 import select
@@ -206,11 +207,9 @@ class Wire:
     def close(self) -> None:
         """Let go of the socket and of descriptors that nobody took; safe to call twice."""
         self._ended = True
-        try:
+        with contextlib.suppress(OSError):
             # Wakes a thread of ours that waits for it.
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._socket.close()
         while self._fds:
             os.close(self._fds.popleft())

@@ -71,7 +71,7 @@ class Live:
     def _body(self) -> None:
         try:
             self.run.run()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised at the end
             self._error = error
 
     def __enter__(self) -> Live:
@@ -103,7 +103,8 @@ class Live:
         until = time.monotonic() + PATIENCE
         while not what():
             assert self._error is None, self._error
-            assert time.monotonic() < until, f"{words}\n{self.lines.text}\n{self.run.status.snapshot()}"
+            told = f"{words}\n{self.lines.text}\n{self.run.status.snapshot()}"
+            assert time.monotonic() < until, told
             time.sleep(0.05)
 
     def more(self, camera: str, frames: int = 20) -> None:

@@ -18,7 +18,7 @@ FRAMES = 100
 """Of the loop: four seconds."""
 CODE, BITS = 8, 10
 """Side in pixels of a cell of the frame's number, and how many cells there are."""
-RAW = 0.6
+RAW = 0.7
 """Correlation from which the pattern counts as seen."""
 
 
@@ -58,7 +58,8 @@ def frame(index: int, width: int, height: int) -> np.ndarray:
     out = np.full((height, width, 3), 110, np.uint8)
     x, y = corner(index, width, height, side)
     where = ellipse(side)[..., None] > 0
-    out[y : y + side, x : x + side] = np.where(where, pattern(side), out[y : y + side, x : x + side])
+    patch = out[y : y + side, x : x + side]
+    patch[...] = np.where(where, pattern(side), patch)
     for bit in range(BITS):
         value = 220 if index % FRAMES >> bit & 1 else 20
         out[0:CODE, bit * CODE : (bit + 1) * CODE] = value
@@ -112,11 +113,10 @@ class Finder(Detector):
         return [Face(box, TEMPLATE * scale + (left, top), 0.95)]
 
 
-def likeness(luma: np.ndarray, side: int | None = None) -> float:
-    """How much of the pattern is seen anywhere in a frame: the best correlation, at three sizes."""
+def likeness(luma: np.ndarray, sides: tuple[int, ...] | None = None) -> float:
+    """How much of the pattern is seen anywhere in a frame: the best correlation at these sizes."""
     best = 0.0
-    base = side or side_of(luma.shape[0])
-    for size in (base,):
+    for size in sides or (side_of(luma.shape[0]),):
         shown = cv2.cvtColor(pattern(size), cv2.COLOR_RGB2GRAY)
         scale = size / 128.0
         top, bottom, left, right = (round(v * scale) for v in (36, 106, 42, 88))
@@ -138,7 +138,7 @@ class Verdict:
         numbers: of each frame; None on slates and whole covers.
     """
 
-    def __init__(self, path, side: int | None = None) -> None:
+    def __init__(self, path, sides: tuple[int, ...] | None = None) -> None:
         self.times: list[float] = []
         self.numbers: list[int | None] = []
         self.sizes: set[tuple[int, int]] = set()
@@ -149,7 +149,7 @@ class Verdict:
                 self.sizes.add((av_frame.width, av_frame.height))
                 self.times.append(float(av_frame.time))
                 self.numbers.append(number(luma))
-                seen = likeness(luma, side)
+                seen = likeness(luma, sides)
                 self.worst = max(self.worst, seen)
                 self.raw += seen > RAW
 

@@ -53,8 +53,8 @@ class Recording(Target):
         self._begin: int | None = None
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._recover()
             if self._whole is None:
-                self._recover()
                 self._remove_old()
         except OSError as error:
             raise OutputError(f"{place}: {(error.strerror or str(error)).lower()}") from error
@@ -97,10 +97,11 @@ class Recording(Target):
         self._final = self._free()
         self._part = self._final.with_name(f".{self._final.name}.part")
         mkv = self._final.suffix == ".mkv"
+        own = {"cluster_time_limit": "1000"} if mkv else {"movflags": FRAGMENTED}
         self._file = Muxed(
             str(self._part),
             "matroska" if mkv else "mp4",
-            {} if mkv else {"movflags": FRAGMENTED},
+            {"flush_packets": "1", **own},
             self._template,
             str(self._final),
         )
@@ -120,23 +121,26 @@ class Recording(Target):
 
     def _segments(self) -> list[Path]:
         """This camera's, the oldest first; whatever else lies there is not ours."""
-        found = []
-        for path in self._folder.iterdir():
-            match = _NAME.fullmatch(path.name)
-            if match is not None and match.group("camera") == self._camera:
-                found.append(path)
+        found = [path for path in self._folder.iterdir() if self._is_ours(path.name)]
         return sorted(found, key=lambda path: path.name)
+
+    def _is_ours(self, name: str) -> bool:
+        if self._whole is not None:
+            stem, suffix = re.escape(self._whole.stem), re.escape(self._whole.suffix)
+            return re.fullmatch(rf"{stem}(-\d+)?{suffix}", name) is not None
+        match = _NAME.fullmatch(name)
+        return match is not None and match.group("camera") == self._camera
 
     def _recover(self) -> None:
         """Give names to what a crash left unfinished."""
         for path in self._folder.iterdir():
             final = path.name.removeprefix(".").removesuffix(".part")
-            match = _NAME.fullmatch(final)
-            if final != path.name and match is not None and match.group("camera") == self._camera:
-                if path.stat().st_size:
-                    path.rename(self._folder / final)
-                else:
-                    path.unlink()
+            if final == path.name or not self._is_ours(final) or not path.is_file():
+                continue
+            if not path.stat().st_size:
+                path.unlink()
+            elif not (self._folder / final).exists():
+                path.rename(self._folder / final)
 
     def _remove_old(self) -> None:
         segments = self._segments()
