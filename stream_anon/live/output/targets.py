@@ -152,21 +152,29 @@ def open_url(
         OutputError: it cannot be opened.
     """
     scheme = scheme_of(url)
-    micros = str(round(timeout * 1e6))
     if scheme in ("rtsp", "rtsps"):
         options = {"rtsp_transport": "tcp" if scheme == "rtsps" else transport}
         if "pkt_size" not in url:
             options["pkt_size"] = "1400"
         return Muxed(url, "rtsp", options, template, shown, tuple(secrets))
     if scheme in ("rtmp", "rtmps"):
-        options = {"flvflags": "no_duration_filesize", "rw_timeout": micros}
+        options = {"flvflags": "no_duration_filesize"}
         return Muxed(url, "flv", options, template, shown, tuple(secrets))
     options = {"mpegts_flags": "resend_headers", "flush_packets": "1"}
+    # What is meant for the protocol and not for the format stands in the address: PyAV hands
+    # options of an output to the format alone.
     if scheme == "udp":
-        options["pkt_size"] = "1316"
+        url = _with(url, "pkt_size", "1316")
     if scheme == "tcp":
-        options |= {"timeout": micros, "send_timeout": micros}
+        url = _with(url, "timeout", str(round(timeout * 1e6)))
     return Muxed(url, "mpegts", options, template, shown, tuple(secrets))
+
+
+def _with(url: str, name: str, value: str) -> str:
+    """An address with an option, unless it names it already."""
+    if f"{name}=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{name}={value}"
 
 
 def open_hls(folder: Path, seconds: float | None, template: Template) -> Muxed:
@@ -190,7 +198,7 @@ def open_hls(folder: Path, seconds: float | None, template: Template) -> Muxed:
         "hls_fmp4_init_filename": f"init-{start}.mp4",
         "hls_segment_filename": str(folder / "segment-%d.m4s"),
         "hls_start_number_source": "epoch",
-        "hls_flags": "delete_segments+append_list+independent_segments+temp_file+omit_endlist",
+        "hls_flags": "delete_segments+append_list+independent_segments+temp_file",
     }
     return Muxed(str(folder / "index.m3u8"), "hls", options, template, str(folder))
 
