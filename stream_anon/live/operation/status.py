@@ -82,7 +82,7 @@ class CameraStatus:
     output_restarts: dict[str, int] = field(default_factory=dict)
     out_since: float = -1e9
     preview: bytes | None = None
-    _seen: float = -1.0
+    _seen: float = 0.0
 
 
 class Status:
