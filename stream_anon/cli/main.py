@@ -88,8 +88,9 @@ class Group(click.Group):
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Start with:  stream-anon redact street.mp4 -o out.mp4",
 )
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def cli() -> None:
-    """The same video, its faces covered: a frame leaves covered or not at all."""
+    """The same video, its faces covered: a frame leaves covered or not at all.
+    Start with:  stream-anon redact street.mp4 -o out.mp4
+    """

@@ -106,9 +106,7 @@ class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Hand a line to the supervisor, without what is secret in it."""
         text = redacted(" ".join(record.getMessage().split()), self._child.secrets)
-        line = {"type": "log", "level": record.levelname.lower(), "text": text[:2000]}
-        line["extra"] = getattr(record, "fields", {})
-        self._child.tell(line)
+        self._child.tell({"type": "log", "level": record.levelname.lower(), "text": text[:2000]})
 
 
 def harden(name: str) -> None:

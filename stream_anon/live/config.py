@@ -191,7 +191,7 @@ class PageConfig(Section):
             return self
         host, _, port = self.listen.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"'listen' is an address and a port, 127.0.0.1:8080, not '{self.listen}'")
+            raise ValueError("'listen' is an address and a port, such as 127.0.0.1:8080")
         loopback = host in ("127.0.0.1", "localhost", "[::1]", "::1")
         if not loopback and self.token is None:
             raise ValueError("'listen' beyond the loopback address needs a 'token'")

@@ -73,10 +73,13 @@ class Ring:
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
         return cls(descriptor, width, height, slots)
 
-    def _planes(self, slot: int) -> list[Plane]:
+    def _begin(self, slot: int) -> int:
         if not 0 <= slot < self.slots:
             raise WireError(f"there is no slot {slot}")
-        begin = slot * self._step + _HEAD
+        return slot * self._step
+
+    def _planes(self, slot: int) -> list[Plane]:
+        begin = self._begin(slot) + _HEAD
         planes = []
         for width, height in self.sizes:
             flat = np.frombuffer(self._memory, np.uint8, width * height, begin)
@@ -98,7 +101,7 @@ class Ring:
             sequence: of the frame; stands in the slot before and after its planes are written.
             planes: (h, w) uint8 each.
         """
-        begin = slot * self._step
+        begin = self._begin(slot)
         _SEQUENCE.pack_into(self._memory, begin, sequence)
         _SEQUENCE.pack_into(self._memory, begin + 8, 0)
         for target, source in zip(self._planes(slot), planes, strict=True):
@@ -114,6 +117,9 @@ class Ring:
 
         Returns:
             Whether it was that frame, and all of it, before and after.
+
+        Raises:
+            WireError: there is no such slot.
         """
         before = self._stamp(slot)
         for target, source in zip(planes, self._planes(slot), strict=True):
@@ -121,7 +127,7 @@ class Ring:
         return before == self._stamp(slot) == (sequence, sequence)
 
     def _stamp(self, slot: int) -> tuple[int, int]:
-        begin = slot * self._step
+        begin = self._begin(slot)
         first = _SEQUENCE.unpack_from(self._memory, begin)[0]
         return first, _SEQUENCE.unpack_from(self._memory, begin + 8)[0]
 

@@ -49,17 +49,17 @@ class Run:
         token = None
         if config.page.token is not None:
             token = read_secret(config.page.token, environment)
-        self.supervisor: Supervisor | None = None
         hidden = (token.reveal(),) if token is not None else ()
+        known: list[Supervisor] = []
 
         def secrets() -> tuple[str, ...]:
-            known = self.supervisor.secrets if self.supervisor is not None else ()
-            return (*known, *hidden)
+            return tuple(text for one in known for text in one.secrets) + hidden
 
         self.log = Lines(config.log.format, config.log.level, secrets, stream)
         self.supervisor = Supervisor(
             config, self.log, self.status, environment, config.log.level
         )
+        known.append(self.supervisor)
         self.page: Page | None = None
         if config.page.listen is not None:
             self.page = _page(config, self.status, token)
@@ -76,7 +76,6 @@ class Run:
 
     def run(self) -> None:
         """Until ``stop``."""
-        assert self.supervisor is not None  # noqa: S101
         if self.page is not None:
             self.page.start()
             self.log("info", f"the page is at port {self.page.port}")
@@ -95,7 +94,6 @@ class Run:
             self.log("info", "ended")
 
     def _reload(self) -> None:
-        assert self.supervisor is not None  # noqa: S101
         if self._reread is None:
             self.log("warning", "there is no file to read the configuration from again")
             return

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 
@@ -29,7 +30,7 @@ def main(kind: str, url: str, frames: int, options: dict[str, str]) -> dict[str,
                 times.append(float(av_frame.time))
             if count >= frames:
                 break
-    steps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(times)]
     return {
         "frames": count, "raw": raw, "worst": worst, "numbers": numbers,
         "sizes": sorted(sizes), "backwards": sum(step <= 0 for step in steps),

@@ -17,13 +17,13 @@ from stream_anon.cli.rows import Command, option
 )
 @click.argument("source", metavar="[URL]", required=False)
 @option("-c", "--config", "config_file", group="What", metavar="FILE",
-        type=click.Path(path_type=Path, dir_okay=False), help="cameras.yaml, for many cameras")  # fmt: skip
+        type=click.Path(path_type=Path, dir_okay=False), help="cameras.yaml")  # fmt: skip
 @option("-o", "--output", "targets", group="What", metavar="URL", multiple=True,
-        help="rtsp:// rtmp:// udp:// tcp://, a folder/index.m3u8, a folder, or x.mp4")  # fmt: skip
+        help="an address, x.mp4, or x/index.m3u8")  # fmt: skip
 @option("--method", group="How", metavar="NAME", help="what happens to a face")
-@option("--latency", group="How", type=click.Choice(["low", "balanced", "careful"]),
-        help="how long a frame waits: 0.25, 0.6 or 1.7 s")  # fmt: skip
-@option("--transport", group="How", type=click.Choice(["tcp", "udp"]), help="of the camera")
+@option("--latency", group="How", metavar="low|balanced|careful", type=click.Choice(["low", "balanced", "careful"]),
+        help="a frame waits 0.25, 0.6 or 1.7 s")  # fmt: skip
+@option("--transport", group="How", metavar="tcp|udp", type=click.Choice(["tcp", "udp"]), help="of the camera")
 @option("--listen", group="How", metavar="HOST:PORT", help="serve the page and the metrics")
 @option("--check", group="How", is_flag=True, help="look at the configuration and end")
 def live(

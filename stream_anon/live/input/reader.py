@@ -21,9 +21,9 @@ import av
 from stream_anon.errors import FrameFault, InputError
 from stream_anon.live.backoff import Backoff
 from stream_anon.live.child import GRACE, Child
+from stream_anon.live.clock import TICKS, LiveClock
 from stream_anon.live.input.connect import connect
 from stream_anon.live.input.decode import Fit, LiveDecoder
-from stream_anon.live.clock import TICKS, LiveClock
 from stream_anon.live.input.timeline import LiveTimeline
 from stream_anon.live.latency import BUDGETS
 from stream_anon.live.ring import Ring
@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 
 SLOTS = 8
 LONGEST_REORDERING = 2 * TICKS
-FAREST_RATE = 120
+FASTEST = 120.0
+"""Frames a second that are believed."""
 
 
 class Reader:
@@ -58,7 +59,7 @@ class Reader:
         self._now = LiveClock(task["epoch"]).now
         self._timeline = LiveTimeline()
         self._changes = 0
-        self._late = threading.Event()
+        self._worked = False
         self.counters = child.counters
         self.counters |= {
             "state": "connecting", "connects": 0, "failures": 0, "frames": 0, "skipped": 0,
@@ -179,7 +180,7 @@ class Reader:
         """The first frame decides what the output looks like."""
         if self._size is None:
             self._size = max(64, width // 2 * 2), max(64, height // 2 * 2)
-        shown = float(self._task["rate"] or min(max(rate, 1), FAREST_RATE))
+        shown = float(self._task["rate"] or min(max(float(rate), 1.0), FASTEST))
         self._ring = Ring.create(*self._size, SLOTS)
         self._fit = Fit(*self._size)
         self._free = list(range(SLOTS))

@@ -12,7 +12,7 @@ TOLERANCE = TICKS
 """By how much stamps may disagree with the arrival before they are taken anew."""
 STEP = TICKS // 120
 """From one frame to the next in a burst, at least, as long as that is not ahead by too much."""
-CREEP = 0.01
+CREEP = 0.003
 """Share of a lateness that is made up for with each frame: clocks drift, networks tremble."""
 
 

@@ -33,8 +33,8 @@ def added(before: Any, now: Any) -> Any:
             for name in names
         }
     if isinstance(now, list):
-        old = before if isinstance(before, list) else []
-        return [one + (old[k] if k < len(old) else 0) for k, one in enumerate(now)]
+        counts = before if isinstance(before, list) else []
+        return [one + (counts[k] if k < len(counts) else 0) for k, one in enumerate(now)]
     if isinstance(now, bool) or not isinstance(now, int | float | None):
         return now
     if now is None:

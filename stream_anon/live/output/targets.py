@@ -42,6 +42,9 @@ class Template:
             self._stream = self._container.streams.video[0]
         except (av.FFmpegError, IndexError, ValueError) as error:
             raise OutputError(f"a keyframe cannot be read ({reason(error)})") from error
+        if not self._stream.codec_context.width:
+            self._container.close()
+            raise OutputError("a keyframe says nothing of the picture's size")
 
     def add_to(self, container: Any) -> Any:
         """A stream of this kind in an ``av.container.OutputContainer``."""

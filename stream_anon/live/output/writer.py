@@ -92,12 +92,12 @@ class Writer:
             # Another painting process began a little before where the last one ended.
             self.counters["dropped"] += 1
             return
-        if self._target is None and not self._open(message.blob, key):
+        target = self._target or self._open(message.blob, key)
+        if target is None:
             self.counters["dropped"] += 1
             return
-        assert self._target is not None  # noqa: S101
         try:
-            self._target.write(message.blob, pts, int(data["duration"]), key)
+            target.write(message.blob, pts, int(data["duration"]), key)
         except OutputError as error:
             self._failed(error)
             return
@@ -108,20 +108,20 @@ class Writer:
         self.counters["packets"] += 1
         self.counters["bytes"] += len(message.blob)
 
-    def _open(self, data: bytes, key: bool) -> bool:
+    def _open(self, data: bytes, key: bool) -> Target | None:
         if not key or time.monotonic() < self._again:
-            return False
+            return None
         self.counters["state"] = "connecting"
         try:
             self._template = Template(data, self._rate)
-            self._target = self._made(self._template)
+            made = self._target = self._made(self._template)
         except OutputError as error:
             self._failed(error)
-            return False
+            return None
         self.counters["opens"] += 1
         self._since = time.monotonic()
         log.info("%s: open", self._name)
-        return True
+        return made
 
     def _made(self, template: Template) -> Target:
         task = self._task

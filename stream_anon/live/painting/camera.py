@@ -15,8 +15,8 @@ from typing import Any
 
 from stream_anon.config import Config, MethodConfig
 from stream_anon.detection.base import Detector
-from stream_anon.live.config import OverloadConfig
 from stream_anon.live.clock import TICKS
+from stream_anon.live.config import OverloadConfig
 from stream_anon.live.painting.overload import Overload, ladder
 from stream_anon.live.painting.sink import LiveSink
 from stream_anon.live.painting.source import RingSource

@@ -14,8 +14,8 @@ import av
 import simplejpeg
 
 from stream_anon.errors import GateError, OutputError
-from stream_anon.live.config import EncoderConfig
 from stream_anon.live.clock import TICKS, TIME_BASE
+from stream_anon.live.config import EncoderConfig
 from stream_anon.media.cleared import Cleared
 from stream_anon.media.input.probe import reason
 from stream_anon.media.pixel_formats import plane_bytes
@@ -124,7 +124,7 @@ class Encoder:
         except (av.FFmpegError, ValueError) as error:
             raise OutputError(f"a frame cannot be encoded ({reason(error)})") from error
         return [
-            EncodedPacket(bytes(packet), packet.pts, self._duration, bool(packet.is_keyframe))
+            EncodedPacket(bytes(packet), int(packet.pts or 0), self._duration, packet.is_keyframe)
             for packet in packets
         ]
 

@@ -13,8 +13,8 @@ from stream_anon.config import Config, parse
 from stream_anon.detection.base import Array, Detector, Look, View
 from stream_anon.detection.types import Face
 from stream_anon.live.child import Child
-from stream_anon.live.config import EncoderConfig, OverloadConfig
 from stream_anon.live.clock import LiveClock
+from stream_anon.live.config import EncoderConfig, OverloadConfig
 from stream_anon.live.latency import BUDGETS
 from stream_anon.live.painting.camera import Camera
 from stream_anon.live.painting.sink import LiveSink
@@ -71,7 +71,7 @@ class Painter:
         now = time.monotonic()
         beats = [now]
         for camera in list(self._cameras.values()):
-            beats.append(camera.progress)
+            beats += [camera.progress, camera.sink.beat]
         return now - min(beats)
 
     def handle(self, message: Message) -> None:

@@ -15,12 +15,12 @@ from fractions import Fraction
 from typing import Any
 
 from stream_anon.config import FaultConfig
-from stream_anon.errors import GateError, OutputError, StreamAnonError
+from stream_anon.errors import GateError, OutputError
+from stream_anon.live.clock import TICKS, TIME_BASE
 from stream_anon.live.config import EncoderConfig
 from stream_anon.live.latency import BUCKETS
-from stream_anon.live.clock import TICKS, TIME_BASE
+from stream_anon.live.painting.encoder import EncodedPacket, Encoder
 from stream_anon.live.painting.feed import Feed
-from stream_anon.live.painting.encoder import Encoder
 from stream_anon.live.painting.slate import Slate
 from stream_anon.live.wire import Wire
 from stream_anon.media.cleared import Cleared
@@ -40,6 +40,23 @@ HOLE = TICKS // 2
 STUCK = 2 * TICKS
 """Ticks beyond look-back and slack after which analysis is no longer waited for."""
 MOST_WAITING = 4
+
+
+class _Stream:
+    """What is known once the camera has told its size.
+
+    Attributes:
+        form: width, height, rate.
+        step: ticks from frame to frame.
+        slate: makes frames that show nothing.
+        last: ticks of the last frame that went out.
+    """
+
+    def __init__(self, form: dict[str, Any], last: int) -> None:
+        self.form = form
+        self.step = max(1, round(TICKS / form["rate"]))
+        self.slate = Slate(form["width"], form["height"])
+        self.last = last
 
 
 class LiveSink(Sink):
@@ -66,9 +83,8 @@ class LiveSink(Sink):
     ) -> None:
         self._name, self._options, self._now, self._preview = name, options, now, preview
         self._delay = round(look_back * TICKS)
-        self._form: dict[str, Any] | None = None
+        self._stream: _Stream | None = None
         self._encoder: Encoder | None = None
-        self._slate: Slate | None = None
         # A gate of its own: nothing of the slate touches what is kept for faces.
         self._gate = Compositor(Fill(), FaultConfig(policy="step-down"))
         self._cleared: deque[Cleared] = deque()
@@ -76,10 +92,9 @@ class LiveSink(Sink):
         self._feeds: dict[str, Feed] = {}
         self._wires: dict[str, Wire] = {}
         self._oldest: int | None = None
-        self._last: int | None = None
         self._index = 0
         self._ending = self._bridging = False
-        self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
+        self._thread: threading.Thread | None = None
         self.progress = time.monotonic()
         self.counters: dict[str, Any] = {
             "frames_out": 0, "slates": 0, "late": 0, "bytes": 0, "encoder_faults": 0,
@@ -89,12 +104,13 @@ class LiveSink(Sink):
     def start(self, form: dict[str, Any]) -> None:
         """Size and rate are known: the stream begins, with a slate until the first frame."""
         with self._changed:
-            if self._form is not None:
+            if self._stream is not None:
                 return
-            self._form = form
-            self._slate = Slate(form["width"], form["height"])
-            self._last = self._now() - self._delay - SLACK
+            stream = self._stream = _Stream(form, self._now() - self._delay - SLACK)
             wires, self._wires = self._wires, {}
+        self._thread = threading.Thread(
+            target=self._run, args=(stream,), name=f"sink-{self._name}", daemon=True
+        )
         self._thread.start()
         for name, wire in wires.items():
             self.output(name, wire)
@@ -106,11 +122,11 @@ class LiveSink(Sink):
             if waiting is not None:
                 waiting.close()
             before = self._feeds.pop(name, None)
-            if wire is not None and self._form is None:
+            if wire is not None and self._stream is None:
                 # Until the camera has told its size there is nothing to say to a writer.
                 self._wires[name] = wire
-            elif wire is not None:
-                self._feeds[name] = Feed(wire, f"{self._name}-{name}", dict(self._form or {}))
+            elif wire is not None and self._stream is not None:
+                self._feeds[name] = Feed(wire, f"{self._name}-{name}", self._stream.form)
             if self._encoder is not None:
                 self._encoder.want_key()
         if before is not None:
@@ -138,6 +154,11 @@ class LiveSink(Sink):
             self._cleared.append(cleared)
             self._changed.notify_all()
 
+    @property
+    def beat(self) -> float:
+        """Monotonic seconds at which this sink's thread last came round; now before it begins."""
+        return self.progress if self._stream is not None else time.monotonic()
+
     def copy(self, item: Packet) -> None:
         """Nothing is copied live.
 
@@ -149,7 +170,7 @@ class LiveSink(Sink):
     def finish(self, timeout: float = 5.0) -> None:
         """Encode what waits, and hang up on all writers."""
         self.end()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(timeout)
         for feed in list(self._feeds.values()):
             feed.finish(timeout)
@@ -180,30 +201,28 @@ class LiveSink(Sink):
             },
         }
 
-    def _run(self) -> None:
-        assert self._form is not None  # noqa: S101 - started by ``start``
-        step = max(1, round(TICKS / self._form["rate"]))
+    def _run(self, stream: _Stream) -> None:
         while True:
             self.progress = time.monotonic()
             with self._changed:
                 if not self._cleared and not self._ending:
-                    self._changed.wait(step / TICKS / 2)
+                    self._changed.wait(stream.step / TICKS / 2)
                 taken = self._cleared.popleft() if self._cleared else None
                 self._changed.notify_all()
                 if taken is None and self._ending:
                     break
             if taken is not None:
-                self._bridge(taken.pts, step)
-                self._pass(taken, camera=True)
-            elif self._missed(step):
-                self._pass(self._slated(step), camera=False)
+                self._bridge(stream, taken.pts)
+                self._pass(stream, taken, camera=True)
+            elif self._missed(stream):
+                self._pass(stream, self._slated(stream), camera=False)
+        if self._encoder is not None:
+            self._send(self._encoder.finish())
 
-    def _missed(self, step: int) -> bool:
+    def _missed(self, stream: _Stream) -> bool:
         """Whether the next frame's time has passed and nobody holds a frame for it."""
-        last, now = self._last, self._now()
-        if last is None:
-            return False
-        due = now - self._delay - SLACK
+        last, step = stream.last, stream.step
+        due = self._now() - self._delay - SLACK
         if last + step > due:
             return False
         oldest = self._oldest
@@ -211,51 +230,49 @@ class LiveSink(Sink):
             return True
         return oldest - last > HOLE and last + 2 * step <= oldest
 
-    def _bridge(self, pts: int, step: int) -> None:
-        """Fill what lies before a frame that comes after a hole."""
-        while self._last is not None and pts - self._last > HOLE and not self._ending:
-            self._pass(self._slated(step, pts - STUCK), camera=False)
-        while self._last is not None and self._bridging and pts - self._last >= 2 * step:
-            self._pass(self._slated(step), camera=False)
+    def _bridge(self, stream: _Stream, pts: int) -> None:
+        """Fill what lies before a frame that comes after a hole, or after slates."""
+        filling = self._bridging or pts - stream.last > HOLE
+        while filling and pts - stream.last >= 2 * stream.step and not self._ending:
+            self._pass(stream, self._slated(stream, pts - STUCK), camera=False)
         self._bridging = False
 
-    def _slated(self, step: int, least: int | None = None) -> Cleared:
-        assert self._slate is not None and self._last is not None and self._form  # noqa: S101
+    def _slated(self, stream: _Stream, least: int | None = None) -> Cleared:
         # After a long pause of this very process, time is not made up for slate by slate.
         least = self._now() - self._delay - SLACK - STUCK if least is None else least
-        pts = max(self._last + step, least)
+        pts = max(stream.last + stream.step, least)
         self._bridging = True
         self._index += 1
         frame = CpuFrame(
-            self._slate.frame(),
+            stream.slate.frame(),
             index=self._index,
             pts=pts,
             time_base=TIME_BASE,
-            rate=Fraction(self._form["rate"]).limit_denominator(1001),
+            rate=Fraction(stream.form["rate"]).limit_denominator(1001),
         )
         return self._gate.paint(frame, Regions(frame.key, ()))
 
-    def _pass(self, cleared: Cleared, camera: bool) -> None:
+    def _pass(self, stream: _Stream, cleared: Cleared, camera: bool) -> None:
         pts = cleared.pts
-        if self._last is not None and pts <= self._last:
+        if pts <= stream.last:
             self.counters["late"] += 1
             return
-        self._last = pts
+        stream.last = pts
         try:
-            packets = self._encode(cleared)
+            packets = self._encode(stream, cleared)
         except OutputError as error:
             # The encoder is made anew; the frame is lost, the time line goes on.
             self.counters["encoder_faults"] += 1
             log.error("%s: %s", self._name, error)
             self._encoder = None
             return
-        except StreamAnonError as error:
-            log.error("%s: %s", self._name, error)
-            return
         self.counters["frames_out"] += 1
         self.counters["slates"] += not camera
         if camera:
             self._measure((self._now() - pts) / TICKS)
+        self._send(packets)
+
+    def _send(self, packets: list[EncodedPacket]) -> None:
         with self._changed:
             feeds = list(self._feeds.values())
         for packet in packets:
@@ -263,10 +280,9 @@ class LiveSink(Sink):
             for feed in feeds:
                 feed.put(packet)
 
-    def _encode(self, cleared: Cleared) -> list[Any]:
+    def _encode(self, stream: _Stream, cleared: Cleared) -> list[EncodedPacket]:
         if self._encoder is None:
-            assert self._form is not None  # noqa: S101
-            form = self._form
+            form = stream.form
             self._encoder = Encoder(form["width"], form["height"], form["rate"], self._options)
         packets = self._encoder.write(cleared)
         if (shown := self._encoder.preview) is not None:

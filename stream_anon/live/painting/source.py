@@ -107,9 +107,10 @@ class RingSource(Source):
         if message.type == "gap":
             reason = data.get("reason")
             return Gap(0, reason if reason in REASONS else "reconnect")
-        if message.type != "frame" or self._ring is None or self.form is None:
+        ring, wire, form = self._ring, self._wire, self.form
+        if message.type != "frame" or ring is None or wire is None or form is None:
             raise WireError("a frame came without its memory")
-        return self._frame(data)
+        return self._frame(data, ring, wire, float(form["rate"]))
 
     def _begin(self, message: Message) -> None:
         data = message.data
@@ -128,19 +129,20 @@ class RingSource(Source):
         if self.form is None:
             self.form = {"width": width, "height": height, "rate": float(rate)}
 
-    def _frame(self, data: dict[str, Any]) -> Frame | None:
-        assert self._ring is not None and self.form is not None and self._wire is not None  # noqa: S101
+    def _frame(
+        self, data: dict[str, Any], ring: Ring, wire: Wire, rate: float
+    ) -> Frame | None:
         slot, sequence, pts = (data.get(name) for name in ("slot", "sequence", "pts"))
         matrix = data.get("matrix", 2)
         if not all(isinstance(one, int) for one in (slot, sequence, pts, matrix)):
             raise WireError("a frame's message lacks its numbers")
-        av_frame = av.VideoFrame(self._ring.width, self._ring.height, "yuv420p")
+        av_frame = av.VideoFrame(ring.width, ring.height, "yuv420p")
         planes = [
             plane_bytes(plane)[:, :width]
-            for plane, (width, _) in zip(av_frame.planes, self._ring.sizes, strict=True)
+            for plane, (width, _) in zip(av_frame.planes, ring.sizes, strict=True)
         ]
-        whole = self._ring.read(int(slot), int(sequence), planes)  # type: ignore[arg-type]
-        self._wire.send({"type": "free", "slot": slot}, timeout=5.0)
+        whole = ring.read(int(slot), int(sequence), planes)  # type: ignore[arg-type]
+        wire.send({"type": "free", "slot": slot}, timeout=5.0)
         if not whole:
             self.torn += 1
             return None
@@ -152,7 +154,7 @@ class RingSource(Source):
             index=self._index,
             pts=int(pts),  # type: ignore[arg-type]
             time_base=TIME_BASE,
-            rate=Fraction(self.form["rate"]).limit_denominator(1001),
+            rate=Fraction(rate).limit_denominator(1001),
             scaler=self._scaler,
             corrupt=bool(data.get("corrupt")),
         )
