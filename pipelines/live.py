@@ -8,9 +8,11 @@ encoder only through the compositor.
 from stream_anon.config import Config
 from stream_anon.detection.base import Detector
 from stream_anon.detection.registry import make_detector
-from stream_anon.methods import make_method
-from stream_anon.pipeline.analysis import DetectAndTrack
+from stream_anon.media.input.info import MediaInfo
+from stream_anon.pipeline.analysis import Analyzer, DetectAndTrack
+from stream_anon.pipeline.drawn import WithRegions
 from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.targets import make_targets, other_methods
 
 
 def detector(config: Config) -> Detector:
@@ -18,11 +20,15 @@ def detector(config: Config) -> Detector:
     return make_detector(config.detector, config.models_dir)
 
 
-def analyzer(config: Config, found_by: Detector) -> DetectAndTrack:
+def analyzer(config: Config, found_by: Detector, info: MediaInfo) -> Analyzer:
     """Says what is in one camera's frames."""
-    return DetectAndTrack(found_by, config)
+    analyzer = DetectAndTrack(found_by, config)
+    return WithRegions(analyzer, config.regions, info) if config.regions else analyzer
 
 
 def compositor(config: Config) -> Compositor:
-    """The gate of one camera, with the method that paints."""
-    return Compositor(make_method(config.method), config.fault, models_dir=config.models_dir)
+    """The gate of one camera, with the methods that paint."""
+    return Compositor(
+        make_targets(config), config.fault, others=other_methods(config),
+        models_dir=config.models_dir,
+    )  # fmt: skip

@@ -17,8 +17,11 @@ GROUND = {
     "device",
     "errors",
     "geometry",
+    "plugins",
     "recipes",
     "regions",
+    "sections",
+    "track_state",
     "units",
     "yamlfile",
 }
@@ -26,12 +29,15 @@ GROUND = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
-    "config": {"errors", "units", "yamlfile"},
+    "config": {"errors", "plugins", "regions", "sections", "units", "yamlfile"},
     "device": {"errors"},
     "errors": set(),
     "geometry": set(),
+    "plugins": {"errors"},
     "recipes": {"errors"},
     "regions": set(),
+    "sections": {"plugins", "units"},
+    "track_state": set(),
     "units": set(),
     "yamlfile": set(),
     "live": {"methods"},
@@ -90,15 +96,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
     "evaluation.benchmarks": {"media.input", "media.output", "pipeline"},
-    "evaluation.data": {
-        "alignment",
-        "alignment.mesh",
-        "api",
-        "detection",
-        "methods",
-        "pipeline",
-        "tracking",
-    },
+    "evaluation.data": {"api", "detection", "media", "methods", "pipeline"},
     "evaluation.looks": {
         "alignment",
         "alignment.mesh",
@@ -123,8 +121,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipelines": {
         "detection",
         "media.input",
-        "media.output",
-        "methods",
         "pipeline",
         "training",
         "training.plan",
@@ -167,7 +163,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 import everything."""
 
 TOO_LONG: set[str] = {
-    "stream_anon/config.py",
     "stream_anon/training/morphable.py",
 }
 """Files of more than 400 lines that are still to be divided; none may come."""

@@ -22,9 +22,11 @@ EXTENSIONS = frozenset(
     | {".ts", ".m2ts", ".mts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob"}
     | {".mjpeg", ".mjpg", ".y4m", ".ivf", ".obu", ".wtv"}
     | {".h264", ".264", ".h265", ".265", ".hevc"}
+    | {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff"}
+    | {".heic", ".heif", ".avif"}
 )
-"""Names that say "video". In a folder, such a file is done, or the run says why not; any other
-file is looked into. A file that is named by itself may end in anything."""
+"""Names that say "video" or "photo". In a folder, such a file is done, or the run says why not; any
+other file is looked into. A file that is named by itself may end in anything."""
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part(\.[^.]+)?")
 """What a run that was killed leaves; see ``media.part_file``."""
@@ -185,7 +187,7 @@ class _Search:
             for path in self._files(given):
                 self._consider(path, path.relative_to(given))
             if len(self.found) + len(self.refused) == before:
-                self._refuse(given, "there is no video in this folder")
+                self._refuse(given, "there is no video or photo in this folder")
         elif not stat.S_ISREG(status.st_mode):
             self._refuse(given, "is no regular file")
         else:

@@ -131,6 +131,9 @@ class NetworkDetector(Detector):
     smallest_input: ClassVar[float]
     """Side in network pixels at which a face is still found at the default threshold."""
 
+    own_engines = True
+    """Whether the finest size has an engine of its own; not worth it for a few frames."""
+
     def __init__(self, config: DetectorConfig, models_dir: Path | None = None) -> None:
         """Find the weights; engines are built at the first frame, when its size is known.
 
@@ -252,7 +255,7 @@ class NetworkDetector(Detector):
         tiles take to look at: the others share one.
         """
         height, width = pixels.shape[:2]
-        size = (width, height) if own_engine else ANY_SIZE
+        size = (width, height) if own_engine and self.own_engines else ANY_SIZE
         engine = self._engines.get(size)
         if engine is None:
             engine = self._engines[size] = self._engine(*size)

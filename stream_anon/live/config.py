@@ -13,21 +13,30 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
-from stream_anon import yamlfile
+from stream_anon import config as options
+from stream_anon import plugins, yamlfile
 from stream_anon.config import (
     Config,
     DetectorConfig,
-    Flag,
+    HeadConfig,
     MethodConfig,
-    Number,
+    RegionConfig,
     Section,
-    Span,
     TrackerConfig,
-    Whole,
 )
 from stream_anon.errors import ConfigError
 from stream_anon.live.secret import named, redacted, scheme_of
-from stream_anon.methods import METHODS
+from stream_anon.methods import METHODS, known_methods
+from stream_anon.sections import (
+    AnyDetector,
+    AnyMethod,
+    Flag,
+    Number,
+    Span,
+    Whole,
+    as_path,
+    as_tuple,
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 
@@ -35,14 +44,6 @@ SOURCES = (
     "rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt", "v4l2", "file",
 )  # fmt: skip
 TARGETS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
-
-
-def _path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) else value
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _size(value: Any) -> Any:
@@ -54,7 +55,7 @@ def _size(value: Any) -> Any:
     return value
 
 
-File = Annotated[Path, BeforeValidator(_path)]
+File = Annotated[Path, BeforeValidator(as_path)]
 Side = Annotated[Whole, Field(ge=64, le=8192)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_size)]
 
@@ -140,9 +141,11 @@ class CameraConfig(Section):
     latency: Literal["low", "balanced", "careful"] = "balanced"
     """How long a frame waits for what comes after it: 0.25 s, 0.6 s or 1.7 s. Less waiting shows
     more of faces that the detector finds late."""
-    method: MethodConfig | None = None
+    method: AnyMethod | None = None
     """As `method` below, for this camera alone."""
-    outputs: Annotated[tuple[OutputConfig, ...], BeforeValidator(_tuple)] = ()
+    regions: Annotated[tuple[RegionConfig, ...], BeforeValidator(as_tuple)] = ()
+    """Places of this camera's picture that are always painted, as `regions` of `redact`."""
+    outputs: Annotated[tuple[OutputConfig, ...], BeforeValidator(as_tuple)] = ()
     """Where its stream goes."""
 
     @model_validator(mode="after")
@@ -161,7 +164,7 @@ class OverloadConfig(Section):
     """Frames that are this late say that it is too much."""
     longest_interval: Annotated[Span, Field(gt=0, le=1)] = 0.5
     """First the detector looks less often, up to this (and never less often than frames wait)."""
-    methods: Annotated[tuple[str, ...], BeforeValidator(_tuple)] = ("pixelate", "fill")
+    methods: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = ("pixelate", "fill")
     """Then these methods take the place of the chosen one. After that, frames are left out."""
     patience: Annotated[Span, Field(ge=0.2, le=600)] = 2.0
     """Each step is given this long to help; five times as long in order is a step back."""
@@ -210,11 +213,15 @@ class LogConfig(Section):
 class LiveConfig(Section):
     """Everything that `live` can be told."""
 
-    cameras: Annotated[tuple[CameraConfig, ...], BeforeValidator(_tuple)] = ()
+    cameras: Annotated[tuple[CameraConfig, ...], BeforeValidator(as_tuple)] = ()
     """The cameras, each with its outputs."""
-    method: MethodConfig = MethodConfig()
+    method: AnyMethod = MethodConfig()
     """What happens to a face, as for `redact`."""
-    detector: DetectorConfig = DetectorConfig()
+    targets: dict[str, Any] | None = None
+    """What is painted, as for `redact`; none paints faces."""
+    head: HeadConfig = HeadConfig()
+    """How heads are followed, as for `redact`."""
+    detector: AnyDetector = DetectorConfig()
     """Where the faces are, as for `redact`."""
     tracker: TrackerConfig = TrackerConfig()
     """How faces are followed, as for `redact`; `latency` follows from each camera's."""
@@ -236,26 +243,40 @@ class LiveConfig(Section):
         names = [camera.name for camera in self.cameras]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"there are two cameras '{sorted(twice)[0]}'")
-        for method in (self.method, *(c.method for c in self.cameras if c.method is not None)):
-            if method.name not in METHODS:
-                known = ", ".join(METHODS)
-                raise ValueError(f"there is no method '{method.name}'; there are {known}")
+        for camera in self.cameras:
+            # What is wrong with the methods and targets shows now, not in a process of its own.
+            try:
+                config = self.engine(camera)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            known = known_methods()
+            for name in (config.method.name, *(region.method for region in config.regions)):
+                if name is not None and name not in known:
+                    raise ValueError(str(plugins.unknown("method", name, METHODS)))
         return self
 
     def engine(self, camera: CameraConfig) -> Config:
-        """The options of one camera's analysis and painting, as a file's run has them."""
+        """The options of one camera's analysis and painting, as a file's run has them.
+
+        Raises:
+            ConfigError: they do not fit together.
+        """
         from stream_anon.live.latency import tracker
 
-        return Config.model_validate(
-            {
-                "detector": self.detector.model_dump(),
-                "tracker": tracker(self.tracker, camera.latency).model_dump(),
-                "method": (camera.method or self.method).model_dump(),
-                # A fault covers what it concerns; ending the stream would help nobody.
-                "fault": {"policy": "step-down"},
-                "models_dir": self.models_dir,
-            }
-        )
+        data = {
+            "detector": self.detector.model_dump(),
+            "tracker": tracker(self.tracker, camera.latency).model_dump(),
+            "method": (camera.method or self.method).model_dump(),
+            "regions": [region.model_dump() for region in camera.regions],
+            "head": self.head.model_dump(),
+            # A fault covers what it concerns; ending the stream would help nobody.
+            "fault": {"policy": "step-down"},
+            "verify": {"mode": "off"},
+            "models_dir": self.models_dir,
+        }
+        if self.targets is not None:
+            data["targets"] = self.targets
+        return options.parse(data, camera.name)
 
     def variables(self) -> set[str]:
         """Variables of the environment that are named anywhere."""

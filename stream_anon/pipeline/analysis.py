@@ -14,15 +14,19 @@ from typing import Protocol
 
 from stream_anon.config import Config
 from stream_anon.detection.base import Detector
+from stream_anon.detection.heads import NAME as BODY_POSE
 from stream_anon.detection.registry import make_detector
 from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import TrackerFault, TracksError
 from stream_anon.media.frame import Frame
 from stream_anon.media.packets import Gap
+from stream_anon.models import registry
+from stream_anon.pipeline.drawn import WithRegions
+from stream_anon.pipeline.labels import OtherLabels, Sources
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import AnalysisPart
 from stream_anon.pipeline.stream_analyzer import AnalyzedFrame, StreamAnalyzer
-from stream_anon.regions import FACE, Region, Regions
+from stream_anon.regions import FACE, REGION, Region, Regions
 from stream_anon.tracking.tracker import Tracker
 from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.reader import TracksFile
@@ -44,6 +48,7 @@ class Analyzer(Protocol):
 
     Attributes:
         name: of the detector, for the report.
+        networks: names in the model registry of the networks that look, for the report.
         detections_run: frames that a detector saw whole so far.
         partial_detections_run: likewise in part.
         notes: what the report should say.
@@ -53,6 +58,10 @@ class Analyzer(Protocol):
 
     @property
     def name(self) -> str:
+        """See above."""
+
+    @property
+    def networks(self) -> tuple[str, ...]:
         """See above."""
 
     @property
@@ -109,12 +118,36 @@ class DetectAndTrack:
         self._whole = self._in_part = 0
         self._notes: dict[str, None] = {}
         self._analyzers: dict[int, StreamAnalyzer] = {}
+        # Faces alone, the default, need nothing beside the tracker.
+        alone = set(config.targets) <= {FACE, REGION} and FACE in config.targets
+        self._sources = None if alone else Sources.of(config)
         self._track_ids = itertools.count(1)
+        self._interval: float | None = None
+
+    def pace(self, interval: float) -> None:
+        """Look less often, or as often as before, in all streams: there is too much to do.
+
+        Args:
+            interval: seconds, as ``tracker.interval``; never longer than frames wait.
+
+        Raises:
+            ValueError: it is not positive.
+        """
+        self._interval = interval
+        for analyzer in self._analyzers.values():
+            analyzer.pace(interval)
 
     @property
     def name(self) -> str:
         """The detector's."""
         return self._detector.name
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The detector's, if it is one of ours, and that of bodies."""
+        own = (self.name,) if self.name in registry.names() else ()
+        bodies = self._sources is not None and self._sources.bodies is not None
+        return (*own, BODY_POSE) if bodies else own
 
     @property
     def detections_run(self) -> int:
@@ -131,8 +164,10 @@ class DetectAndTrack:
     @property
     def notes(self) -> list[str]:
         """What the analyzers had to put up with."""
-        now = [note for analyzer in self._analyzers.values() for note in analyzer.notes]
-        return list(dict.fromkeys([*self._notes, *now]))
+        notes = [note for analyzer in self._analyzers.values() for note in analyzer.notes]
+        if self._sources is not None and self._sources.note is not None:
+            notes.append(self._sources.note)
+        return list(dict.fromkeys([*self._notes, *notes]))
 
     def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
@@ -176,7 +211,8 @@ class DetectAndTrack:
                 if self._config.fault.policy == "stop":
                     raise TrackerFault(wrong) from error
                 unknown = unknown or wrong
-        ended = tuple(map(str, analyzed.ended))
+        items += analyzed.others
+        ended = analyzed.ended
         try:
             regions = Regions(key, tuple(items), ended, unknown)
         except ValueError as error:
@@ -196,7 +232,19 @@ class DetectAndTrack:
                 frame.quarter_turns,
                 self._config.detector.smallest_face,
             )
-            analyzer = StreamAnalyzer(self._detector, tracker, self._config)
+            others = None
+            if self._sources is not None:
+                others = OtherLabels(
+                    self._config,
+                    self._sources,
+                    (frame.width, frame.height),
+                    float(frame.rate),
+                    self._track_ids,
+                    frame.quarter_turns,
+                )
+            analyzer = StreamAnalyzer(self._detector, tracker, self._config, others)
+            if self._interval is not None:
+                analyzer.pace(self._interval)
             self._analyzers[frame.stream] = analyzer
         return analyzer
 
@@ -213,6 +261,8 @@ class ReadTracks:
     """
 
     detections_run = partial_detections_run = 0
+    networks: tuple[str, ...] = ()
+    """What a Tracks file was made with is said there."""
 
     def __init__(self, tracks: TracksFile, fingerprint: Fingerprint) -> None:
         if tracks.header.input.sha256 != fingerprint.sha256:
@@ -294,6 +344,18 @@ def make_analyzer(plan: Plan) -> Analyzer:
         ModelError: a detector's weights are missing.
         TracksError: something is wrong with the Tracks file, or it is of another input.
     """
+    request = plan.request
+    if request.config.regions:
+        analyzer = _make_analyzer(plan)
+        try:
+            return WithRegions(analyzer, request.config.regions, plan.info)
+        except BaseException:
+            analyzer.close()
+            raise
+    return _make_analyzer(plan)
+
+
+def _make_analyzer(plan: Plan) -> Analyzer:
     request = plan.request
     if request.tracks is None:
         config = request.config

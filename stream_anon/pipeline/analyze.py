@@ -14,9 +14,9 @@ from stream_anon.detection.registry import make_detector
 from stream_anon.errors import GateError, InputError, OutputError, UsageError
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
+from stream_anon.media.input.files import open_file
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.probe import check_regular
-from stream_anon.media.input.source import FileSource
 from stream_anon.models import registry
 from stream_anon.pipeline.analysis import Analyzed, Analyzer, DetectAndTrack
 from stream_anon.pipeline.flow import Channel, Clock, Flow, Worker
@@ -82,7 +82,7 @@ def analyze_file(
         raise OutputError(f"{target}: there is no folder {target.parent}")
     fingerprint = Fingerprint.of(source)
     video = config.video
-    frames = FileSource(
+    frames = open_file(
         source,
         start=video.start,
         end=video.end,

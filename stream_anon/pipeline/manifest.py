@@ -15,9 +15,11 @@ from stream_anon.models import WEIGHTS, registry
 from stream_anon.pipeline.counts import Tally
 from stream_anon.pipeline.flow import Clock
 from stream_anon.pipeline.painting.face_stabilizer import networks
+from stream_anon.pipeline.painting.ladder import LabelStats
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     AnalysisPart,
+    LabelPart,
     ModelPart,
     Report,
     StreamPart,
@@ -42,12 +44,16 @@ class Outcome:
         clock: seconds by stage.
         input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
+        labels: what the gate counted of each label.
+        networks: that analysed.
     """
 
     tally: Tally = field(default_factory=Tally)
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
+    labels: Mapping[str, LabelStats] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
     input: tuple[int, str] | None = None
     output: tuple[int, str] | None = None
 
@@ -73,7 +79,7 @@ def manifest(
         output: name of the file that was made, None if it was removed.
     """
     given = plan.request.config
-    config = given.model_dump(mode="json", exclude={"models_dir"})
+    config = given.model_dump(mode="json", exclude={"models_dir", "regions"})
     dropped, named = list(plan.media.dropped), given.report.file_names
     if named == "auto":
         # A name may tell who, where and when, as any other metadata.
@@ -92,8 +98,7 @@ def manifest(
         )
         for stream in plan.media.streams
     ]
-    # What a Tracks file was made with is said there.
-    used = [detector] if analysis is None else []
+    used = list(outcome.networks)
     used += [name for method in methods for name in (*networks(method), *method.networks())]
     if verification is not None and verification.detector is not None:
         used.append(verification.detector)
@@ -113,6 +118,7 @@ def manifest(
         frames=outcome.tally.frames,
         tracks=outcome.tally.painted.painted(),
         tracks_folded=outcome.tally.painted.folded,
+        labels=_labels(outcome),
         kept=outcome.tally.kept.visible(),
         kept_folded=outcome.tally.kept.folded,
         analysis=analysis,
@@ -120,6 +126,19 @@ def manifest(
         verification=verification,
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
+
+
+def _labels(outcome: Outcome) -> dict[str, LabelPart]:
+    """What was painted, by label."""
+    return {
+        label: LabelPart(
+            tracks=stats.tracks,
+            regions=stats.regions,
+            methods=stats.methods,
+            stepped_down=stats.stepped_down,
+        )
+        for label, stats in sorted(outcome.labels.items())
+    }
 
 
 def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

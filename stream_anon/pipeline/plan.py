@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stream_anon import device
+from stream_anon import device, plugins
 from stream_anon.config import Config, override
-from stream_anon.errors import ConfigError, InputError, OutputError, UsageError
+from stream_anon.errors import InputError, OutputError, UsageError
+from stream_anon.media.input.files import describe_file
 from stream_anon.media.input.info import MediaInfo
-from stream_anon.media.input.probe import check_regular, probe
+from stream_anon.media.input.probe import check_regular
 from stream_anon.media.output.formats import default_suffix
 from stream_anon.media.output.streams import MediaPlan, plan_streams
-from stream_anon.methods import METHODS
+from stream_anon.methods import METHODS, known_methods
 from stream_anon.tracks.origin import read_header
 
 SUFFIX = "_anonymized"
@@ -128,10 +129,13 @@ def make_request(
         if not source.exists():
             raise InputError(f"{source}: there is no such file")
         check_regular(source)
-    if config.method.name not in METHODS:
-        known = ", ".join(METHODS)
-        raise ConfigError(f"there is no method '{config.method.name}'; there are {known}")
-    info = probe(source)
+    wanted = [config.method.name, *(region.method for region in config.regions)]
+    for chosen in config.targets.values():
+        wanted.append(chosen if isinstance(chosen, str) or chosen is None else chosen.name)
+    for name in wanted:
+        if name is not None and name not in known_methods():
+            raise plugins.unknown("method", name, METHODS)
+    info = describe_file(source)
     notes: tuple[str, ...] = ()
     if output is None:
         suffix, note = default_suffix(info)

@@ -100,6 +100,18 @@ class TrackPart(_Part):
     frames: int
 
 
+class LabelPart(_Part):
+    """What became of one label: faces, heads, drawn regions, those of a plug-in."""
+
+    tracks: int = 0
+    regions: int = 0
+    """How often one was painted, over all frames; frames that were covered whole not counted."""
+    methods: dict[str, int] = Field(default_factory=dict)
+    """Likewise by what painted them."""
+    stepped_down: int = 0
+    """How often one took a cover instead."""
+
+
 class KeptPart(_Part):
     """A track that an edit left visible, with the reason that its author gave."""
 
@@ -204,6 +216,8 @@ class Report(_Part):
     """Of a very long run the latest 20,000."""
     tracks_folded: FoldedPart | None = None
     """The others."""
+    labels: dict[str, LabelPart] = Field(default_factory=dict)
+    """The same by label."""
     kept: list[KeptPart] = Field(default_factory=list)
     """What was left visible on purpose; likewise."""
     kept_folded: FoldedPart | None = None

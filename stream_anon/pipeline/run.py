@@ -115,8 +115,7 @@ class Pipeline:
         except BaseException:
             self._sink.abort()
             self._source.close()
-            for method in self._compositor.methods:
-                method.close()
+            self._compositor.close()
             self._analyzer.close()
             raise
         flow = Flow(self._config.fault.stall_seconds, cancel)
@@ -144,8 +143,7 @@ class Pipeline:
         finally:
             if "stream-anon-reader" not in flow.stuck:
                 self._source.close()
-            for method in self._compositor.methods:
-                method.close()
+            self._compositor.close()
             if "stream-anon-analyst" not in flow.stuck:
                 self._analyzer.close()
         tick()
@@ -261,6 +259,7 @@ class Pipeline:
         frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
         frames.faces_stepped_down = fallbacks.faces
         frames.reasons = dict(fallbacks.reasons)
+        outcome.labels, outcome.networks = fallbacks.labels, self._analyzer.networks
         if not len(outcome.tally.painted) and (settings := unusual(self._config)):
             words = f"no face was found at settings other than the default: {', '.join(settings)}"
             log.warning("%s", words)

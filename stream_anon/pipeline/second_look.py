@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stream_anon.config import DetectorConfig
 from stream_anon.errors import ModelError, UsageError, VerificationError
 from stream_anon.media.output.sink import Sink
 from stream_anon.models import registry
@@ -91,13 +92,17 @@ class SecondLook:
             if full:
                 raise UsageError(f"{plan.request.input}: cannot be verified; {self._missing}")
             return
+        detector = config.detector
+        if not isinstance(detector, DetectorConfig):
+            # A plug-in's own options mean nothing to the detector that looks again.
+            detector = DetectorConfig(smallest_face=detector.smallest_face)
         name: str = config.verify.detector
         try:
             at_hand = registry.path if full else registry.path_if_due
             for one in choose(config.verify.detector, analysed, config.models_dir):
                 name = one
                 at_hand(one, config.models_dir)
-            self._verifier = Verifier(config.verify, analysed, config.detector, config.models_dir)
+            self._verifier = Verifier(config.verify, analysed, detector, config.models_dir)
         except ModelError as error:
             # Asked for, it is a condition of the run. By default it is an extra, and a machine
             # without network and without the second network still redacts; the report says so.

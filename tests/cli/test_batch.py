@@ -36,7 +36,7 @@ def real(name: str, suffix: str = ".mp4") -> Path:
     "suffix",
     [
         ".vob", ".mxf", ".dv", ".rm", ".nut", ".ivf", ".asf", ".divx", ".f4v", ".qt", ".mp4",
-        ".MKV", ".3gp", ".gif", ".M2TS", ".h264",
+        ".MKV", ".3gp", ".gif", ".M2TS", ".h264", ".jpg", ".JPEG", ".png", ".webp", ".tif", ".heic",
     ],
 )  # fmt: skip
 def test_a_name_that_says_video_is_never_left_out(command, video, api, suffix):
@@ -50,7 +50,7 @@ def test_a_video_is_known_by_what_is_in_it(command, api, here):
     for name in ("in/recording", "in/export.bin", "in/b.mp4.bak", "in/deep/x.tmp"):
         real(name)
     Path("in/notes.txt").write_text("hello, this is no video. " * 300)
-    Path("in/frame.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    Path("in/frame.raw").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
     Path("in/README").write_text("x")
     done = command("redact", "in", "-o", "out")
     assert done.code == 0, done.err

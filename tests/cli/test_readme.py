@@ -23,7 +23,7 @@ def lines() -> list[str]:
 
 
 def test_they_can_be_run_one_after_the_other(command, api, video, tmp_path, monkeypatch):
-    for name in ("street.mp4", "clips/a.mp4", "clips/b.mp4", "a.mov", "b.mkv"):
+    for name in ("street.mp4", "clips/a.mp4", "clips/b.mp4", "a.mov", "b.mkv", "photo.jpg"):
         video(name)
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos/a.png"), scene(48, 48, 1))

@@ -17,19 +17,14 @@ PATIENCE = 90.0
 """Seconds that anything may take: the machine may be busy, and nothing here measures speed."""
 
 PIPELINE = '''
-from stream_anon.methods import make_method
-from stream_anon.pipeline.analysis import DetectAndTrack
-from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon import recipes
 from tests.live.scene import Finder
+
+usual = recipes.pipeline("live")
+analyzer, compositor = usual.analyzer, usual.compositor
 
 def detector(config):
     return Finder()
-
-def analyzer(config, found_by):
-    return DetectAndTrack(found_by, config)
-
-def compositor(config):
-    return Compositor(make_method(config.method), config.fault, models_dir=config.models_dir)
 '''
 
 

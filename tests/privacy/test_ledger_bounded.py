@@ -18,6 +18,7 @@ from stream_anon.privacy import (
     read_report,
 )
 from stream_anon.privacy.ledger import MOST_RANGES, _Numbers
+from stream_anon.track_state import TrackState
 
 
 def releases(most: int) -> Releases:
@@ -25,12 +26,13 @@ def releases(most: int) -> Releases:
 
 
 def test_what_has_ended_is_folded_and_what_is_shown_is_not():
-    made = releases(10)
-    made.of(1, time=0.0)
+    made, shown = releases(10), TrackState(1)
+    made.of(shown, time=0.0)
     for track in range(2, 200):
-        made.of(track, time=float(track))
-        made.forget(track)
-    made.of(1, time=500.0)
+        state = TrackState(track)
+        made.of(state, time=float(track))
+        state.close()
+    made.of(shown, time=500.0)
     report = made.ledger.to_json()
     assert len(report["tracks"]) <= 11
     assert len(made.ledger) == 199
@@ -46,17 +48,18 @@ def test_what_has_ended_is_folded_and_what_is_shown_is_not():
 def test_whoever_was_folded_is_never_released_again():
     made = releases(3)
     for track in range(1, 50):
-        made.of(track)
-        made.forget(track)
+        state = TrackState(track)
+        made.of(state)
+        state.close()
     for track in range(1, 50):
         with pytest.raises(ReleaseError, match="has ended"):
-            made.of(track)
+            made.of(TrackState(track))
 
 
 def test_nobody_is_folded_who_has_not_ended():
     made = releases(3)
     for track in range(1, 50):
-        made.of(track)
+        made.of(TrackState(track))
     assert len(made.ledger.to_json()["tracks"]) == 49
 
 
@@ -82,8 +85,9 @@ def test_ledgers_of_several_methods_are_put_together_and_old_ones_are_read():
     for _ in range(2):
         made = releases(2)
         for track in range(1, 9):
-            made.of(track)
-            made.forget(track)
+            state = TrackState(track)
+            made.of(state)
+            state.close()
         ledgers.append(made.ledger.to_json())
     assert len(_together(ledgers)["folded"]) == 2
     old = {k: v for k, v in ledgers[0].items() if k != "folded"}

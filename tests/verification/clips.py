@@ -45,13 +45,19 @@ def write(
     rotation: int | None = None,
     videos: int = 1,
     options: dict[str, str] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> Path:
-    """A clip; ``times`` in units of ``base``."""
+    """A clip; ``times`` in units of ``base``, ``size`` (width, height) as it is seen upright."""
+    turns = (rotation or 0) // 90 % 4
+    stored = size if turns % 2 == 0 else size[::-1]
     with av.open(str(path), "w") as container:
         streams = []
         for _ in range(videos):
-            stream = container.add_stream("libx264", rate=RATE, time_base=base)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream = container.add_stream(codec, rate=RATE, time_base=base)
+            stream.width, stream.height = stored
+            stream.pix_fmt = pix_fmt
             stream.options = {"preset": "ultrafast", "crf": "16", **(options or {})}
             if rotation is not None:
                 stream.set_display_rotation(rotation)
@@ -59,9 +65,10 @@ def write(
         for index in range(count):
             for number, stream in enumerate(streams):
                 rgb = frame(index, mirrored=number == 1)
-                if rotation is not None:
-                    # Stored turned, so that a player that turns it back shows it upright.
-                    rgb = np.ascontiguousarray(np.rot90(rgb, 2)) if rotation == 180 else rgb
+                if size != (WIDTH, HEIGHT):
+                    rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+                # Stored turned, so that a player that turns it back shows it upright.
+                rgb = np.ascontiguousarray(np.rot90(rgb, -turns))
                 made = av.VideoFrame.from_ndarray(rgb, format="rgb24")
                 made.pts = index if times is None else times[index]
                 made.time_base = base

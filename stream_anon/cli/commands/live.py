@@ -21,9 +21,11 @@ from stream_anon.cli.rows import Command, option
 @option("-o", "--output", "targets", group="What", metavar="URL", multiple=True,
         help="an address, x.mp4, or x/index.m3u8")  # fmt: skip
 @option("--method", group="How", metavar="NAME", help="what happens to a face")
-@option("--latency", group="How", metavar="low|balanced|careful", type=click.Choice(["low", "balanced", "careful"]),
+@option("--latency", group="How", metavar="low|balanced|careful",
+        type=click.Choice(["low", "balanced", "careful"]),
         help="a frame waits 0.25, 0.6 or 1.7 s")  # fmt: skip
-@option("--transport", group="How", metavar="tcp|udp", type=click.Choice(["tcp", "udp"]), help="of the camera")
+@option("--transport", group="How", metavar="tcp|udp", type=click.Choice(["tcp", "udp"]),
+        help="of the camera")  # fmt: skip
 @option("--listen", group="How", metavar="HOST:PORT", help="serve the page and the metrics")
 @option("--check", group="How", is_flag=True, help="look at the configuration and end")
 def live(

@@ -15,6 +15,7 @@ from typing import Any
 
 from stream_anon.config import Config, MethodConfig
 from stream_anon.detection.base import Detector
+from stream_anon.errors import StreamAnonError
 from stream_anon.live.clock import TICKS
 from stream_anon.live.config import OverloadConfig
 from stream_anon.live.painting.overload import Overload, ladder
@@ -69,6 +70,7 @@ class Camera:
         self._analyzer: Analyzer | None = None
         self._compositors: dict[str, Compositor] = {}
         self._held: deque[int] = deque()
+        self._open: set[int] = set()
         self._silent = True
         self._odd = False
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
@@ -140,7 +142,9 @@ class Camera:
         lateness = (self._now() - frame.pts) / TICKS
         self.counters["lateness"] = lateness
         if self._analyzer is None:
-            self._analyzer = self._parts.analyzer(self._config, self._detector(self._config))
+            self._analyzer = self._parts.analyzer(
+                self._config, self._detector(self._config), self.source.info
+            )
             self._compositor(self._config.method.name)
             self._pace()
         elif self._overload.observe(lateness, time.monotonic()):
@@ -161,15 +165,22 @@ class Camera:
         if self._analyzer is not None:
             for one in self._analyzer.push(gap):
                 self._paint(one)
+        self._ended(set(self._open))
         self._held.clear()
         self.sink.holds(None)
+        self.sink.gap(gap)
+
+    def _ended(self, tracks: set[int]) -> None:
+        """Nothing is kept of these tracks any more."""
+        self._open -= tracks
+        for compositor in self._compositors.values():
+            compositor.end(sorted(tracks))
 
     def _paint(self, one: Analyzed) -> None:
         name = self._overload.step.method or self._config.method.name
         cleared = self._compositor(name).paint(one.frame, one.regions)
-        ended = [int(track) for track in one.regions.ended]
-        for compositor in self._compositors.values():
-            compositor.end(ended)
+        self._open |= {int(region.track) for region in one.regions.items}
+        self._ended({int(track) for track in one.regions.ended})
         self.counters["painted"] += bool(cleared.painted)
         if cleared.level > FallbackLevel.METHOD:
             down = self.counters["stepped_down"]
@@ -189,8 +200,10 @@ class Camera:
         if found is None:
             config = self._config
             if name != config.method.name:
-                method = MethodConfig(name=name)
-                config = config.model_copy(update={"method": method})
+                # By this method, whatever it is: there is no time for more.
+                cheap: dict[str, Any] = {"method": MethodConfig(name=name)}
+                cheap["targets"] = dict.fromkeys(config.targets)
+                config = config.model_copy(update=cheap)
             found = self._compositors[name] = self._parts.compositor(config)
         return found
 
@@ -221,8 +234,11 @@ class Camera:
         analyzer, self._analyzer = self._analyzer, None
         self._held.clear()
         self.sink.holds(None)
+        self._open.clear()
         for compositor in compositors.values():
-            for method in compositor.methods:
-                method.close()
+            try:
+                compositor.close()
+            except StreamAnonError as error:
+                log.error("%s: %s", self.name, error)
         if analyzer is not None:
             analyzer.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from stream_anon.media.packets import StreamTemplate
+from stream_anon.media.photo import PhotoTemplate
 
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 
@@ -137,6 +138,7 @@ class MediaInfo:
         chapters: in order of time.
         metadata: of the file as a whole.
         begin, end: seconds from the start at which reading begins and ends, None for all.
+        photo: of a single image, what a sink needs to write it as it was; None for a video.
     """
 
     path: Path | None
@@ -149,6 +151,7 @@ class MediaInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     begin: float | None = None
     end: float | None = None
+    photo: PhotoTemplate | None = field(default=None, repr=False)
 
     @property
     def suffix(self) -> str:

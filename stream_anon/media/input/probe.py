@@ -19,7 +19,7 @@ from stream_anon.media.pixel_formats import colour_matrix, nearest_layout
 # for a terminal recording, single frames.
 _DEMUXERS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,gif,flv,live_flv,asf,"
-    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe"
+    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,apng"
 )
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 

@@ -198,7 +198,7 @@ class FileSink(_MuxerSink):
         self._closed = False
         self.path = Path(path)
         self._target = Path(os.path.realpath(self.path))
-        _check_target(self._target, self.path, info.path)
+        check_target(self._target, self.path, info.path)
         self._part = PartFile(self._target, like=info.path)
         self.temporary = self._part.path
         try:
@@ -294,7 +294,18 @@ class NullSink(_MuxerSink):
             self._muxer.abandon()
 
 
-def _check_target(target: Path, named: Path, source: Path | None) -> None:
+def check_target(target: Path, named: Path, source: Path | None) -> None:
+    """Refuse what cannot be replaced by a finished file.
+
+    Args:
+        target: where it would lie, links followed.
+        named: as it was asked for, for messages.
+        source: the input, if it is a file.
+
+    Raises:
+        UsageError: the target is the input.
+        OutputError: it is a folder or no regular file.
+    """
     if target.is_dir():
         raise OutputError(f"{named}: is a folder")
     if target.exists():

@@ -10,6 +10,8 @@ import pytest
 
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.media.frame import Frame
+from stream_anon.media.photo import frame_of
+from stream_anon.media.pixel_formats import PHOTO_LAYOUTS
 from stream_anon.regions import FrameKey
 from tests.fakes import MemoryFrame
 from tests.media.clips import av_frame, texture
@@ -32,6 +34,22 @@ def _cpu(pix_fmt: str) -> Make:
     )
 
 
+def _photo(pix_fmt: str) -> Make:
+    layout = PHOTO_LAYOUTS[pix_fmt]
+    rgb = texture(0, WIDTH, HEIGHT)
+    wide = rgb.astype(layout.dtype) * (257 if layout.depth == 16 else 1)
+    planes = [wide[..., n] for n in ((1, 2, 0) if layout.rgb else (1,))]
+    if layout.alpha:
+        planes.append(planes[0])
+
+    def make() -> Frame:
+        frame = CpuFrame(frame_of(pix_fmt, planes), rotation=270, rate=Fraction(30000, 1001))
+        frame.stream, frame.index, frame.pts, frame.time_base = 2, 7, 340, Fraction(1, 90)
+        return frame
+
+    return make
+
+
 def _memory() -> Frame:
     frame = MemoryFrame(texture(0, WIDTH, HEIGHT))
     frame.stream, frame.index, frame.pts = 2, 7, 340
@@ -39,7 +57,11 @@ def _memory() -> Frame:
     return frame
 
 
-MAKERS: dict[str, Make] = {**{f"cpu-{name}": _cpu(name) for name in FORMATS}, "memory": _memory}
+MAKERS: dict[str, Make] = {
+    **{f"cpu-{name}": _cpu(name) for name in FORMATS},
+    **{f"photo-{name}": _photo(name) for name in PHOTO_LAYOUTS},
+    "memory": _memory,
+}
 """Implementations that are added later (a GPU's) join the suite here."""
 
 

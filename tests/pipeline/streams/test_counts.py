@@ -63,7 +63,7 @@ def test_the_ladder_s_reasons_are_bounded_as_well():
     stats = FallbackStats()
     for n in range(1000):
         stats.count(FallbackLevel.PIXELATED, f"the frame at {n} s is damaged")
-        stats.count_faces(1, f"reason {n}")
+        stats.count_faces(1, f"reason {n}", "face")
     assert len(stats.reasons) == MOST_REASONS + 1
     assert sum(stats.reasons.values()) == 2000
     assert stats.frames == {FallbackLevel.PIXELATED: 1000}

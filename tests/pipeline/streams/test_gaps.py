@@ -24,6 +24,7 @@ from stream_anon.pipeline.analysis import DetectAndTrack
 from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import LIVE_QUEUE, Pipeline
+from stream_anon.track_state import Part
 from tests.attacks.scene import face_at, quick, write_clip
 from tests.attacks.scene import frame as scene
 from tests.fakes import MemoryFrame
@@ -104,13 +105,13 @@ class Forgets(Fill):
         super().__init__()
         self.painted: Counter[int] = Counter()
         self.ended: list[int] = []
+        self._kept: Part[int] = Part(wipe=self.ended.append)
 
     def render(self, crops, subjects):
         self.painted.update(subject.track for subject in subjects)
+        for subject in subjects:
+            self._kept.put(subject.state, subject.track)
         return super().render(crops, subjects)
-
-    def forget(self, track):
-        self.ended.append(track)
 
 
 def run(
