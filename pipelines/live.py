@@ -20,14 +20,16 @@ def detector(config: Config) -> Detector:
     return make_detector(config.detector, config.models_dir)
 
 
-def analyzer(config: Config, found_by: Detector, info: MediaInfo) -> Analyzer:
-    """Says what is in one camera's frames."""
-    analyzer = DetectAndTrack(found_by, config)
-    return WithRegions(analyzer, config.regions, info) if config.regions else analyzer
+def build(config: Config, found_by: Detector, info: MediaInfo) -> tuple[Analyzer, Compositor]:
+    """One camera's parts: what says what is in its frames, and the gate."""
+    analyzer: Analyzer = DetectAndTrack(found_by, config)
+    if config.regions:
+        analyzer = WithRegions(analyzer, config.regions, info)
+    return analyzer, compositor(config)
 
 
 def compositor(config: Config) -> Compositor:
-    """The gate of one camera, with the methods that paint."""
+    """The gate of one camera, with the methods that paint; a step of overload takes another."""
     return Compositor(
         make_targets(config), config.fault, others=other_methods(config),
         models_dir=config.models_dir,

@@ -21,7 +21,7 @@ from stream_anon import recipes
 from tests.live.scene import Finder
 
 usual = recipes.pipeline("live")
-analyzer, compositor = usual.analyzer, usual.compositor
+build, compositor = usual.build, usual.compositor
 
 def detector(config):
     return Finder()

@@ -142,11 +142,7 @@ class Camera:
         lateness = (self._now() - frame.pts) / TICKS
         self.counters["lateness"] = lateness
         if self._analyzer is None:
-            self._analyzer = self._parts.analyzer(
-                self._config, self._detector(self._config), self.source.info
-            )
-            self._compositor(self._config.method.name)
-            self._pace()
+            self._build()
         elif self._overload.observe(lateness, time.monotonic()):
             self._stepped()
         if self._overload.step.drop:
@@ -158,6 +154,13 @@ class Camera:
         self.sink.holds(self._held[0])
         for one in self._analyzer.push(frame):
             self._paint(one)
+
+    def _build(self) -> None:
+        config = self._config
+        detector = self._detector(config)
+        self._analyzer, compositor = self._parts.build(config, detector, self.source.info)
+        self._compositors[config.method.name] = compositor
+        self._pace()
 
     def _pause(self, gap: Gap) -> None:
         """All tracks end here; what waits is decided without what would have come."""
