@@ -18,12 +18,14 @@ from stream_anon.pipeline.run import Pipeline
 def build(plan: Plan) -> Pipeline:
     """The pipeline for one file."""
     config = plan.request.config
+    # What is painted and by what: a label, a shape and a method each.
+    targets = make_targets(config)
     # A video or a photo.
     source = make_source(plan)
     # Detector and tracker, or a Tracks file that says what they would.
     analyzer = make_analyzer(plan)
-    # What is painted and by what; and the methods that single regions ask for.
-    targets, others = make_targets(config), other_methods(config, analyzer.methods)
+    # The methods that single regions ask for.
+    others = other_methods(config, analyzer.methods)
     compositor = Compositor(
         targets, config.fault, config.draw_boxes, others, models_dir=config.models_dir
     )

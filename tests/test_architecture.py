@@ -84,6 +84,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"media", "pipeline"},
     "evaluation": {
         "",
+        "detection",
         "evaluation.attackers",
         "evaluation.data",
         "evaluation.measures",

@@ -95,6 +95,11 @@ def jobs(
         UsageError: the output cannot be what it is, is also an input, or is meant twice.
     """
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
+    piped = [str(p) for p in (*inputs, Path(output or ".")) if str(p).startswith("-")]
+    if piped and not single:
+        raise UsageError(f"{piped[0]}: a pipe holds one video")
+    if piped and output is None:
+        raise UsageError("-: what is piped in needs a name for the result, or - for a pipe")
     into = output is not None and (not single or _is_folder(output))
     reports = report is not None and (not single or _is_folder(report))
     output = Path(output) if output is not None else None
@@ -171,7 +176,10 @@ class _Search:
         self._suffixes: dict[Path, str] = {}
 
     def add(self, given: Path) -> None:
-        """Take a file or folder of the command line."""
+        """Take a file or folder of the command line; a pipe as it is."""
+        if str(given) == "-":
+            self.found[given] = given
+            return
         try:
             status = given.stat()
         except FileNotFoundError:
@@ -297,7 +305,8 @@ def _check(found: Sequence[Job]) -> None:
     taken: dict[object, Path] = {}
     for job in found:
         for written in (job.target, job.report):
-            if written is None:
+            if written is None or (written is job.target and str(written).startswith("-")):
+                # Standard output is nobody's file.
                 continue
             if (source := sources.get(_identity(written))) is not None:
                 raise UsageError(f"{written}: is the input {source}; inputs are never written to")

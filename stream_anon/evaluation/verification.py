@@ -34,14 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.config import DetectorConfig, VerifyConfig
-from stream_anon.detection.suppression import overlaps
 from stream_anon.errors import StreamAnonError, VerificationError
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.media.input.probe import probe
 from stream_anon.media.output.formats import default_suffix
 from stream_anon.pipeline.report import Report
 from stream_anon.verification.pairs import Pairs
-from stream_anon.verification.verifier import Verifier
+from stream_anon.verification.verifier import Verifier, reported
 
 Boxes = NDArray[np.float64]
 
@@ -153,9 +152,8 @@ def compare(
                 ).unchanged
             if number in truth:
                 boxes, open_ = verifier.places(pair.original, pair.output, pair.quarter_turns)
-                hits = overlaps(truth[number], boxes[open_]) > SAME_PLACE
                 done.true += len(truth[number])
-                done.true_found += int(np.count_nonzero(hits.any(axis=1)))
+                done.true_found += reported(truth[number], boxes[open_], SAME_PLACE)
     return done
 
 

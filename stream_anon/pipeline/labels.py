@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 SEEN = ("detected", "interpolated")
 """Origins of a face that is seen in a frame, not held on to."""
+
+BODY_SCORE = 0.5
+"""What a body's score counts beside a face's: found once only, most are tentative."""
 
 LARGEST_HEAD = 3.0
 """Sides of a head's box in those of its face, at most: a small face before a large head is another
@@ -204,12 +207,14 @@ class OtherLabels:
             frame, self._turns, round(frame.width / scale), round(frame.height / scale)
         )
         heads = self._sources.bodies.detect(pixels, scale)
-        return [
-            replace(head, box=stored(head.box, self._turns, frame.width, frame.height),
-                    score=min(head.score, 1.0) if head.score >= FIRM
-                    else 0.99 * self._threshold)
-            for head in heads
-        ]  # fmt: skip
+        found = []
+        for head in heads:
+            box = stored(head.box, self._turns, frame.width, frame.height)
+            # Bodies are found with more score and less reason than faces.
+            score = max(self._threshold, BODY_SCORE * head.score)
+            score = score if head.score >= FIRM else 0.99 * self._threshold
+            found.append(Face(box, None, score))
+        return found
 
 
 def _detector(label: str, models_dir: Path | None) -> Detector:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stream_anon.config import DetectorConfig
 from stream_anon.errors import ModelError, UsageError, VerificationError
+from stream_anon.media.output.pipe import pipe_suffix
 from stream_anon.media.output.sink import Sink
 from stream_anon.models import registry
 from stream_anon.pipeline.plan import Plan
@@ -87,8 +88,13 @@ class SecondLook:
         if config.verify.mode == "off":
             return
         full = config.verify.mode == "full"
+        lost = None
         if plan.info.path is None:
-            self._missing = "the input is no file and cannot be read a second time"
+            lost = "the input is no file and cannot be read a second time"
+        elif pipe_suffix(plan.request.output):
+            lost = "the output is a pipe and cannot be read again"
+        if lost is not None:
+            self._missing = lost
             if full:
                 raise UsageError(f"{plan.request.input}: cannot be verified; {self._missing}")
             return
@@ -131,7 +137,11 @@ class SecondLook:
         """
         request, closed = self._plan.request, written.path
         if closed is None:
-            return Looked(None, request.output.name, None)
+            part = None
+            if self._missing is not None:
+                verdict = Verdict(request.config.verify.mode, problem=self._missing, done=False)
+                part = _part(verdict, "published")
+            return Looked(part, request.output.name, None)
         if self._missing is not None:
             sink.publish()
             verdict = Verdict(request.config.verify.mode, problem=self._missing, done=False)

@@ -34,6 +34,10 @@ RENEW = 0.9
 """Correlation below which the template of a thing that turns is cut anew, while it is believed."""
 
 
+TENTATIVE_SCORE = 0.4
+"""As ``tracker.TENTATIVE_SCORE``: below it a thing that was found once is painted for
+``interval`` about that find only."""
+
 GROWTH = 0.3
 """Sizes a second by which the box of what is not found any more grows."""
 
@@ -131,10 +135,13 @@ class Follower:
         """What is to be painted in a frame that was pushed; frames are decided in order."""
         # A frame in which looking failed was never pushed; it is covered whole.
         seconds = self._seconds.pop(index, self._clock.seconds)
-        spans = [(s, self._frames(s)) for s in (self._config.backfill, self._hold)]
         regions, painted = [], set()
         for track in (*self._tracks, *self._closed):
-            place = track.estimate(index, spans[0], spans[1], (0.0, 0))
+            # As of faces: what was found once and not surely may be nothing.
+            tentative = track.detections_run == 1 and track.best < TENTATIVE_SCORE
+            most = self._config.interval if tentative else 10.0
+            back, hold = min(self._config.backfill, most), min(self._hold, most)
+            place = track.estimate(index, self._span(back), self._span(hold), (0.0, 0))
             if place is None:
                 continue
             half = place.half * (1.0 + self._config.margin) + place.uncertainty
@@ -196,6 +203,10 @@ class Follower:
             [track for k, track in enumerate(tracks) if k not in rows],
             [face for k, face in enumerate(found) if k not in columns],
         )
+
+    def _span(self, seconds: float) -> tuple[float, int]:
+        """In seconds and in frames; whichever covers more counts."""
+        return seconds, self._frames(seconds)
 
     def _frames(self, span: float) -> int:
         return max(2, round(span * min(LOOK_RATE, 1.0 / self._clock.usual)))

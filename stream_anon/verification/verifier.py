@@ -228,6 +228,11 @@ def _inside(face: NDArray[np.float64], box: tuple[float, float, float, float]) -
     return bool(sides.min() > 0 and sides.prod() >= 0.5 * (face[2:] - face[:2]).prod())
 
 
+def reported(true: NDArray[np.float64], boxes: NDArray[np.float64], least: float) -> int:
+    """How many of (n, 4) true boxes share ``least`` (IoU) or more with one of (m, 4) boxes."""
+    return int(np.count_nonzero((overlaps(true, boxes) >= least).any(axis=1)))
+
+
 def _people(boxes: NDArray[np.float64]) -> int:
     """How many faces (n, 4) boxes are, of which two detectors may have found each."""
     kept: list[NDArray[np.float64]] = []

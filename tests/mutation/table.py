@@ -263,8 +263,8 @@ VIDEO = (
     Break(
         "playlists",
         "stream_anon/media/input/probe.py",
-        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe"\n',
-        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,hls,concat"\n',
+        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,apng"\n',
+        '    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,apng,hls,concat"\n',
         ("tests/media/input/test_leaks.py",),
         "a .mp4 that is a playlist opens another file",
     ),
@@ -305,7 +305,7 @@ VIDEO = (
 CONFIG = (
     Break(
         "any-threshold",
-        "stream_anon/config.py",
+        "stream_anon/sections.py",
         "    threshold: Annotated[Number, Field(ge=0, le=0.5)] = 0.2",
         "    threshold: Annotated[Number, Field(ge=0)] = 0.2",
         ("tests/test_config.py",),
@@ -313,7 +313,7 @@ CONFIG = (
     ),
     Break(
         "lax-numbers",
-        "stream_anon/config.py",
+        "stream_anon/sections.py",
         "Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]",
         "Number = Annotated[float, Field(allow_inf_nan=False)]",
         ("tests/test_config.py",),
@@ -321,7 +321,7 @@ CONFIG = (
     ),
     Break(
         "keep-above",
-        "stream_anon/config.py",
+        "stream_anon/sections.py",
         "        if self.keep_threshold > self.threshold:\n",
         "        if False:\n",
         ("tests/test_config.py",),
@@ -329,7 +329,7 @@ CONFIG = (
     ),
     Break(
         "any-interval",
-        "stream_anon/config.py",
+        "stream_anon/sections.py",
         "interval: Annotated[Span, Field(gt=0, le=1)] = 0.28",
         "interval: Annotated[Span, Field(gt=0)] = 0.28",
         ("tests/test_config.py",),

@@ -140,8 +140,8 @@ PIPELINE = (
     Break(
         "models-dir-in-report",
         "stream_anon/pipeline/manifest.py",
-        ', exclude={"models_dir"}',
-        "",
+        'exclude={"models_dir", "regions"}',
+        'exclude={"regions"}',
         ("tests/pipeline/test_report.py",),
         "the report names a folder of the machine, often somebody's name",
     ),

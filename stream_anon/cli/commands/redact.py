@@ -30,7 +30,7 @@ from stream_anon.cli.boundary import (
 from stream_anon.cli.numbers import Colour
 from stream_anon.cli.rows import Command, option
 from stream_anon.cli.targets import read_regions, read_targets
-from stream_anon.cli.times import Time, clock
+from stream_anon.cli.times import Shot, Time, clock
 from stream_anon.device import choose
 from stream_anon.errors import Cancelled, UsageError
 
@@ -70,8 +70,8 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
         help="what was done, as JSON: each, all")
 @option("--summary", group="Result", row="evidence", metavar="FILE", type=_FILE)
 @option("--dry-run", group="Result", row="look", is_flag=True,
-        help="only say what; show what is tracked")
-@option("--draw-boxes", group="Result", row="look", is_flag=True)
+        help="only say; one frame, png")
+@option("--preview", group="Result", row="look", metavar="TIME[,after]", type=Shot())
 @option("--method", group="Faces", row="method", metavar="NAME",
         help="what a face becomes; fill's colour", shell_complete=_methods)
 @option("--colour", group="Faces", row="method", metavar="R,G,B", type=Colour())
@@ -84,8 +84,9 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
 @option("--threshold", group="Faces", row="strength", metavar="S", type=float,
         help="least score; cells of pixelate")
 @option("--cells", group="Faces", row="strength", metavar="N", type=int)
-@option("--latency", group="Faces", metavar="SPAN",
-        help="time to decide; short ones miss more")
+@option("--latency", group="Faces", row="seen", metavar="SPAN",
+        help="time to decide; show tracks")
+@option("--draw-boxes", group="Faces", row="seen", is_flag=True)
 @option("--on-fault", group="Faces", row="safe", metavar="POLICY",
         type=click.Choice(["stop", "step-down"]), help="stop, step-down | off, sampled, full")
 @option("--verify", group="Faces", row="safe", metavar="MODE",
@@ -123,21 +124,26 @@ def redact(
     report: str | None,
     summary: Path | None,
     dry_run: bool,
+    preview: tuple[float, bool] | None,
     quiet: bool,
     verbose: int,
     pipeline: str,
     **options: Any,
 ) -> None:
-    """Cover every face in INPUT (videos, photos, folders of them) by a method:
+    """Cover faces in INPUT (videos, photos, folders; - is a pipe) by a method:
     identity (default), dp-image, visual-mixer, pixelate, blur or fill. Exit code:
-    0 all done, 1 some not, 2 bad usage, 130 stopped.
+    0 all done, 1 some not (a pipe got a part), 2 bad usage, 130 stopped.
     """
     if overwrite and skip:
         fail_usage("-y and -n exclude each other")
     if quiet and verbose:
         fail_usage("-q and -v exclude each other")
-    found = inputs.jobs(inputs_, output, report, _suffix)
     config = settings(options)
+    if preview is not None:
+        set_up_log(verbose, quiet)
+        _preview(inputs_, output, preview, config, overwrite, quiet)
+        return
+    found = inputs.jobs(inputs_, output, report, _suffix)
     if summary is not None:
         check_summary(summary, found, overwrite or skip)
     set_up_log(verbose, quiet)
@@ -160,6 +166,34 @@ def redact(
             write_summary(summary, batch.to_json(code))
     if code:
         raise Exit(code)
+
+
+def _preview(
+    given: tuple[Path, ...],
+    output: str | None,
+    wanted: tuple[float, bool],
+    config: Config,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Write one frame as PNG."""
+    from stream_anon.cli.signals import stoppable
+    from stream_anon.pipeline.painting.preview import preview
+
+    if len(given) != 1 or given[0].is_dir() or str(given[0]) == "-":
+        fail_usage("--preview takes one file")
+    if output is not None and output.startswith("-"):
+        fail_usage("--preview writes to a file, never to a pipe")
+    moment, before = wanted
+    with stoppable() as stop:
+        made = preview(
+            given[0], moment, config, output, before=before, overwrite=overwrite, cancel=stop
+        )
+    if made.shows_people:
+        # Also under -q: whoever passes it on unseen would pass on a face.
+        say(f"warning: the left half of {made.path} shows people as they are; keep it to yourself")
+    if not quiet:
+        tell(f"{made.path}: the frame at {made.seconds:.3f} s, {made.faces} faces covered")
 
 
 def _conclude(batch: Batch, skip: bool, quiet: bool) -> int:
@@ -227,7 +261,9 @@ def _do(batch: Batch, config: Config, pipeline: str, quiet: bool, verbose: int) 
             prefix = "" if named else f"{outcome.source}: "
             explain(outcome.error, verbose, prefix=f"error: {prefix}")
         elif outcome.made is not None and not quiet:
-            tell(f"{outcome.target}: {outcome.made.summary()}")
+            # Of a pipe standard output belongs to the video.
+            out = say if str(outcome.target).startswith("-") else tell
+            out(f"{outcome.target}: {outcome.made.summary()}")
 
     with stoppable() as stop:
 

@@ -43,14 +43,25 @@ def open_input(path: Path) -> Any:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     if empty:
         raise InputError(f"{path}: the file is empty")
+    return open_container(str(path.absolute()), str(path))
+
+
+def open_container(file: Any, name: str) -> Any:
+    """An ``av.container.InputContainer`` of one of the formats that are read.
+
+    Args:
+        file: path as text, or an object with ``read``.
+        name: for messages.
+
+    Raises:
+        InputError: it is nothing that FFmpeg knows.
+    """
     try:
-        return av.open(
-            str(path.absolute()), container_options=dict(_OPTIONS), metadata_errors="replace"
-        )
+        return av.open(file, container_options=dict(_OPTIONS), metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         # FFmpeg calls a format that is not on the list an invalid argument.
         why = "unknown format" if isinstance(error, av.ArgumentError) else reason(error)
-        raise InputError(f"{path}: is no video file or is damaged ({why})") from error
+        raise InputError(f"{name}: is no video file or is damaged ({why})") from error
 
 
 def check_regular(path: Path) -> None:
@@ -84,27 +95,41 @@ def probe(path: Path) -> MediaInfo:
     """
     container = open_input(path)
     try:
-        firsts, failure = _first_frames(container)
-        start = container.start_time
-        info = MediaInfo(
-            path=path,
-            format=container.format.name,
-            size=path.stat().st_size,
-            start=0.0 if start is None else start / av.time_base,
-            duration=None if not container.duration else container.duration / av.time_base,
-            streams=tuple(_stream(s, firsts.get(s.index)) for s in container.streams),
-            chapters=tuple(_chapter(c) for c in container.chapters()),
-            metadata=dict(container.metadata),
-        )
+        return describe(container, str(path), path, path.stat().st_size)
     finally:
         container.close()
+
+
+def describe(container: Any, name: str, path: Path | None = None, size: int = 0) -> MediaInfo:
+    """Describe an open container; it is read up to the first frame of each video stream.
+
+    Args:
+        container: ``av.container.InputContainer``.
+        name: for messages.
+        path, size: of the file, if it is one.
+
+    Raises:
+        InputError: it holds no video that can be decoded.
+    """
+    firsts, failure = _first_frames(container)
+    start = container.start_time
+    info = MediaInfo(
+        path=path,
+        format=container.format.name,
+        size=size,
+        start=0.0 if start is None else start / av.time_base,
+        duration=None if not container.duration else container.duration / av.time_base,
+        streams=tuple(_stream(s, firsts.get(s.index)) for s in container.streams),
+        chapters=tuple(_chapter(c) for c in container.chapters()),
+        metadata=dict(container.metadata),
+    )
     if info.video:
         return info
     codecs = [s.codec for s in info.streams if s.kind == "video" and not s.attached_picture]
     if not codecs:
-        raise InputError(f"{path}: holds no video")
+        raise InputError(f"{name}: holds no video")
     why = f", {failure}" if failure else ""
-    raise InputError(f"{path}: no frame of the video could be decoded ({codecs[0]}{why})")
+    raise InputError(f"{name}: no frame of the video could be decoded ({codecs[0]}{why})")
 
 
 def _first_frames(container: Any) -> tuple[dict[int, Any], str | None]:

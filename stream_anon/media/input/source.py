@@ -126,12 +126,7 @@ class FileSource(Source):
     def _read(self, seek: Fraction | None = None) -> Generator[Frame | Packet]:
         """Everything, or from the last keyframe before ``seek`` (seconds on the time line)."""
         self._release()
-        try:
-            container = self._open = open_input(self.path)
-        except InputError:
-            # That it was replaced tells more than what is wrong with what is there now.
-            self._identity.check()
-            raise
+        container = self._open = self._container()
         splices = Splices()
         decoders = {
             s.index: StreamDecoder(
@@ -177,6 +172,15 @@ class FileSource(Source):
             for decoder in decoders.values():
                 decoder.close()
             container.close()
+
+    def _container(self) -> Any:
+        """The file, opened anew."""
+        try:
+            return open_input(self.path)
+        except InputError:
+            # That it was replaced tells more than what is wrong with what is there now.
+            self._identity.check()
+            raise
 
     def _packets(
         self, container: Any, streams: list[Any], splices: Splices

@@ -217,6 +217,7 @@ class Muxer:
         plan: what is done to each stream.
         options: quality, speed, metadata.
         format: FFmpeg's muxer, None for the plan's own.
+        seekable: what is written can be written again.
     """
 
     def __init__(
@@ -226,11 +227,11 @@ class Muxer:
         plan: MediaPlan,
         options: VideoConfig,
         format: str | None = None,
+        seekable: bool = True,
     ) -> None:
         self._muxer = format or plan.container.muxer
-        self._output = av.open(
-            file, "w", format=self._muxer, container_options=container_options(self._muxer, info)
-        )
+        header = container_options(self._muxer, info, seekable)
+        self._output = av.open(file, "w", format=self._muxer, container_options=header)
         self.encoders: dict[int, StreamEncoder] = {}
         self._copies: dict[int, Any] = {}
         self._last_dts: dict[int, int] = {}
