@@ -178,6 +178,52 @@ def test_processes_that_die_or_hang_are_started_anew(tmp_path):
         judge(path)
 
 
+SLOW = """
+import time
+from stream_anon import recipes
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.methods import Pixelate
+from tests.live.scene import Finder
+
+usual = recipes.pipeline("live")
+
+class Slow(Pixelate):
+    name = "slow"
+
+    def render(self, crops, subjects):
+        time.sleep(0.3)
+        return super().render(crops, subjects)
+
+def detector(config):
+    return Finder()
+
+def compositor(config):
+    if config.method.name != "blur":
+        return usual.compositor(config)
+    return Compositor(Slow(), config.fault)
+
+def build(config, found_by, info):
+    return usual.build(config, found_by, info)[0], compositor(config)
+"""
+
+
+def test_who_is_too_slow_steps_down_and_shows_nobody(tmp_path):
+    path = tmp_path / "slow.py"
+    path.write_text(SLOW)
+    with Camera() as server:
+        more = {"method": {"name": "blur"}, "overload": {"backlog": "100ms", "patience": "200ms"}}
+        chosen = config(tmp_path, [camera("a", server, tmp_path)], **more)
+        chosen = chosen.model_copy(update={"pipeline": str(path)})
+        with Live(chosen) as live:
+            # The first step that helps is another method: it paints every frame in time.
+            live.until(lambda: live.painter("a", "level") >= 1)
+            live.more("a", 50)
+            assert live.painter("a", "faults") == 0
+            assert live.reader("a", "skipped") > 0, "frames are left out, not queued"
+        assert "frames are late" in live.lines.text
+    judge(tmp_path / "a.mkv")
+
+
 def test_nothing_is_left_of_a_run(tmp_path):
     def descriptors():
         return set(os.listdir("/proc/self/fd"))

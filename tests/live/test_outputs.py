@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import socket
@@ -99,6 +101,47 @@ def test_every_kind_of_output_carries_the_anonymized_stream(tmp_path):
     assert all(path.name.startswith("a-") and path.suffix == ".mp4" for path in segments)
     for path in segments[:3]:
         assert Verdict(path).raw == 0
+
+
+def test_what_comes_out_can_go_in_again(tmp_path):
+    """MPEG-TS over TCP (listening) and UDP, HLS over HTTP and a file, as sources."""
+    tcp, udp = free_port(), free_port(socket.SOCK_DGRAM)
+    hls = tmp_path / "hls"
+    hls.mkdir()
+    serve = functools.partial(Quiet, directory=str(hls))
+    with Camera() as server, http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        first = {
+            "name": "first", "source": server.url, "latency": "low", "outputs": [
+                {"url": f"tcp://127.0.0.1:{tcp}"}, {"url": f"udp://127.0.0.1:{udp}"},
+                {"hls": str(hls), "segment": "1s"}, {"record": str(tmp_path / "first.mkv")},
+            ],
+        }  # fmt: skip
+        sources = {
+            "tcp": f"tcp://127.0.0.1:{tcp}?listen=1",
+            "udp": f"udp://127.0.0.1:{udp}",
+            "hls": f"http://127.0.0.1:{web.server_address[1]}/index.m3u8",
+        }
+        again = [
+            {
+                "name": name, "source": source, "timeout": 20.0,
+                "outputs": [{"record": str(tmp_path / f"{name}.mkv")}],
+            }
+            for name, source in sources.items()
+        ]  # fmt: skip
+        with Live(config(tmp_path, [first, *again])) as live:
+            for name in ("first", *sources):
+                live.more(name, 30)
+        web.shutdown()
+    for name in sources:
+        judge(tmp_path / f"{name}.mkv")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
 
 
 def test_an_output_that_fails_harms_no_other(tmp_path):
