@@ -88,6 +88,10 @@ class OutputConfig(Section):
     """A file whose first line is the password."""
     transport: Literal["tcp", "udp"] = "tcp"
     """How RTSP carries the stream."""
+    tls_verify: Flag = True
+    """Refuse a server whose certificate is not its own, for rtsps and https."""
+    ca_file: File | None = None
+    """Certificates that are trusted; none takes the system's."""
     timeout: Annotated[Span, Field(ge=0.5, le=120)] = 10.0
     """An output that neither takes nor gives anything for this long is opened anew."""
     segment: Annotated[Span, Field(ge=0.5, le=86400)] | None = None
@@ -127,6 +131,10 @@ class CameraConfig(Section):
     """A file whose first line is the password."""
     transport: Literal["tcp", "udp"] = "tcp"
     """How RTSP carries the stream."""
+    tls_verify: Flag = True
+    """Refuse a server whose certificate is not its own, for rtsps and https."""
+    ca_file: File | None = None
+    """Certificates that are trusted; none takes the system's."""
     timeout: Annotated[Span, Field(ge=0.5, le=120)] = 8.0
     """A camera that does not answer, or gives no frame, for this long is opened anew."""
     retry: Annotated[Span, Field(ge=0.05, le=60)] = 0.25

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from stream_anon.errors import ConfigError
 MASK = "***"
 _NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LARGEST = 4096
+_SYSTEM = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+TLS = ("rtsps", "rtmps", "https")
 _SHORTEST = 3
 """Characters: a shorter secret is not looked for in other texts, where it would hit by chance."""
 
@@ -183,6 +186,20 @@ def read_secret(text: str, environment: Mapping[str, str] | None = None) -> Secr
     if match.group(1) not in values:
         raise ConfigError(f"the environment has no {match.group(1)}")
     return Secret(values[match.group(1)])
+
+
+def tls_options(verify: bool, ca_file: Path | None) -> dict[str, str]:
+    """FFmpeg's options for an address over TLS; without them it believes every certificate.
+
+    Args:
+        verify: refuse certificates that nobody who is trusted has signed.
+        ca_file: who is trusted; None for the system's.
+    """
+    if not verify:
+        return {"tls_verify": "0"}
+    paths = (ca_file, ssl.get_default_verify_paths().cafile, *_SYSTEM)
+    trusted = next((str(path) for path in paths if path and Path(path).is_file()), "")
+    return {"tls_verify": "1", **({"ca_file": trusted} if trusted else {})}
 
 
 def named(text: str) -> set[str]:

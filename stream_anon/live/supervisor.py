@@ -17,7 +17,7 @@ from typing import Any
 from stream_anon.live.clock import LiveClock
 from stream_anon.live.config import CameraConfig, LiveConfig, OutputConfig
 from stream_anon.live.operation.status import Status
-from stream_anon.live.secret import SecretUrl, resolve
+from stream_anon.live.secret import SecretUrl, resolve, tls_options
 from stream_anon.live.spawn import Process
 from stream_anon.live.wire import Message
 
@@ -53,7 +53,7 @@ class _Output:
             "place": self.url.reveal() if self.url else str(config.hls or config.record),
             "secrets": list(self.url.secrets) if self.url else [],
             "transport": config.transport, "timeout": config.timeout, "segment": config.segment,
-            "keep": config.keep, "keep_megabytes": config.keep_megabytes,
+            "tls": tls_options(config.tls_verify, config.ca_file), "keep": config.keep, "keep_megabytes": config.keep_megabytes,
             "level": self._owner.level,
         }, []  # fmt: skip
 
@@ -124,6 +124,7 @@ class _Camera:
         return {
             "url": self.url.reveal(), "shown": f"{config.name}: {self.url.shown}",
             "secrets": list(self.url.secrets), "transport": config.transport,
+            "tls": tls_options(config.tls_verify, config.ca_file),
             "timeout": config.timeout, "retry": config.retry,
             "retry_longest": config.retry_longest, "size": size,
             "rate": config.rate or (self.form or {}).get("rate"), "latency": config.latency,

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import time
 from fractions import Fraction
@@ -43,7 +44,10 @@ class Camera:
         sessions: how many clients have played.
     """
 
-    def __init__(self, width: int = 320, height: int = 240, port: int = 0) -> None:
+    def __init__(
+        self, width: int = 320, height: int = 240, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self.stalled = self.silent = False
         self.lose = 0
         self.size = width, height
@@ -60,7 +64,7 @@ class Camera:
 
     @property
     def url(self) -> str:
-        return f"rtsp://127.0.0.1:{self.port}/1"
+        return f"rtsp{'s' if self._tls else ''}://127.0.0.1:{self.port}/1"
 
     def start(self) -> None:
         """Listen, on the port as before."""
@@ -110,6 +114,8 @@ class Camera:
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError):
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
             self._talk(client)
         with self._lock:
             self._clients.discard(client)

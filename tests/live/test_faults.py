@@ -7,7 +7,10 @@ Nothing here measures time: it waits until a thing has happened, however busy th
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import ssl
+import subprocess
 import threading
 import time
 
@@ -222,6 +225,39 @@ def test_who_is_too_slow_steps_down_and_shows_nobody(tmp_path):
             assert live.reader("a", "skipped") > 0, "frames are left out, not queued"
         assert "frames are late" in live.lines.text
     judge(tmp_path / "a.mkv")
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate of 127.0.0.1 that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    key, own = tmp_path / "key.pem", tmp_path / "own.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            "-keyout", str(key), "-out", str(own), "-subj", "/CN=127.0.0.1",
+            "-addext", "subjectAltName=IP:127.0.0.1",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own, key)
+    return own, context
+
+
+def test_a_camera_over_tls(tmp_path, certificate):
+    own, context = certificate
+    with Camera(tls=context) as server:
+        trusting = camera("trusting", server, tmp_path, ca_file=str(own))
+        strict = camera("strict", server, tmp_path)
+        blind = camera("blind", server, tmp_path, tls_verify=False)
+        with Live(config(tmp_path, [trusting, strict, blind])) as live:
+            live.more("trusting", 10)
+            live.more("blind", 10)
+            live.until(lambda: live.reader("strict", "failures") >= 2)
+            assert live.reader("strict", "frames") == 0
+    judge(tmp_path / "trusting.mkv")
 
 
 def test_nothing_is_left_of_a_run(tmp_path):

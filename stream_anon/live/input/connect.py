@@ -7,7 +7,7 @@ from typing import Any
 import av
 
 from stream_anon.errors import InputError
-from stream_anon.live.secret import redacted, scheme_of
+from stream_anon.live.secret import TLS, redacted, scheme_of
 from stream_anon.media.input.probe import reason
 
 Options = dict[str, str]
@@ -54,7 +54,12 @@ def place(url: str) -> str:
 
 
 def connect(
-    url: str, shown: str, transport: str, timeout: float, secrets: tuple[str, ...] = ()
+    url: str,
+    shown: str,
+    transport: str,
+    timeout: float,
+    secrets: tuple[str, ...] = (),
+    tls: Options | None = None,
 ) -> Any:
     """An ``av.container.InputContainer`` with at least one video stream.
 
@@ -63,6 +68,8 @@ def connect(
             credentials.
     """
     kind, chosen = options(url, transport, timeout)
+    if scheme_of(url) in TLS:
+        chosen |= tls or {}
     try:
         container = av.open(
             place(url), format=kind, options=chosen, timeout=(timeout, timeout),

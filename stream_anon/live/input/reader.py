@@ -102,7 +102,12 @@ class Reader:
     def _read(self, backoff: Backoff) -> None:
         timeout: float = self._task["timeout"]
         container = connect(
-            self._task["url"], self._shown, self._task["transport"], timeout, self._child.secrets
+            self._task["url"],
+            self._shown,
+            self._task["transport"],
+            timeout,
+            self._child.secrets,
+            self._task["tls"],
         )
         decoder = None
         try:

@@ -147,7 +147,13 @@ class Muxed(Target):
 
 
 def open_url(
-    url: str, shown: str, transport: str, timeout: float, template: Template, secrets: Any
+    url: str,
+    shown: str,
+    transport: str,
+    timeout: float,
+    template: Template,
+    secrets: tuple[str, ...],
+    tls: Options,
 ) -> Muxed:
     """Publish to a server, or send to whoever listens.
 
@@ -157,12 +163,13 @@ def open_url(
     scheme = scheme_of(url)
     if scheme in ("rtsp", "rtsps"):
         options = {"rtsp_transport": "tcp" if scheme == "rtsps" else transport}
-        if "pkt_size" not in url:
-            options["pkt_size"] = "1400"
-        return Muxed(url, "rtsp", options, template, shown, tuple(secrets))
+        options["pkt_size"] = "1400"
+        if scheme == "rtsps":
+            options |= tls
+        return Muxed(url, "rtsp", options, template, shown, secrets)
     if scheme in ("rtmp", "rtmps"):
         options = {"flvflags": "no_duration_filesize"}
-        return Muxed(url, "flv", options, template, shown, tuple(secrets))
+        return Muxed(url, "flv", options, template, shown, secrets)
     options = {"mpegts_flags": "resend_headers", "flush_packets": "1"}
     # What is meant for the protocol and not for the format stands in the address: PyAV hands
     # options of an output to the format alone.
@@ -170,7 +177,7 @@ def open_url(
         url = _with(url, "pkt_size", "1316")
     if scheme == "tcp":
         url = _with(url, "timeout", str(round(timeout * 1e6)))
-    return Muxed(url, "mpegts", options, template, shown, tuple(secrets))
+    return Muxed(url, "mpegts", options, template, shown, secrets)
 
 
 def _with(url: str, name: str, value: str) -> str:

@@ -139,7 +139,7 @@ class Writer:
             )
         return open_url(
             task["place"], self._name, task["transport"], task["timeout"], template,
-            self._child.secrets,
+            self._child.secrets, task["tls"],
         )  # fmt: skip
 
     def _failed(self, error: OutputError) -> None:
