@@ -139,7 +139,7 @@ class CameraConfig(Section):
     """A camera that does not answer, or gives no frame, for this long is opened anew."""
     retry: Annotated[Span, Field(ge=0.05, le=60)] = 0.25
     """Pause before the first new try; it doubles from try to try."""
-    retry_longest: Annotated[Span, Field(ge=0.1, le=600)] = 1.4
+    retry_longest: Annotated[Span, Field(ge=0.1, le=600)] = 1.0
     """The longest such pause."""
     size: Size | None = None
     """Size of the output, as 1280x720; none takes that of the first frame. It never changes

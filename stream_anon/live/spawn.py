@@ -14,7 +14,7 @@ from stream_anon.live.backoff import Backoff
 from stream_anon.live.child import environment
 from stream_anon.live.wire import Message, Wire, WireError
 
-RETRY, RETRY_LONGEST = 0.2, 5.0
+RETRY, RETRY_LONGEST = 0.2, 2.0
 STEADY = 30.0
 """Seconds after which a process that is alive counts as one that works."""
 STARTING = 60.0

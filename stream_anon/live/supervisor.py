@@ -53,7 +53,8 @@ class _Output:
             "place": self.url.reveal() if self.url else str(config.hls or config.record),
             "secrets": list(self.url.secrets) if self.url else [],
             "transport": config.transport, "timeout": config.timeout, "segment": config.segment,
-            "tls": tls_options(config.tls_verify, config.ca_file), "keep": config.keep, "keep_megabytes": config.keep_megabytes,
+            "tls": tls_options(config.tls_verify, config.ca_file), "keep": config.keep,
+            "keep_megabytes": config.keep_megabytes,
             "level": self._owner.level,
         }, []  # fmt: skip
 

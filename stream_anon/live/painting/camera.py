@@ -141,8 +141,9 @@ class Camera:
         self.counters["frames_in"] += 1
         lateness = (self._now() - frame.pts) / TICKS
         self.counters["lateness"] = lateness
-        if self._analyzer is None:
-            self._build()
+        analyzer = self._analyzer
+        if analyzer is None:
+            analyzer = self._build()
         elif self._overload.observe(lateness, time.monotonic()):
             self._stepped()
         if self._overload.step.drop:
@@ -152,15 +153,19 @@ class Camera:
                 return
         self._held.append(frame.pts)
         self.sink.holds(self._held[0])
-        for one in self._analyzer.push(frame):
+        for one in analyzer.push(frame):
             self._paint(one)
 
-    def _build(self) -> None:
+    def _build(self) -> Analyzer:
         config = self._config
+        analyzer: Analyzer
+        compositor: Compositor
         detector = self._detector(config)
-        self._analyzer, compositor = self._parts.build(config, detector, self.source.info)
+        analyzer, compositor = self._parts.build(config, detector, self.source.info)
+        self._analyzer = analyzer
         self._compositors[config.method.name] = compositor
         self._pace()
+        return analyzer
 
     def _pause(self, gap: Gap) -> None:
         """All tracks end here; what waits is decided without what would have come."""
