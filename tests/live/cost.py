@@ -82,7 +82,7 @@ def main(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with Live(parse(data)) as live:
         supervisor, names = live.run.supervisor, [one["name"] for one in cameras]
         for name in names:
-            live.more(name, 50)
+            live.more(name, 20)
 
         def now() -> dict[str, float]:
             found = {"painter": spent(supervisor.painter.pid), "reader": 0.0, "writer": 0.0}
@@ -95,11 +95,16 @@ def main(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         def frames() -> int:
             return sum(live.painter(name, "frames_in") for name in names)
 
+        def left_out() -> int:
+            return sum(
+                live.reader(name, "skipped") + live.painter(name, "left_out") for name in names
+            )
+
         before, first, began = now(), frames(), time.monotonic()
-        skipped = sum(live.reader(name, "skipped") for name in names)
+        skipped = left_out()
         time.sleep(given.seconds)
         after, last, seconds = now(), frames(), time.monotonic() - began
-        skipped = sum(live.reader(name, "skipped") for name in names) - skipped
+        skipped = left_out() - skipped
         latencies = [live.state(name)["painter"]["latency"] for name in names]
         counts = [sum(bucket) for bucket in zip(*latencies, strict=True)]
         level = max(live.painter(name, "level") for name in names)

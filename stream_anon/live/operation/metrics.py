@@ -31,6 +31,7 @@ COUNTERS = (
     ("painter", "painted", "frames_painted", "Frames in which something was painted."),
     ("painter", "slates", "slates", "Frames that show the slate."),
     ("painter", "late", "frames_late", "Cleared frames that came too late to be shown."),
+    ("painter", "left_out", "frames_left_out", "Frames that were too old before their turn."),
     ("painter", "overload_dropped", "frames_overload", "Frames left out by the last step."),
     ("painter", "levels", "overload_steps", "Steps of the overload policy, both ways."),
     ("painter", "faults", "faults", "Faults of analysis or painting."),

@@ -192,11 +192,12 @@ class Page:
         reader, painter = one["reader"], one["painter"]
         running = one["running"]
         state = "running" if running else str(reader.get("state") or "starting")
+        left = ((reader, "skipped"), (painter, "left_out"), (painter, "overload_dropped"))
         rows: list[tuple[str, object]] = [
             ("frames in", painter.get("frames_in", 0)),
             ("frames out", painter.get("frames_out", 0)),
             ("of these slates", painter.get("slates", 0)),
-            ("left out", (reader.get("skipped") or 0) + (painter.get("overload_dropped") or 0)),
+            ("left out", sum(part.get(key) or 0 for part, key in left)),
             ("covered whole", sum((painter.get("stepped_down") or {}).values())),
             ("connections lost", reader.get("failures", 0)),
             ("overload step", f"{painter.get('level', 0)} of {painter.get('steps', 0)}"),

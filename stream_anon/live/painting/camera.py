@@ -93,6 +93,7 @@ class Camera:
         return {
             **self.counters,
             "torn": self.source.torn,
+            "left_out": self.source.left_out,
             "held": len(self._held),
             "steps": len(self._steps) - 1,
             "form": self.source.form,

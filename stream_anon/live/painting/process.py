@@ -102,7 +102,7 @@ class Painter:
         def preview(jpeg: bytes) -> None:
             self._child.tell({"type": "preview", "camera": name}, jpeg)
 
-        source = RingSource(name)
+        source = RingSource(name, now)
         source.form = data.get("form")
         look_back = BUDGETS[data["latency"]].look_back
         encoder = EncoderConfig.model_validate(data["encoder"])

@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 
 SLACK = TICKS * 3 // 10
 """Ticks beyond the look-back after which a frame that did not come is missed."""
-HOLE = TICKS // 2
+HOLE = 2 * TICKS
 """Ticks without a frame, before one that waits, that are filled."""
-STUCK = 2 * TICKS
+STUCK = 4 * TICKS
 """Ticks beyond look-back and slack after which analysis is no longer waited for."""
 MOST_WAITING = 4
 

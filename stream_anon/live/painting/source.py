@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fractions import Fraction
 from typing import Any
 
 import av
 
-from stream_anon.live.clock import TIME_BASE
+from stream_anon.live.clock import TICKS, TIME_BASE
 from stream_anon.live.ring import Ring
 from stream_anon.live.wire import Message, Wire, WireError
 from stream_anon.media.cpu_frame import CpuFrame, Scaler
@@ -22,6 +22,10 @@ from stream_anon.media.packets import Gap
 from stream_anon.media.pixel_formats import plane_bytes
 
 POLL = 0.05
+TOO_OLD = TICKS // 2
+"""Ticks after which a frame is left out where a newer one waits: whoever is behind must not show
+what was, but what is."""
+MOST_MESSAGES = 256
 REASONS = ("reconnect", "change of form")
 
 
@@ -32,16 +36,23 @@ class RingSource(Source):
         form: width, height, rate of all frames; None until the camera, or an earlier reader of
             it, has told.
         torn: frames that were not what their message said; they are left out.
+        left_out: frames that had become too old before they were looked at.
+
+    Args:
+        name: of the camera.
+        now: ticks on its time line.
     """
 
     live = True
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, now: Callable[[], int]) -> None:
         self.info = MediaInfo(
             path=None, format="live", size=0, start=0.0, duration=None, streams=()
         )
         self.form: dict[str, Any] | None = None
-        self.torn = 0
+        self.torn = self.left_out = 0
+        self._now = now
+        self._waiting: deque[Message] = deque()
         self._name = name
         self._index = 0
         self._wire: Wire | None = None
@@ -85,7 +96,7 @@ class RingSource(Source):
             threading.Event().wait(min(timeout, POLL))
             return None
         try:
-            message = self._wire.receive(min(timeout, POLL))
+            message = self._newest(self._wire, timeout)
             if message is not None:
                 return self._taken(message)
             if self._wire.ended:
@@ -95,6 +106,24 @@ class RingSource(Source):
             # A reader that talks nonsense is not listened to any more; it will be replaced.
             self._release()
             return Gap(0, "reconnect")
+        return None
+
+    def _newest(self, wire: Wire, timeout: float) -> Message | None:
+        """The next message; frames that have become too old while newer ones wait are left out."""
+        if not self._waiting and (first := wire.receive(min(timeout, POLL))) is not None:
+            self._waiting.append(first)
+        while len(self._waiting) < MOST_MESSAGES and (more := wire.receive(0.0)) is not None:
+            self._waiting.append(more)
+        while self._waiting:
+            message = self._waiting.popleft()
+            pts, slot = message.data.get("pts"), message.data.get("slot")
+            newer = any(one.type == "frame" for one in self._waiting)
+            if message.type != "frame" or not newer or not isinstance(pts, int):
+                return message
+            if self._now() - pts <= TOO_OLD:
+                return message
+            self.left_out += 1
+            wire.send({"type": "free", "slot": slot}, timeout=5.0)
         return None
 
     def _taken(self, message: Message) -> Frame | Gap | None:
@@ -171,6 +200,10 @@ class RingSource(Source):
         if self._ring is not None:
             self._ring.close()
             self._ring = None
+        for message in self._waiting:
+            for descriptor in message.fds:
+                os.close(descriptor)
+        self._waiting.clear()
         if self._wire is not None:
             self._wire.close()
             self._wire = None
