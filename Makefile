@@ -19,7 +19,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 
 .DEFAULT_GOAL := help
 MUTANTS ?=
-.PHONY: help demo test test-slow mutants lint bench gpu-check size clean
+.PHONY: help demo test test-slow soak mutants lint bench gpu-check size clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what ne
 
 test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)
+
+soak: $(VENV)/.$(EXTRAS) ## live: four cameras for MINUTES=15, faults throughout
+	$(BIN)/python -m tests.live.soak --minutes $(or $(MINUTES),15)
 
 mutants: $(VENV)/.$(EXTRAS) ## break the program line by line: does a test notice? (MUTANTS=word)
 	$(BIN)/python -m tests.mutation $(MUTANTS)
