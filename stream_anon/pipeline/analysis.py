@@ -122,6 +122,20 @@ class DetectAndTrack:
         alone = set(config.targets) <= {FACE, REGION} and FACE in config.targets
         self._sources = None if alone else Sources.of(config)
         self._track_ids = itertools.count(1)
+        self._interval: float | None = None
+
+    def pace(self, interval: float) -> None:
+        """Look less often, or as often as before, in all streams: there is too much to do.
+
+        Args:
+            interval: seconds, as ``tracker.interval``; never longer than frames wait.
+
+        Raises:
+            ValueError: it is not positive.
+        """
+        self._interval = interval
+        for analyzer in self._analyzers.values():
+            analyzer.pace(interval)
 
     @property
     def name(self) -> str:
@@ -229,6 +243,8 @@ class DetectAndTrack:
                     frame.quarter_turns,
                 )
             analyzer = StreamAnalyzer(self._detector, tracker, self._config, others)
+            if self._interval is not None:
+                analyzer.pace(self._interval)
             self._analyzers[frame.stream] = analyzer
         return analyzer
 
@@ -343,7 +359,8 @@ def _make_analyzer(plan: Plan) -> Analyzer:
     request = plan.request
     if request.tracks is None:
         config = request.config
-        detector = make_detector(config.detector, config.models_dir)
+        device = "cuda:0" if plan.device.name == "cuda" else "cpu"
+        detector = make_detector(config.detector, config.models_dir, device)
         return DetectAndTrack(detector, config)
     tracks = TracksFile(request.tracks)
     try:

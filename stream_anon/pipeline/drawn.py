@@ -102,6 +102,11 @@ class WithRegions:
         """See ``Analyzer.flush``."""
         yield from map(self._with, self._analyzer.flush())
 
+    def pace(self, interval: float) -> None:
+        """See ``DetectAndTrack.pace``; an analyzer without one has nothing to slow down."""
+        if (pace := getattr(self._analyzer, "pace", None)) is not None:
+            pace(interval)
+
     def close(self) -> None:
         """See ``Analyzer.close``."""
         self._analyzer.close()

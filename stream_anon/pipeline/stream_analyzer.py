@@ -111,6 +111,10 @@ class StreamAnalyzer:
             self._analysis_errors[frame.index] = self._analysis_error
         yield from map(self._pair, decided)
 
+    def pace(self, interval: float) -> None:
+        """Let the detector look within another interval, in seconds; see ``Tracker.pace``."""
+        self._tracker.pace(interval)
+
     def _limit(self, frame: Frame) -> None:
         """Bound the frames that wait by memory, but never below what looking back needs."""
         size, least = max(frame.nbytes, 1), self._tracker.least_waiting
