@@ -24,6 +24,9 @@ from tests.live.test_faults import judge
 PASSWORD = "Wanderfalke-7731"
 TOKEN = "Zaunkoenig-5520"
 
+pytestmark = pytest.mark.timeout(400)
+"""A busy machine is slow; what hangs is told by the waits themselves."""
+
 
 class Program:
     """``stream-anon live`` as a process."""
@@ -178,6 +181,11 @@ def test_a_run_with_credentials(tmp_path, programs):
                 assert secret.encode() not in text, name
             encoded = base64.b64encode(f"viewer:{PASSWORD}".encode())
             assert encoded not in text, name
+
+        for pid in program.processes():
+            # No core file, in which pictures and passwords would stand.
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            assert re.search(r"Max core file size +0 +0", limits)
 
         # Another configuration: a camera goes, another comes, the third is left alone.
         connects = program.status()["two"]["reader"]["connects"]
