@@ -19,7 +19,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 
 .DEFAULT_GOAL := help
 MUTANTS ?=
-.PHONY: help demo test test-slow soak mutants lint bench size clean
+.PHONY: help demo test test-slow soak mutants lint bench gpu-check size clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench: $(VENV)/.run demo/in.mp4 ## speed against a bare transcode, on the demo c
 
 demo/in.mp4: $(VENV)/.run
 	$(BIN)/python -m stream_anon.cli.demo --only-clip
+
+gpu-check: $(VENV)/.gpu$(comma)test ## on a machine with an NVIDIA GPU: tests, times, memory into docs/results
+	$(BIN)/python -m stream_anon.evaluation.benchmarks.gpu $(if $(INPUT),--clip "$(INPUT)")
 
 size: $(VENV)/.$(EXTRAS) ## what a user's CPU install weighs, tried in a fresh environment
 	$(BIN)/python -m pytest -q -s -m slow tests/test_packaging.py --timeout 1800

@@ -7,6 +7,7 @@ Which parts, in which order. Copy this file, change a part, and run it by its pa
 Whatever is changed here, a frame reaches the sink only through the compositor.
 """
 
+from stream_anon.media.device.source import on_device
 from stream_anon.pipeline.analysis import make_analyzer
 from stream_anon.pipeline.ends import make_sink, make_source
 from stream_anon.pipeline.painting.gate import Compositor
@@ -20,8 +21,8 @@ def build(plan: Plan) -> Pipeline:
     config = plan.request.config
     # What is painted and by what: a label, a shape and a method each.
     targets = make_targets(config)
-    # A video or a photo.
-    source = make_source(plan)
+    # A video or a photo, on the device that does the work.
+    source = on_device(make_source(plan), plan.device)
     # Detector and tracker, or a Tracks file that says what they would.
     analyzer = make_analyzer(plan)
     # The methods that single regions ask for.

@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
     "media.compare": {"media", "media.input"},
+    "media.device": {"kernels", "media", "media.input"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},
@@ -66,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "kernels": set(),
     "visual_mixer": {"kernels"},
-    "methods": {"alignment", "models", "privacy", "visual_mixer"},
+    "methods": {"alignment", "kernels", "models", "privacy", "visual_mixer"},
     "pipeline": {
         "alignment",
         "alignment.mesh",
@@ -96,7 +97,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verification",
     },
     "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
-    "evaluation.benchmarks": {"media.input", "media.output", "pipeline"},
+    "evaluation.benchmarks": {
+        "alignment",
+        "kernels",
+        "media.device",
+        "media.input",
+        "media.output",
+        "models",
+        "pipeline",
+    },
     "evaluation.data": {"api", "detection", "media", "methods", "pipeline"},
     "evaluation.looks": {
         "alignment",
@@ -121,12 +130,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.scores": set(),
     "pipelines": {
         "detection",
+        "media.device",
         "media.input",
         "pipeline",
         "training",
         "training.plan",
     },
-    "tracks": set(),
+    "tracks": {"media"},
     "training": {
         "alignment",
         "alignment.mesh",

@@ -75,6 +75,7 @@ class PhotoTemplate:
         progressive: of a JPEG.
         lossless: whether every sample was stored as it was.
         compression: of a TIFF, Pillow's name.
+        colours: of a PNG, the chunks that say how its samples are shown.
         dropped: names of what is left out, never its values.
         converted: what is not kept as it was, in words.
         keepable: names of what ``exif`` would keep.
@@ -89,6 +90,7 @@ class PhotoTemplate:
     progressive: bool = False
     lossless: bool = True
     compression: str | None = None
+    colours: bytes = b""
     dropped: tuple[str, ...] = ()
     keepable: tuple[str, ...] = ()
     converted: tuple[str, ...] = ()
@@ -197,6 +199,19 @@ def _is_animated_png(file: Any) -> bool:
             return bool(name == b"acTL")
         file.seek(length + 4, io.SEEK_CUR)
     return False
+
+
+def _colour_chunks(data: bytes) -> bytes:
+    """A PNG's chunks about colour but for the profile (PNG specification, 11.3.2)."""
+    out, at = b"", 8
+    while at + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name == b"IDAT":
+            break
+        if name in (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"):
+            out += data[at : at + 12 + length]
+        at += 12 + length
+    return out
 
 
 def _is_lossless_webp(data: bytes) -> bool:
@@ -310,6 +325,7 @@ def _template(
         progressive=bool(image.info.get("progressive")),
         lossless=kind in ("PNG", "TIFF") or (kind == "WEBP" and _is_lossless_webp(data)),
         compression=image.info.get("compression") if kind == "TIFF" else None,
+        colours=_colour_chunks(data) if kind == "PNG" else b"",
         dropped=dropped,
         keepable=keepable,
         converted=tuple(converted),

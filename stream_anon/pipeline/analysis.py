@@ -359,7 +359,8 @@ def _make_analyzer(plan: Plan) -> Analyzer:
     request = plan.request
     if request.tracks is None:
         config = request.config
-        detector = make_detector(config.detector, config.models_dir)
+        device = "cuda:0" if plan.device.name == "cuda" else "cpu"
+        detector = make_detector(config.detector, config.models_dir, device)
         return DetectAndTrack(detector, config)
     tracks = TracksFile(request.tracks)
     try:

@@ -232,15 +232,18 @@ class Worker(threading.Thread):
             self.doing = None
             self._notify()
 
-    def busy(self, what: str, clock: Clock, watched: bool = True) -> _Busy:
+    def busy(
+        self, what: str, clock: Clock, watched: bool = True, allowance: float = 0.0
+    ) -> _Busy:
         """A context in which the worker's time is counted under ``what``.
 
         Args:
             what: the stage.
             clock: counts it.
             watched: being busy for too long is a stall.
+            allowance: seconds more than usual that this may take, for what is more than one item.
         """
-        return _Busy(self, what, clock, watched)
+        return _Busy(self, what, clock, watched, allowance)
 
 
 class Clock:
@@ -259,15 +262,19 @@ class Clock:
 
 
 class _Busy:
-    __slots__ = ("_clock", "_cpu", "_outer", "_wall", "_watched", "_what", "_worker")
+    __slots__ = ("_allowance", "_clock", "_cpu", "_outer", "_wall", "_watched", "_what", "_worker")
 
-    def __init__(self, worker: Worker, what: str, clock: Clock, watched: bool) -> None:
+    def __init__(
+        self, worker: Worker, what: str, clock: Clock, watched: bool, allowance: float
+    ) -> None:
         self._worker, self._what, self._clock, self._watched = worker, what, clock, watched
+        self._allowance = allowance
 
     def __enter__(self) -> None:
         self._outer = self._worker.doing
         self._wall, self._cpu = time.monotonic(), time.thread_time()
-        self._worker.doing = (self._what, self._wall) if self._watched else None
+        since = self._wall + self._allowance
+        self._worker.doing = (self._what, since) if self._watched else None
 
     def __exit__(self, *_: object) -> None:
         self._worker.doing = self._outer

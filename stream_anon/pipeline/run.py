@@ -39,6 +39,9 @@ LIVE_QUEUE = 32
 """Sound comes in more packets than there are frames, and nobody may make its sender wait."""
 
 
+DRAIN = 4.0
+"""How much slower than so far an encoder may give back what it holds."""
+
 Item = Frame | Packet | Gap
 Decided = Analyzed | Packet | Gap
 
@@ -246,6 +249,10 @@ class Pipeline:
                 f"{frames.input} frames were read, {frames.output} written "
                 f"and {frames.dropped} dropped"
             )
+        # The encoder gives back in one call what it holds, as fast as it was so far, or it hangs.
+        spent = clock.wall.get("encode", 0.0) / max(1, frames.output)
+        with worker.busy("drain", clock, allowance=DRAIN * spent * self._sink.held):
+            self._sink.drain()
         # Unwatched: a disk may take minutes for what is finished and must not be lost.
         with worker.busy("finish", clock, watched=False):
             self._written.path = self._sink.close()

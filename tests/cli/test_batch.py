@@ -355,3 +355,22 @@ def test_every_name_that_a_result_can_have_is_known_as_a_video():
     from stream_anon.media.output.formats import BY_SUFFIX
 
     assert set(BY_SUFFIX) <= inputs.EXTENSIONS
+
+
+def test_a_summary_is_whole_or_not_there(command, video, api, monkeypatch):
+    video("in/a.mp4")
+    Path("s.json").write_text("of yesterday")
+    stale = Path(".s.0123abcd.part.json")
+    stale.write_text("half of it")
+    os.utime(stale, (0, 0))
+
+    def full(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        done = command("redact", "in", "-o", "out", "--summary", "s.json", "-n")
+    assert done.code == 1
+    assert "s.json: cannot be written (No space left on device)" in done.err
+    assert Path("s.json").read_text() == "of yesterday"
+    assert not [path for path in Path().iterdir() if path.name.startswith(".")], "no part is left"

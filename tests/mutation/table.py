@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.mutation.runner import Break
 from tests.mutation.table_parts import DETECT, PIPELINE, TRACK
+from tests.mutation.table_streams import STREAMS
 
 LOOK = (
     Break(
@@ -404,4 +405,4 @@ VERIFY = (
     ),
 )
 
-BREAKS = (*DETECT, *TRACK, *LOOK, *PIPELINE, *GATE, *METHODS, *VIDEO, *CONFIG, *VERIFY)
+BREAKS = (*DETECT, *TRACK, *LOOK, *PIPELINE, *GATE, *METHODS, *VIDEO, *CONFIG, *VERIFY, *STREAMS)

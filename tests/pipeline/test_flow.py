@@ -259,3 +259,22 @@ def test_a_stop_reaches_whoever_waits_with_what_may_not_be_dropped():
     with pytest.raises(ValueError, match="sink"):
         flow.run(lambda: None)
     assert flow.stuck == ()
+
+
+def test_more_than_one_item_may_take_longer_and_no_longer_than_that():
+    release = threading.Event()
+
+    def run(allowance: float, lasts: float | None) -> None:
+        flow = Flow(0.2)
+
+        def body(worker: Worker) -> None:
+            with worker.busy("drain", Clock(), allowance=allowance):
+                release.wait(lasts)
+
+        flow.worker("painter", body)
+        flow.run(lambda: None)
+
+    run(60.0, 0.8)
+    with pytest.raises(StallFault, match=r"drain gave no answer for 0\.2 s"):
+        run(0.0, None)
+    release.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 
 from stream_anon.errors import InputError
@@ -35,6 +36,13 @@ def describe_file(path: Path) -> MediaInfo:
     """
     if not is_photo(path):
         return probe(path)
+    status = path.stat()
+    return _photo(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def _photo(path: Path, stamp: tuple[int, ...]) -> MediaInfo:
+    """What a photo is takes decoding it, and a run asks several times; ``stamp`` tells versions."""
     with PhotoSource(path) as source:
         return source.info
 

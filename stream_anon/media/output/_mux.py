@@ -71,7 +71,8 @@ class StreamEncoder:
         self._first: tuple[int, int] | None = None
         self._held: Any = None
         self._end = 0
-        self.frames = 0
+        self.frames = self._given = 0
+        self._flushed = False
         values = settings(plan.output_codec, options.crf, options.encoder_preset)
         if container.muxer == "avi" and plan.output_codec == "h264":
             values["x264-params"] = _TIMED_BY_THE_STREAM
@@ -140,10 +141,16 @@ class StreamEncoder:
         av_frame.pict_type = 0
         return self._held_back(self.stream.encode(av_frame))
 
+    @property
+    def held(self) -> int:
+        """Frames that have not come back as packets yet."""
+        return self.frames - self._given
+
     def flush(self) -> list[Any]:
-        """The packets that the encoder still holds."""
-        if not self.frames:
+        """The packets that the encoder still holds, once."""
+        if not self.frames or self._flushed:
             return []
+        self._flushed = True
         packets = self._held_back(self.stream.encode(None))
         last = self._held
         if last is None:
@@ -156,6 +163,7 @@ class StreamEncoder:
     def _held_back(self, packets: Any) -> list[Any]:
         """All packets so far but the last one."""
         out = [] if self._held is None else [self._held]
+        self._given += len(packets)
         out += packets
         if not out:
             return []
@@ -311,10 +319,14 @@ class Muxer:
         """Packets of copied streams from outside of what is presented, by stream, where any."""
         return {n: one.dropped for n, one in self._lead_ins.items() if one.dropped}
 
-    def finish(self) -> None:
-        """Drain the encoders and write the trailer."""
+    def drain(self) -> None:
+        """Write what the encoders still hold; safe to call twice."""
         for encoder in self.encoders.values():
             self._write(encoder.flush())
+
+    def finish(self) -> None:
+        """Drain the encoders and write the trailer."""
+        self.drain()
         self._output.close()
 
     def abandon(self) -> None:

@@ -159,7 +159,7 @@ def encode(av_frame: Any, template: PhotoTemplate, kind: str, keep_metadata: boo
     elif kind == "TIFF":
         options["compression"] = template.compression or "tiff_lzw"
     _image(layout, planes, kind).save(out, kind, **options)
-    return out.getvalue()
+    return _with_chunks(out.getvalue(), template.colours) if kind == "PNG" else out.getvalue()
 
 
 _SUBSAMPLING = {(0, 0): 0, (1, 0): 1, (1, 1): 2}
@@ -218,7 +218,11 @@ def _deep(planes: list[Samples], template: PhotoTemplate, kind: str, exif: Any) 
         chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
     if exif:
         chunks += _chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-    # Behind the header, which is 25 bytes after the signature's 8.
+    return _with_chunks(data, template.colours + chunks)
+
+
+def _with_chunks(data: bytes, chunks: bytes) -> bytes:
+    """A PNG with more chunks behind its header, which is 25 bytes after the signature's 8."""
     return data[:33] + chunks + data[33:]
 
 

@@ -63,6 +63,18 @@ class Sink(ABC):
         return None
 
     @property
+    def held(self) -> int:
+        """Frames that the encoders have taken and not given back yet."""
+        return 0
+
+    def drain(self) -> None:  # noqa: B027 - what holds nothing has nothing to give back
+        """Have the encoders give back what they hold; nothing is written afterwards.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+
+    @property
     def notes(self) -> list[str]:
         """What was left out of what was copied, in words."""
         return []
@@ -148,6 +160,16 @@ class _MuxerSink(Sink):
             raise GateError(f"a packet of stream {item.stream}, which is not copied")
         with self._errors():
             self._muxer.copy(item.stream, item.data)
+
+    @property
+    def held(self) -> int:
+        """Frames that the encoders have taken and not given back yet."""
+        return sum(encoder.held for encoder in self._muxer.encoders.values())
+
+    def drain(self) -> None:
+        """Have the encoders give back what they hold; see ``Sink.drain``."""
+        with self._errors():
+            self._muxer.drain()
 
     @property
     def frames(self) -> dict[int, int]:

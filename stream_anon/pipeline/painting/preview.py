@@ -32,7 +32,6 @@ SUFFIX = "_preview.png"
 _AROUND = 2.0
 """Seconds before and after the frame that are analysed as well: who is in it is settled by them."""
 _GAP = 8
-_OWNER_ONLY = 0o600
 
 Image = NDArray[np.uint8]
 
@@ -214,10 +213,8 @@ def _write(target: Path, shot: _Shot, source: Path, overwrite: bool) -> None:
     done, data = cv2.imencode(".png", np.hstack(halves))
     if not done:
         raise OutputError(f"{target}: cannot be written")
-    part = PartFile(target, like=source)
+    part = PartFile(target, like=source, private=shot.before is not None)
     try:
-        if shot.before is not None:
-            part.path.chmod(_OWNER_ONLY)
         part.path.write_bytes(bytes(data))
         part.commit(overwrite)
     except OSError as error:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels, twin_kernels
+from stream_anon.media.device.source import moved
 from stream_anon.media.frame import Frame
 from stream_anon.media.photo import frame_of
 from stream_anon.media.pixel_formats import PHOTO_LAYOUTS
@@ -57,15 +60,29 @@ def _memory() -> Frame:
     return frame
 
 
+def _device(pix_fmt: str, kernels: Callable[[], DeviceKernels]) -> Make:
+    return lambda: moved(_cpu(pix_fmt)(), kernels())
+
+
+_ON_DEVICE = ("yuv420p", "yuvj420p", "yuv420p10le")
+_kernels = lru_cache(maxsize=2)(lambda make: make())
+
 MAKERS: dict[str, Make] = {
     **{f"cpu-{name}": _cpu(name) for name in FORMATS},
     **{f"photo-{name}": _photo(name) for name in PHOTO_LAYOUTS},
+    **{f"twin-{name}": _device(name, lambda: _kernels(twin_kernels)) for name in _ON_DEVICE},
+    **{f"cuda-{name}": _device(name, lambda: _kernels(cuda_kernels)) for name in _ON_DEVICE},
     "memory": _memory,
 }
-"""Implementations that are added later (a GPU's) join the suite here."""
+"""Implementations that are added later join the suite here."""
 
 
-@pytest.fixture(params=sorted(MAKERS))
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.gpu if name.startswith("cuda") else ())
+        for name in sorted(MAKERS)
+    ]
+)
 def make(request) -> Make:
     return MAKERS[request.param]
 
@@ -77,7 +94,7 @@ def test_it_says_which_frame_it_is_and_how_it_stands(make):
     assert (frame.rotation, frame.quarter_turns) == (270, 3)
     assert frame.rate == Fraction(30000, 1001)
     assert frame.seconds == pytest.approx(340 / 90)
-    assert frame.device == "cpu"
+    assert frame.device in ("cpu", "cuda:0")
     assert not frame.corrupt
     assert frame.nbytes >= WIDTH * HEIGHT
 

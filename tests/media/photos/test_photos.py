@@ -454,3 +454,34 @@ def test_pillow_and_ffmpeg_agree_on_what_is_written(tmp_path):
     (frame,) = context.decode(av.Packet(data)) or context.decode(None)
     assert (frame.width, frame.height) == (WIDTH, HEIGHT)
     assert io.BytesIO(data).read(2) == b"\xff\xd8"
+
+
+def test_a_photo_that_was_replaced_is_described_anew(tmp_path):
+    path = save(tmp_path / "a.png")
+    assert describe_file(path).video[0].video.width == WIDTH
+    save(path, picture(90, 60))
+    assert describe_file(path).video[0].video.width == 90
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_how_colours_are_shown_stays(tmp_path, bits):
+    import struct
+    import zlib
+
+    plain = save(tmp_path / "p.png") if bits == 8 else save_deep(tmp_path / "p.png", deep(3))
+    data = plain.read_bytes()
+    chunks = b""
+    for name, content in ((b"gAMA", struct.pack(">I", 100000)), (b"cICP", bytes([9, 16, 0, 1]))):
+        check = struct.pack(">I", zlib.crc32(name + content))
+        chunks += struct.pack(">I", len(content)) + name + content + check
+    secret = b"tEXtComment\0SecretWords"
+    secret = struct.pack(">I", len(secret) - 4) + secret + struct.pack(">I", zlib.crc32(secret))
+    path = tmp_path / "a.png"
+    path.write_bytes(data[:33] + chunks + secret + data[33:])
+    redact(path, tmp_path / "out.png")
+    raw = (tmp_path / "out.png").read_bytes()
+    assert chunks in raw
+    assert b"SecretWords" not in raw
+    with Image.open(tmp_path / "out.png") as made:
+        made.load()
+        assert made.info["gamma"] == 1.0

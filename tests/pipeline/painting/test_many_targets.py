@@ -48,7 +48,7 @@ def redact(monkeypatch, clip, target, chosen, detector):
     monkeypatch.setattr(analysis, "make_detector", lambda *_: detector)
     plan = make_plan(clip, target, chosen)
     source = FileSource(clip, copied=plan.media.copied)
-    analyzer = make_analyzer(plan, source.info)
+    analyzer = make_analyzer(plan)
     compositor = Compositor(
         make_targets(chosen), chosen.fault, others=other_methods(chosen, analyzer.methods)
     )
@@ -284,7 +284,7 @@ def test_analyze_and_render_give_the_frames_of_redact_for_every_label(tmp_path, 
     assert '"label":"head"' in (tmp_path / "t.jsonl").read_text()
     plan = make_plan(clip, tmp_path / "b.mp4", chosen, tracks=tmp_path / "t.jsonl")
     source = FileSource(clip, copied=plan.media.copied)
-    analyzer = make_analyzer(plan, source.info)
+    analyzer = make_analyzer(plan)
     others = other_methods(chosen, analyzer.methods)
     compositor = Compositor(make_targets(chosen), chosen.fault, others=others)
     sink = FileSink(tmp_path / "b.mp4", plan.media, source.info, chosen.video)
