@@ -85,7 +85,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"media", "pipeline"},
     "evaluation": {
         "",
-        "detection",
         "evaluation.attackers",
         "evaluation.data",
         "evaluation.measures",
