@@ -230,7 +230,8 @@ def main(minutes: float, width: int, height: int, folder: Path) -> dict[str, Any
         "minutes": minutes, "frames_recorded": frames, "raw": raw, "worst_likeness": worst,
         "backwards": backwards, "sizes": sorted(sizes), "faults": dict(soak.done),
         "recovery_seconds": recovered, "counters": dict(total),
-        "slow": soak.slow, "growth": {name: grown(soak.samples, name) for name in ("supervisor", "descriptors")},
+        "slow": soak.slow,
+        "growth": {name: grown(soak.samples, name) for name in ("supervisor", "descriptors")},
         "processor_seconds": spent.children_user + spent.children_system
         - began.children_user - began.children_system,
         "samples": soak.samples[:: max(1, len(soak.samples) // 40)],
