@@ -191,11 +191,19 @@ def test_a_run_with_credentials(tmp_path, programs):
         connects = program.status()["two"]["reader"]["connects"]
         three = {**cameras[1], "name": "three", "outputs": []}
         program.write({"cameras": [cameras[1], three], "page": page})
+        assert program.get("/readyz")[0] == 503
         program.process.send_signal(signal.SIGHUP)
         program.until(lambda: program.status().get("three", {}).get("running"))
         assert set(program.status()) == {"two", "three"}
         assert program.status()["two"]["reader"]["connects"] == connects
         program.until(lambda: (tmp_path / "one.mkv").exists())
+        # A password that changed in its file is taken, though the YAML is as it was.
+        two.login = ("viewer", PASSWORD + "-new")
+        password.write_text(PASSWORD + "-new\n")
+        program.process.send_signal(signal.SIGHUP)
+        two.kick()
+        before = two.sessions
+        program.until(lambda: two.sessions >= before + 2)
         # One that makes no sense changes nothing.
         program.file.write_text("cameras: [{name: x, sorce: y}]")
         program.process.send_signal(signal.SIGHUP)
