@@ -33,6 +33,7 @@ from stream_anon.geometry import ALIGNED_SIDE
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.morph_paint import IRISES, Paint, Painter
 from stream_anon.methods.openings import Openings
+from stream_anon.track_state import Part
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.float32]
@@ -119,7 +120,7 @@ class Morph:
 
     def __init__(self, model: Morphable | None = None) -> None:
         self.model = load() if model is None else model
-        self._people: dict[int, _Person] = {}
+        self._people: Part[_Person] = Part()
         self._vertices = skin_vertices(self.model.model.mean)
         self._features = feature_vertices(self.model.model.mean)
         basis = self.model.vertex_basis[self._vertices]
@@ -132,14 +133,6 @@ class Morph:
         rest = np.random.default_rng(7).standard_normal((len(self.model.model.code_mean), COARSE))
         self._rest = rest.astype(np.float32)
 
-    def forget(self, track: int) -> None:
-        """The track has ended."""
-        self._people.pop(track, None)
-
-    def clear(self) -> None:
-        """The run has ended."""
-        self._people.clear()
-
     def read(self, generated: Pixels, codes: Codes, subjects: Sequence[Subject]) -> None:
         """Read light and tone off new drawings, and paint the textures that hang on them.
 
@@ -151,7 +144,7 @@ class Morph:
         for face, code, subject in zip(generated, codes, subjects, strict=True):
             if subject.mesh is None:
                 continue
-            person = self._people.get(subject.track)
+            person = self._people.get(subject.state)
             if person is None:
                 texture, identity = self.model.coefficients(code)
                 offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
@@ -159,7 +152,7 @@ class Morph:
                 iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
                 detail = self.model.texture(np.clip(texture, -1.8, 1.8) * SPREAD)
                 person = _Person(detail, offset, iris)
-                self._people[subject.track] = person
+                self._people.put(subject.state, person)
             # Where the new face will be: where its vertices lie, nothing of the old one's shape.
             placed, amount, _ = self.moved(subject.mesh, person.offset)
             if not amount and person.light is not None:
@@ -190,7 +183,7 @@ class Morph:
             if side != len(face):
                 face = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
             into[:] = face
-            person = self._people.get(subject.track)
+            person = self._people.get(subject.state)
             if subject.mesh is None or person is None or person.paint is None:
                 continue
             moved, amount, openings = self.moved(subject.mesh, person.offset)

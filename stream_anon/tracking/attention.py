@@ -102,6 +102,8 @@ class Schedule:
         luma_step: int,
         smallest: float,
     ) -> None:
+        self._usual, self._delay = usual, delay
+        self._most = 1 << 30
         interval = min(config.interval, delay)
         # Half a frame early rather than half a frame late, whatever the rounding of times.
         self._periods = Periods(
@@ -122,6 +124,19 @@ class Schedule:
         self._all = False
         self._index, self._seconds = -1, 0.0
 
+    def pace(self, interval: float) -> None:
+        """Look within another interval from now on; never less often than frames wait.
+
+        Args:
+            interval: seconds.
+        """
+        interval = min(interval, self._delay)
+        self._periods = replace(
+            self._periods,
+            seconds=interval - 0.5 * self._usual,
+            frames=max(1, min(round(interval * LOOK_RATE), self._most)),
+        )
+
     @property
     def frames(self) -> int:
         """Frames within which whatever moves is looked at."""
@@ -129,6 +144,7 @@ class Schedule:
 
     def limit(self, frames: int) -> None:
         """Look at least once in so many frames."""
+        self._most = max(1, min(self._most, frames))
         frame_count = max(1, min(self._periods.frames, frames))
         self._periods = replace(self._periods, frames=frame_count)
 

@@ -133,6 +133,19 @@ class Tracker:
         """Frames within which whatever moves is looked at."""
         return self._schedule.frames
 
+    def pace(self, interval: float) -> None:
+        """Let the detector look within another interval from now on.
+
+        Args:
+            interval: seconds; never longer than frames wait for what comes after them.
+
+        Raises:
+            ValueError: it is not positive.
+        """
+        if not interval > 0:
+            raise ValueError(f"there is no interval of {interval} s")
+        self._schedule.pace(interval)
+
     def limit(self, frames: int) -> None:
         """Never keep more than this many frames waiting, whatever ``delay`` says.
 

@@ -16,6 +16,7 @@ from stream_anon.methods.base import Subject
 from stream_anon.methods.generative.networks import prior_codes
 from stream_anon.methods.identity import Identity
 from stream_anon.methods.morph import Morph, where
+from tests.fakes import STATES, state
 from tests.models.test_mesh_measures import rotation
 from tests.privacy.tools import fixed
 
@@ -28,7 +29,7 @@ def mesh(yaw: float = 0.0, shift=(0.0, 0.0), scale: float = 0.8, change=None) ->
 
 
 def subject(points, track: int = 1) -> Subject:
-    return Subject(track, None, 90.0, 0.9, 0.0, None, points, 1.0)
+    return Subject(state(track), None, 90.0, 0.9, 0.0, None, points, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_close_ups_get_more_pixels(codes):
 def test_a_track_that_ended_is_forgotten(codes):
     morph = Morph()
     first = painted(morph, codes[0], mesh())
-    morph.forget(1)
+    STATES.end(1)
     assert np.array_equal(morph(drawn(), [subject(mesh())], 1.0)[0], drawn()[0])
     assert not np.array_equal(first, drawn()[0])
 
@@ -159,7 +160,9 @@ def test_the_method_renders_with_and_without_a_mesh():
 
     points = WIDE_TEMPLATE.astype(np.float64)
     for known in (None, mesh()):
-        people = [Subject(track, points, 90.0, 0.9, 0.0, None, known, 1.0) for track in range(6)]
+        people = [
+            Subject(state(track), points, 90.0, 0.9, 0.0, None, known, 1.0) for track in range(6)
+        ]
         rendered = method.render(crop, people)
         assert rendered.crops.shape == (6, 128, 128, 3)
         assert not rendered.declined.any()
@@ -187,7 +190,7 @@ def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landma
     flat[2, 0] += 30.0  # the landmarks alone say profile
 
     def fit(landmarks, presence, known) -> bool:
-        one = Subject(1, landmarks, 90.0, 0.9, 0.0, None, known, presence)
+        one = Subject(state(1), landmarks, 90.0, 0.9, 0.0, None, known, presence)
         return not EligibilityFilter(24.0).declined([one])[0]
 
     assert fit(points, None, None)
@@ -202,7 +205,7 @@ def test_closed_eyes_come_out_closed(codes):
     morph = Morph()
     code, points = codes[1], mesh()
     morph.read(drawn(170.0), code[None], [subject(points)])
-    paint = morph._people[1].paint
+    paint = morph._people.get(state(1)).paint
     assert paint.at((0.0, 0.0, 0.0)) is paint.open
     shut = paint.at((0.0, 1.0, 1.0))
     for rows, columns, _ in paint.closed[1:]:
