@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.media.device.frame import FORMATS, DeviceFrame, from_av
+from stream_anon.media.device.source import moved
 from stream_anon.media.pixel_formats import LAYOUTS, plane_view
 from tests.media.clips import av_frame, noise_frame
 from tests.media.test_pixel_formats import EXTENT, _fully_inside, ellipse, transform
@@ -234,3 +235,33 @@ def test_patches_that_do_not_fit_are_refused(shim, change):
         device.paste(**(arguments | change))
     for old, new in zip(before, planes(device), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_a_later_patch_covers_an_earlier_one(shim):
+    device = from_av(noise_frame(90, 70, "yuv420p"), shim)
+    square = np.concatenate([transform(40, 35, 40), transform(50, 35, 40)])
+    patch = np.zeros((2, 32, 32, 3), np.uint8)
+    patch[1] = 255
+    device.paste(patch, np.full((2, 32, 32), 255, np.uint8), square, EXTENT)
+    y = planes(device)[0]
+    assert y[35, 24] == 16
+    assert y[35, 50] == y[35, 40] == 235
+
+
+@pytest.mark.parametrize("at", [(96, 60), (0, 0), (96, 0), (0, 60), (50, 60), (96, 30)])
+def test_the_last_row_and_column_are_covered(shim, at):
+    """Odd sides: the last chroma block hangs over the edge."""
+    device = from_av(noise_frame(97, 61, "yuv420p"), shim)
+    device.paste(
+        np.zeros((1, 16, 16, 3), np.uint8), np.full((1, 16, 16), 255, np.uint8),
+        transform(*at, 20.0), EXTENT,
+    )  # fmt: skip
+    luma, *chroma = planes(device)
+    assert luma[at[1], at[0]] == 16
+    assert all(plane[at[1] // 2, at[0] // 2] == 128 for plane in chroma)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_damage_is_told_on(shim, damaged):
+    """Also what only the source knows of, and no flag of the decoder's says."""
+    assert moved(CpuFrame(noise_frame(32, 32, "yuv420p"), corrupt=damaged), shim).corrupt == damaged
