@@ -27,6 +27,18 @@ class Backoff:
         self._tries += 1
         return plain * (1.0 + JITTER * (2.0 * _SYSTEM.random() - 1.0))
 
+    @property
+    def tries(self) -> int:
+        """Waits since it last worked."""
+        return self._tries
+
+    @property
+    def worth_telling(self) -> bool:
+        """Whether the next failure is one to be logged: the first, second, fourth, eighth ... and
+        every thousandth. Months of a camera that is away must not fill a disk."""
+        count = self._tries + 1
+        return count & (count - 1) == 0 or count % 1000 == 0
+
     def reset(self) -> None:
         """It worked."""
         self._tries = 0

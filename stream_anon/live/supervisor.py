@@ -105,6 +105,15 @@ class _Camera:
         """The reader's and the writers'."""
         return [self.reader, *(output.process for output in self.outputs)]
 
+    def same(self, other: _Camera) -> bool:
+        """Whether another camera is told the same, credentials included."""
+        urls = [output.url for output in self.outputs]
+        return (
+            self.config == other.config
+            and self.url == other.url
+            and urls == [output.url for output in other.outputs]
+        )
+
     def order(self) -> dict[str, Any]:
         """What the painter is told of this camera."""
         config = self._owner.config
@@ -260,19 +269,20 @@ class Supervisor:
         try:
             cameras = {}
             for one in config.cameras:
-                known = old.get(one.name)
-                same = known is not None and known.config == one and not all_new
-                cameras[one.name] = known if same and known is not None else _Camera(self, one)
+                known, fresh = old.get(one.name), _Camera(self, one)
+                # A password may have changed in its file alone.
+                same = known is not None and known.same(fresh) and not all_new
+                cameras[one.name] = known if same and known is not None else fresh
         except BaseException:
             self.config = before
             raise
         for name, camera in old.items():
             if cameras.get(name) is not camera:
                 self._retire(camera)
-        fresh = [camera for name, camera in cameras.items() if old.get(name) is not camera]
+        begun = [camera for name, camera in cameras.items() if old.get(name) is not camera]
         self.cameras = cameras
         self.status.cameras(list(cameras))
-        for camera in fresh:
+        for camera in begun:
             self.painter.send(camera.order())
         return late
 

@@ -92,8 +92,10 @@ def main(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 found["writer"] += spent(camera.outputs[0].process.pid)
             return found
 
-        def frames() -> int:
-            return sum(live.painter(name, "frames_in") for name in names)
+        def frames() -> dict[str, int]:
+            read = sum(live.reader(name, "frames") for name in names)
+            painted = sum(live.painter(name, "frames_in") for name in names)
+            return {"painter": painted, "reader": read, "writer": painted}
 
         def left_out() -> int:
             return sum(
@@ -108,8 +110,11 @@ def main(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         latencies = [live.state(name)["painter"]["latency"] for name in names]
         counts = [sum(bucket) for bucket in zip(*latencies, strict=True)]
         level = max(live.painter(name, "level") for name in names)
-    count = last - first
-    each = {role: (after[role] - before[role]) / max(1, count) * 1000 for role in after}
+    count = last["painter"] - first["painter"]
+    each = {
+        role: (after[role] - before[role]) / max(1, last[role] - first[role]) * 1000
+        for role in after
+    }
     return {
         "clip": given.clip.name, "cameras": given.cameras, "method": given.method,
         "latency": given.latency, "size": given.size, "frames": count,

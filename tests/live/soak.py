@@ -27,6 +27,8 @@ from tests.live.scene import Verdict, side_of
 SETTLED = 120.0
 """Seconds after which memory must not grow."""
 GROWTH = 0.05
+SLOW = 4.0
+"""Seconds of a recovery whose log lines are kept."""
 CAMERAS = ("north", "east", "south", "west")
 
 
@@ -38,6 +40,7 @@ class Soak:
         self.until = time.monotonic() + seconds
         self.done: Counter[str] = Counter()
         self.recovery: dict[str, list[float]] = {}
+        self.slow: list[list[str]] = []
         self.samples: list[dict[str, float]] = []
         self._began = time.monotonic()
         self._sampled = 0.0
@@ -73,6 +76,8 @@ class Soak:
                 told = self.live.lines.text
                 raise AssertionError(f"{name} did not come back from {fault}: {told}")
         self.done[fault] += 1
+        if time.monotonic() - since > SLOW:
+            self.slow.append([fault, name, *self.live.lines.text.splitlines()[-8:]])
         self.recovery.setdefault(fault, []).append(time.monotonic() - since)
 
     def kick(self, name: str) -> None:
@@ -225,6 +230,7 @@ def main(minutes: float, width: int, height: int, folder: Path) -> dict[str, Any
         "minutes": minutes, "frames_recorded": frames, "raw": raw, "worst_likeness": worst,
         "backwards": backwards, "sizes": sorted(sizes), "faults": dict(soak.done),
         "recovery_seconds": recovered, "counters": dict(total),
+        "slow": soak.slow,
         "growth": {name: grown(soak.samples, name) for name in ("supervisor", "descriptors")},
         "processor_seconds": spent.children_user + spent.children_system
         - began.children_user - began.children_system,

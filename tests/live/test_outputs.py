@@ -11,12 +11,17 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from tests.live.harness import ROOT, Live, config
 from tests.live.rtsp_server import Camera
 from tests.live.scene import Verdict
 from tests.live.test_faults import judge
 
 FRAMES = 40
+
+pytestmark = pytest.mark.timeout(400)
+"""A busy machine is slow; what hangs is told by the waits themselves."""
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:

@@ -224,7 +224,13 @@ def test_waits_grow_to_a_limit_and_differ():
     assert all(wait <= 1.4 * (1 + JITTER) for wait in waits)
     assert waits[0] <= 0.2 * (1 + JITTER)
     assert len(set(waits[10:])) > 10
+    told = 0
+    for _ in range(86400):
+        told += backoff.worth_telling
+        backoff.wait()
+    assert told < 110, "a day of a camera that is away"
     backoff.reset()
+    assert backoff.worth_telling
     assert backoff.wait() <= 0.2 * (1 + JITTER)
 
 

@@ -91,8 +91,9 @@ class Reader:
             if self._child.stopping.is_set():
                 break
             self.counters["failures"] += 1
-            if not (self._is_file() and self._worked):
-                log.warning("%s", why)
+            if not (self._is_file() and self._worked) and backoff.worth_telling:
+                more = f" (for the {backoff.tries + 1}th time)" if backoff.tries > 2 else ""
+                log.warning("%s%s", why, more)
             self._gap("reconnect")
         self._feed.close()
 

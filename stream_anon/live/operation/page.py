@@ -40,7 +40,7 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:1.5rem;background:#14171a;color:#e4e7ea}
 h1{font-size:1.2rem}main{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(20rem,1fr))}
 article{background:#1e2327;border-radius:.5rem;padding:.8rem}h2{font-size:1rem;margin:0 0 .5rem}
-img{width:100%;border-radius:.3rem;background:#000;aspect-ratio:16/9;object-fit:contain}
+img{width:100%;border-radius:.3rem;background:#000;object-fit:contain}
 table{border-collapse:collapse;width:100%}td{padding:.1rem 0}td+td{text-align:right}
 .up{color:#7fd18b}.down{color:#f0a35e}
 """

@@ -146,7 +146,9 @@ class Writer:
         """Begin again later; packets are dropped until then."""
         self.counters["failures"] += 1
         self.counters["state"] = "reconnecting"
-        log.warning("%s", error)
+        if self._backoff.worth_telling:
+            more = f" (for the {self._backoff.tries + 1}th time)" if self._backoff.tries > 2 else ""
+            log.warning("%s%s", error, more)
         target, self._target = self._target, None
         if target is not None:
             target.abandon()

@@ -29,6 +29,8 @@ from stream_anon.pipeline.painting.gate import Compositor
 
 log = logging.getLogger(__name__)
 
+BUILDING = 90.0
+"""Seconds from the first frame on in which a camera's thread is not taken to be stuck."""
 SILENCE = 0.5
 """Seconds without a frame after which those that wait are decided: nobody will come after them."""
 
@@ -75,10 +77,17 @@ class Camera:
         self._odd = False
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
         self.progress = time.monotonic()
+        self._patient_until = 0.0
         self.counters: dict[str, Any] = {
             "frames_in": 0, "painted": 0, "faults": 0, "gaps": 0, "overload_dropped": 0,
             "stepped_down": {}, "faces_stepped_down": 0, "level": 0, "levels": 0, "lateness": 0.0,
         }  # fmt: skip
+
+    @property
+    def beat(self) -> float:
+        """Monotonic seconds at which this camera's thread last came round; now while it builds."""
+        now = time.monotonic()
+        return now if now < self._patient_until else self.progress
 
     def start(self) -> None:
         """Begin."""
@@ -161,6 +170,8 @@ class Camera:
         config = self._config
         analyzer: Analyzer
         compositor: Compositor
+        # Networks are compiled here and at the first frame: seconds, on a busy machine many.
+        self._patient_until = time.monotonic() + BUILDING
         detector = self._detector(config)
         analyzer, compositor = self._parts.build(config, detector, self.source.info)
         self._analyzer = analyzer

@@ -71,7 +71,7 @@ class Painter:
         now = time.monotonic()
         beats = [now]
         for camera in list(self._cameras.values()):
-            beats += [camera.progress, camera.sink.beat]
+            beats += [camera.beat, camera.sink.beat]
         return now - min(beats)
 
     def handle(self, message: Message) -> None:
