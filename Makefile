@@ -48,8 +48,8 @@ bench: $(VENV)/.run demo/in.mp4 ## speed against a bare transcode, on the demo c
 demo/in.mp4: $(VENV)/.run
 	$(BIN)/python -m stream_anon.cli.demo --only-clip
 
-gpu-check: $(VENV)/.gpu$(comma)test ## on a machine with an NVIDIA GPU: tests, times, memory into docs/results
-	$(BIN)/python -m stream_anon.evaluation.benchmarks.gpu $(if $(INPUT),--clip "$(INPUT)")
+gpu-check: $(VENV)/.gpu$(comma)test demo/in.mp4 ## on a machine with an NVIDIA GPU: tests, times, memory into docs/results
+	$(BIN)/python -m stream_anon.evaluation.benchmarks.gpu --clip "$(or $(INPUT),demo/in.mp4)"
 
 size: $(VENV)/.$(EXTRAS) ## what a user's CPU install weighs, tried in a fresh environment
 	$(BIN)/python -m pytest -q -s -m slow tests/test_packaging.py --timeout 1800

@@ -185,3 +185,10 @@ def test_a_shape_that_does_not_fit_is_refused(compiled):
         tracks.of([1, 2], unit_codes(1, 8, 0))
     with pytest.raises(ValueError, match="no key"):
         add_noise(TWIN, unit_codes(1, 8, 0), np.ones(1, np.int32), [KEY], laplace_table(1.0), 8)
+
+
+def test_tracks_take_noise_of_their_own(compiled):
+    """The same code for two tracks of one call: with one key both would get the same."""
+    code = np.repeat(unit_codes(1, 128, 4), 2, axis=0)
+    one, two = TrackCodes(compiled["noise"], gaussian_table(100.0)).of([1, 2], code)
+    assert not np.array_equal(one, two)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from tests.mutation.runner import Break
+from tests.mutation.table_device import DEVICE
 from tests.mutation.table_parts import DETECT, PIPELINE, TRACK
 from tests.mutation.table_streams import STREAMS
 
@@ -405,4 +406,6 @@ VERIFY = (
     ),
 )
 
-BREAKS = (*DETECT, *TRACK, *LOOK, *PIPELINE, *GATE, *METHODS, *VIDEO, *CONFIG, *VERIFY, *STREAMS)
+BREAKS = (
+    *DETECT, *TRACK, *LOOK, *PIPELINE, *GATE, *METHODS, *VIDEO, *CONFIG, *VERIFY, *STREAMS, *DEVICE,
+)  # fmt: skip

@@ -16,7 +16,7 @@ import pytest
 from pipelines import redact
 from stream_anon.config import Config, override
 from stream_anon.kernels.twin import TwinModule
-from stream_anon.media.device.kernels import DeviceKernels
+from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels
 from stream_anon.media.device.source import DeviceSource
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Packet
@@ -74,6 +74,19 @@ def test_every_method_paints_the_same(shim, clip, tmp_path, name):
     assert cpu.report.frames_out == twin.report.frames_out == SHORT
     assert cpu.report.frames.stepped_down == twin.report.frames.stepped_down == {}
     assert leaks(tmp_path / "twin", tmp_path / "twin" / "scene.mp4") == []
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", METHODS)
+def test_a_gpu_paints_the_same(clip, tmp_path, name):
+    runs = []
+    for kernels, folder in ((None, "cpu"), (cuda_kernels(), "cuda")):
+        own = tmp_path / folder
+        own.mkdir()
+        copy = Path(shutil.copy(clip, own))
+        runs.append(run(build(copy, quick(), method=METHODS[name]()), kernels))
+    assert runs[0].regions == runs[1].regions
+    close(*runs)
 
 
 def test_covers_that_are_made_by_kernels_are_the_same(shim, clip, tmp_path):
