@@ -47,10 +47,12 @@ if TYPE_CHECKING:
     from stream_anon.methods.base import Method, Rendered, Subject
     from stream_anon.pipeline.analysis import Analyzer
     from stream_anon.pipeline.painting.gate import Compositor
+    from stream_anon.pipeline.painting.targets import Target, make_targets
     from stream_anon.pipeline.plan import Plan
     from stream_anon.pipeline.report import Report
     from stream_anon.pipeline.run import Pipeline, Progress
     from stream_anon.regions import FrameKey, Region, Regions
+    from stream_anon.track_state import Part, TrackState
     from stream_anon.tracking.tracker import Tracker
     from stream_anon.tracks.reader import TracksFile
 
@@ -83,10 +85,12 @@ _HOMES = {
     "stream_anon.methods.base": ("Method", "Rendered", "Subject"),
     "stream_anon.pipeline.analysis": ("Analyzer",),
     "stream_anon.pipeline.painting.gate": ("Compositor",),
+    "stream_anon.pipeline.painting.targets": ("Target", "make_targets"),
     "stream_anon.pipeline.plan": ("Plan",),
     "stream_anon.pipeline.report": ("Report",),
     "stream_anon.pipeline.run": ("Pipeline", "Progress"),
     "stream_anon.regions": ("FrameKey", "Region", "Regions"),
+    "stream_anon.track_state": ("Part", "TrackState"),
     "stream_anon.tracks.reader": ("TracksFile",),
     "stream_anon.media.cleared": ("Cleared", "FallbackLevel"),
     "stream_anon.media.frame": ("Frame",),
@@ -123,6 +127,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "Packet",
+    "Part",
     "Pipeline",
     "Plan",
     "Progress",
@@ -135,6 +140,8 @@ __all__ = [
     "StallFault",
     "StreamAnonError",
     "Subject",
+    "Target",
+    "TrackState",
     "TrackedFace",
     "Tracker",
     "TrackerFault",
@@ -145,6 +152,7 @@ __all__ = [
     "analyze",
     "make_detector",
     "make_method",
+    "make_targets",
     "plan",
     "redact",
     "render",

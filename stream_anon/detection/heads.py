@@ -4,8 +4,8 @@ Bodies are found by BlazePose's detector (Bazarevsky et al. 2020, arXiv 2006.102
 ``pose_detection.tflite``, Apache-2.0): an SSD over 224 x 224 pixels whose keypoints are the middle
 of the hips and that of the shoulders, from the back as from the front. It wants a person to fill
 a good part of what it sees, so a frame is looked at in squares of its shorter side and of half of
-that. Measured on the street clip it sees people from about 150 pixels in height on, some backs
-of heads and not others: it is the second source of heads beside the face's own track.
+that. It was made for one person before a camera: in a crowd it sees those in front and some of
+those who turn their backs. It is the second source of heads beside the face's own track.
 """
 
 from __future__ import annotations

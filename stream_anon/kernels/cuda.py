@@ -215,7 +215,8 @@ class CupyModule:
     """The source compiled by NVRTC and run on the current GPU by CuPy.
 
     Raises:
-        KernelError: CuPy is not installed or finds no GPU.
+        KernelError: CuPy is not installed or finds no GPU, or the source cannot be compiled and
+            loaded: another CUDA than the driver's, no NVRTC, a GPU too old.
     """
 
     def __init__(self, name: str) -> None:
@@ -234,6 +235,12 @@ class CupyModule:
         self._module = cupy.RawModule(
             code=source(name), options=("--std=c++17", "--prec-sqrt=true", "--fmad=false")
         )
+        try:
+            # Now, not at the first frame: whoever asked for a GPU is told before anything starts.
+            self._module.compile()
+        except (RuntimeError, OSError, cupy.cuda.compiler.CompileException) as error:
+            why = " ".join(str(error).split())[:300]
+            raise KernelError(f"{name}.cu cannot be loaded on this GPU: {why}") from error
 
     def put(self, array: NDArray[Any]) -> Any:
         """A copy on the GPU; an array that is there already stays."""

@@ -124,7 +124,12 @@ class WithRegions:
             if (region.start is None or frame.seconds >= region.start)
             and (region.end is None or frame.seconds <= region.end)
         )
-        return replace(analyzed, regions=replace(regions, items=(*regions.items, *there)))
+        try:
+            whole = replace(regions, items=(*regions.items, *there))
+        except ValueError as error:
+            # A Tracks file that gives a number of ours to something else.
+            whole = replace(regions, unknown=f"a drawn region cannot be added: {error}")
+        return replace(analyzed, regions=whole)
 
     def _of(self, form: _Form) -> list[tuple[RegionConfig, Region]]:
         """The regions of a stream whose frames have this form.

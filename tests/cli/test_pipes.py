@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_anon.errors import InputError, UsageError
+from stream_anon.errors import InputError, OutputError, UsageError
 from stream_anon.media.compare import describe, differences
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.pipe import PipeSource
@@ -296,3 +296,19 @@ def test_a_disk_behind_the_pipe_that_is_full(tmp_path, clip):
     assert done.returncode == 1
     assert b"standard output: cannot be written (no space left" in done.stderr
     assert b"Exception ignored" not in done.stderr
+
+
+def test_what_the_pipe_said_is_told_even_where_ffmpeg_swallows_it():
+    from stream_anon.media.output.pipe import PipeSink, _Pipe
+
+    class Gone:
+        def write(self, data):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    sink = PipeSink.__new__(PipeSink)
+    sink._name, sink._pipe = "standard output", _Pipe(Gone())
+    with pytest.raises(BrokenPipeError):
+        sink._pipe.write(b"data")
+    words = r"^standard output: cannot be written \(broken pipe\)$"
+    with pytest.raises(OutputError, match=words), sink._errors():
+        raise ValueError("error in PyAV callback")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +14,7 @@ from typing import Protocol
 from stream_anon.config import VideoConfig
 from stream_anon.errors import GateError, OutputError, UsageError
 from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.input.probe import reason
 from stream_anon.media.output._mux import Muxer
 from stream_anon.media.output.sink import _MuxerSink
 from stream_anon.media.output.streams import MediaPlan
@@ -63,6 +66,18 @@ class PipeSink(_MuxerSink):
         with self._errors():
             self._muxer = Muxer(self._pipe, info, plan, options, seekable=False)
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            with super()._errors():
+                yield
+        except OutputError as error:
+            # FFmpeg does not always hand on what the pipe said.
+            why = self._pipe.error
+            if why is None:
+                raise
+            raise OutputError(f"{self._name}: cannot be written ({reason(why)})") from error
+
     def digest(self) -> tuple[int, str] | None:
         """Bytes and SHA-256 of what was written."""
         return self._pipe.bytes, self._pipe.sha256.hexdigest()
@@ -93,6 +108,7 @@ class _Pipe:
     def __init__(self, stream: Writable) -> None:
         self._stream = stream
         self.sha256, self.bytes, self.shut = hashlib.sha256(), 0, False
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         """Write all of it; nothing once the pipe is shut."""
@@ -100,8 +116,12 @@ class _Pipe:
             rest = memoryview(bytes(data))
             self.sha256.update(rest)
             self.bytes += len(rest)
-            while rest:
-                rest = rest[self._stream.write(rest) :]
+            try:
+                while rest:
+                    rest = rest[self._stream.write(rest) :]
+            except OSError as error:
+                self.error = error
+                raise
         return len(data)
 
 

@@ -12,10 +12,8 @@ from tests.attacks.conftest import _clip, clip
 from tests.kernels.conftest import compiled, shim
 
 ALWAYS = {
-    "test_the_judge_sees_the_face_and_a_whole_run_hides_it",
     "test_10_a_damaged_frame_steps_down",
     "test_22_a_frame_that_cannot_be_pixelated_either_is_black",
-    "test_24_two_video_streams_are_both_covered",
 }
 """Attacks that always run on the twin as well; the rest is for `make test-slow`."""
 

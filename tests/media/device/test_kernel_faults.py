@@ -13,11 +13,18 @@ from stream_anon.media.device.frame import DeviceFrame
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.source import DeviceSource, on_device
 from stream_anon.media.input.source import FileSource
-from tests.attacks.scene import FRAMES, leaks, quick
+from tests.attacks.scene import leaks, quick, write_clip
 from tests.attacks.test_faults import build, frames_of, nothing_left
 
-FROM = 12
-"""Launches of the kernel that succeed, so that something is written before."""
+FRAMES = 10
+FROM = 4
+"""The launch of the kernel that fails first: something is written before."""
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Fewer frames than the attacks' own."""
+    return write_clip(tmp_path / "scene.mp4", frames=FRAMES)
 
 
 class Failing:

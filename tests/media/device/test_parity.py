@@ -45,7 +45,7 @@ def both(made, kernels) -> tuple[CpuFrame, DeviceFrame]:
     return CpuFrame(made), device
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.sampled_from(USED), sizes, squares, st.sampled_from([16, 48, 96]))
 def test_crops(shim, pix_fmt, size, square, side):
     for most, made in ((8, noise_frame(*size, pix_fmt, side)), (4, av_frame(1, *size, pix_fmt))):
@@ -55,7 +55,7 @@ def test_crops(shim, pix_fmt, size, square, side):
         assert np.abs(one - two).mean() <= 1.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     pix_fmt=st.sampled_from(USED),
     size=sizes,
@@ -84,7 +84,7 @@ def test_pastes(shim, pix_fmt, size, square, side, grid):
         assert (np.abs(two - old)[~near] <= unit).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     pix_fmt=st.sampled_from(USED),
     size=sizes,

@@ -29,7 +29,7 @@ from tests.attacks.test_faults import build
 from tests.media.clips import make_clip
 from tests.media.device.twin import Run, differences, region_pairs, run
 
-SHORT = 10
+SHORT = 6
 """Frames of a clip that is enough where every frame is the same kind of work."""
 
 
@@ -105,7 +105,7 @@ def test_formats(shim, tmp_path, name):
     for kernels, folder in ((None, "cpu"), (shim, "twin")):
         own = tmp_path / folder
         own.mkdir()
-        clip = make_clip(own / "clip.mkv", count=6, **ODD[name])
+        clip = make_clip(own / "clip.mkv", count=4, **ODD[name])
         runs.append(run(build(clip, quick()), kernels))
     assert runs[1].frames == {"CpuFrame" if name == "not for a device" else "DeviceFrame"}
     close(*runs)
@@ -152,7 +152,7 @@ SHARED = {
 }
 """Mean overlap of the regions, at least. Small faces' boxes hang on half a level the most."""
 
-LONG = ("head_s20.mp4", "juggle.mp4", "street_bw_360p.mp4")
+LONG = ("head_s20.mp4", "juggle.mp4", "street_bw_360p.mp4", "two_heads.gif")
 
 
 def whole(clip: Path, folder: Path, kernels, **changes) -> Run:
@@ -180,6 +180,7 @@ def test_footage_is_painted_in_the_same_places(shim, shared, tmp_path, name):
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_new_faces_pass_the_second_look(shim, shared, tmp_path):
     """`identity` from host copies of the crops; the finished file is looked at in full."""
     clip = shared / "media" / "carphone.mp4"
