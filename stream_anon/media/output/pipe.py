@@ -15,7 +15,6 @@ from stream_anon.config import VideoConfig
 from stream_anon.errors import GateError, OutputError, UsageError
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.probe import reason
-from stream_anon.media.output._mux import Muxer
 from stream_anon.media.output.sink import _MuxerSink
 from stream_anon.media.output.streams import MediaPlan
 
@@ -64,7 +63,7 @@ class PipeSink(_MuxerSink):
         super().__init__(info, plan, "standard output")
         self._pipe = _Pipe(stream)
         with self._errors():
-            self._muxer = Muxer(self._pipe, info, plan, options, seekable=False)
+            self._muxer = self._piped(self._pipe, info, plan, options)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

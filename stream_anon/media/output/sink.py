@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 
@@ -137,6 +137,11 @@ class _MuxerSink(Sink):
         self._name = name
         self._last: dict[int, int] = {}
         self._done = False
+
+    @staticmethod
+    def _piped(pipe: Any, info: MediaInfo, plan: MediaPlan, options: VideoConfig) -> Muxer:
+        """A muxer that never goes back."""
+        return Muxer(pipe, info, plan, options, seekable=False)
 
     def write(self, cleared: Cleared) -> None:
         """Encode a frame; see ``Sink.write``."""
