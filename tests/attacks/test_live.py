@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import socket
 
 import pytest
@@ -11,6 +12,7 @@ from stream_anon.live.painting.source import RingSource
 from stream_anon.live.ring import Ring
 from stream_anon.live.wire import Wire
 from stream_anon.media.packets import Gap
+from tests.attacks.test_pass import _calls, _sources
 from tests.live.harness import Live, config
 from tests.live.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
@@ -144,3 +146,26 @@ def test_a_slot_that_is_written_while_it_is_read_is_left_out():
     source.close()
     ring.close()
     wire.close()
+
+
+def test_live_frames_meet_an_encoder_in_one_place():
+    """What encodes a frame lies in one file, which takes ``Cleared``; writers get packets."""
+    found = {
+        name
+        for name, tree in _sources()
+        for call, node in _calls(tree)
+        if name.startswith("stream_anon/live/")
+        and (
+            call in ("add_stream", "encode", "encode_jpeg", "encode_jpeg_yuv_planes", "imwrite")
+            or (call == "create" and any(getattr(a, "value", "") == "w" for a in node.args))
+        )
+        # Text is encoded, too.
+        and not (call == "encode" and not node.args)
+    }
+    assert found == {"stream_anon/live/painting/encoder.py"}
+    for name, tree in _sources():
+        if name.startswith(("stream_anon/live/output", "stream_anon/live/operation")):
+            # Nothing there could hold a frame.
+            words = ast.dump(tree)
+            assert "VideoFrame" not in words, name
+            assert "Ring" not in words, name
