@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from stream_anon.errors import StreamAnonError
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "sources"
 THREADS = 128
 """Threads of a block; no kernel depends on it."""
 
@@ -171,7 +171,7 @@ class ShimModule:
                 compiler,
                 *options,
                 "-ffp-contract=off",
-                f"-I{FOLDER / 'shim'}",
+                f"-I{FOLDER.parent / 'shim'}",
                 str(wrapper),
                 "-o",
                 str(library),

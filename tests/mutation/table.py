@@ -7,36 +7,8 @@ from __future__ import annotations
 
 from tests.mutation.runner import Break
 from tests.mutation.table_device import DEVICE
-from tests.mutation.table_parts import DETECT, PIPELINE, TRACK
+from tests.mutation.table_parts import DETECT, LOOK, PIPELINE, TRACK
 from tests.mutation.table_streams import STREAMS
-
-LOOK = (
-    Break(
-        "nothing-is-news",
-        "stream_anon/tracking/changes.py",
-        "        if (self._age > PATIENCE).any():\n",
-        "        if False:\n",
-        ("tests/tracking/test_changes.py",),
-        "somebody who slides in between two looks is shown until the next",
-    ),
-    Break(
-        "no-last-look",
-        "stream_anon/pipeline/stream_analyzer.py",
-        "            self._look_back_once(self._tracker.ending())\n            decided",
-        "            decided",
-        ("tests/tracking/test_looking.py", "tests/pipeline/test_stream_analyzer.py"),
-        "somebody in the last frames of a file is shown",
-    ),
-    Break(
-        "memory-before-people",
-        "stream_anon/pipeline/stream_analyzer.py",
-        "self._tracker.limit(max(least, affordable))",
-        "self._tracker.limit(max(1, affordable))",
-        ("tests/tracking/test_looking.py",),
-        "of large frames fewer wait than the detector's interval needs to look back",
-    ),
-)
-
 
 GATE = (
     Break(

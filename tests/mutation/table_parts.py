@@ -96,7 +96,7 @@ TRACK = (
     Break(
         "faint-is-nobody",
         "stream_anon/tracking/tracker.py",
-        "        self._match(now, free, tentative, 0.7, growth)\n",
+        "        _, tentative = self._match(now, free, tentative, 0.7, growth)\n",
         "",
         ("tests/tracking/test_tracker_spans.py", "tests/tracking/test_tracker.py"),
         "weak detections do not continue a track",
@@ -184,5 +184,33 @@ PIPELINE = (
         "False",
         ("tests/pipeline/test_flow.py", "tests/attacks/test_faults.py"),
         "a part that hangs is waited for for ever",
+    ),
+)
+
+
+LOOK = (
+    Break(
+        "nothing-is-news",
+        "stream_anon/tracking/changes.py",
+        "        if (self._age > PATIENCE).any():\n",
+        "        if False:\n",
+        ("tests/tracking/test_changes.py",),
+        "somebody who slides in between two looks is shown until the next",
+    ),
+    Break(
+        "no-last-look",
+        "stream_anon/pipeline/stream_analyzer.py",
+        "            self._look_back_once(self._tracker.ending())\n            decided",
+        "            decided",
+        ("tests/tracking/test_looking.py", "tests/pipeline/test_stream_analyzer.py"),
+        "somebody in the last frames of a file is shown",
+    ),
+    Break(
+        "memory-before-people",
+        "stream_anon/pipeline/stream_analyzer.py",
+        "self._tracker.limit(max(least, affordable))",
+        "self._tracker.limit(max(1, affordable))",
+        ("tests/tracking/test_looking.py",),
+        "of large frames fewer wait than the detector's interval needs to look back",
     ),
 )

@@ -1,7 +1,7 @@
 """What the kernels are told of faces: fixed-point plans, regions and tiles, made in NumPy.
 
 The arithmetic of places is ``media.resampling``'s, so a device's crops and pastes lie where the
-CPU's lie; here it is rounded to what integers can hold (``kernels/faces.cu``).
+CPU's lie; here it is rounded to what integers can hold (``kernels/sources/faces.cu``).
 """
 
 from __future__ import annotations
