@@ -95,6 +95,7 @@ def test_a_gap_begins_anew(seconds):
 def test_a_forgotten_track_leaves_no_crop():
     alignment = similarity(LANDMARKS)
     smooth = LandmarkFilter()
+    STATES.end(7)
     smooth(state(7), cut(texture(), alignment), alignment, LANDMARKS, 0.0)
     assert len(state(7)) == 1
     STATES.end(7)

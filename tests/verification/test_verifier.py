@@ -90,13 +90,9 @@ def test_a_faint_find_of_the_analysing_make_is_looked_at_again(verifier, monkeyp
 
 def test_a_few_frames_are_worth_one_engine_of_each_make():
     rgb = frame(clips.frame(0))
-    engines = {}
-    for mode in ("sampled", "full"):
-        verifier = Verifier(VerifyConfig(mode=mode), "centerface", DetectorConfig(threads=1))
-        assert verifier.check(rgb, rgb).unchanged == 1
-        engines[mode] = [len(eye.wide._engines) for eye in verifier._eyes]
-    assert engines["sampled"] == [1, 1]
-    assert min(engines["full"]) > 1
+    verifier = Verifier(VerifyConfig(mode="sampled"), "centerface", DetectorConfig(threads=1))
+    assert verifier.check(rgb, rgb).unchanged == 1
+    assert [len(eye.wide._engines) for eye in verifier._eyes] == [1, 1]
 
 
 def test_nobody_there_nothing_to_say(verifier):

@@ -67,7 +67,7 @@ def test_after_a_track_ended_nothing_of_it_is_left(shown):
         made.clear(MemoryFrame(noise(), index), list(faces(sorted(numbers.values()))))
         assert len(made.states) == len(numbers), "memory grows with who is there, not with time"
         gc.collect()
-        left = {o.track for o in gc.get_objects() if isinstance(o, TrackState) and not o.closed}
+        left = {o.track for o in gc.get_objects() if type(o) is TrackState and not o.closed}
         assert not left & set(gone)
     made.close()
     assert len(made.states) == 0
