@@ -15,7 +15,8 @@ from stream_anon.geometry import MASK_CENTRE
 from stream_anon.methods.base import Subject
 from stream_anon.methods.generative.networks import prior_codes
 from stream_anon.methods.identity import Identity
-from stream_anon.methods.morph import Morph, where
+from stream_anon.methods.morph import Morph
+from stream_anon.methods.morph_warp import where
 from tests.models.test_mesh_measures import rotation
 from tests.privacy.tools import fixed
 
