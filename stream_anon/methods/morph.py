@@ -12,7 +12,7 @@ generator's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -78,6 +78,16 @@ SIDES = (128, 256, 384)
 ENLARGED = (1.35, 2.4)
 """Frame pixels for one aligned unit from which the larger ones are used."""
 
+TAKEN = (0.8, 0.3)
+"""Share of the difference between where a new head was to look and where it is found to look that
+is corrected, at first and later."""
+
+MOST_TILT = 14.0
+"""Degrees of yaw or pitch that are corrected at most."""
+
+PRESENT = 0.5
+"""Presence of a mesh on a new face from which it is believed."""
+
 WIDEST = 58.0
 """Turn in degrees beyond which half of the texture is out of sight: nothing is painted."""
 
@@ -97,6 +107,9 @@ class _Person:
         painted: (7, 3), the light in which it was painted.
         paint: its textures in that light.
         drawn: how often the generator has drawn it.
+        tilt: degrees of yaw and pitch by which its painting is turned further than the video's
+            head: another shape, and other hair, look as if they were turned.
+        judged: whether that was ever found out.
     """
 
     detail: Floats
@@ -106,6 +119,8 @@ class _Person:
     painted: Floats | None = None
     paint: Paint | None = None
     drawn: int = 0
+    tilt: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    judged: bool = False
 
 
 class Morph:
@@ -169,7 +184,7 @@ class Morph:
         person = self._people.get(subject.track)
         if subject.mesh is None or person is None or person.paint is None:
             return None
-        moved, amount, openings = self.moved(subject.mesh, person.offset)
+        moved, amount, openings = self.moved(subject.mesh, person.offset, person.tilt)
         if not amount > 0.0:
             return None
         paint = person.paint.at(self.closed(openings))
@@ -191,7 +206,7 @@ class Morph:
                 person = _Person(*self.person(code))
                 self._people[subject.track] = person
             # Where the new face will be: where its vertices lie, nothing of the old one's shape.
-            placed, amount, _ = self.moved(subject.mesh, person.offset)
+            placed, amount, _ = self.moved(subject.mesh, person.offset, person.tilt)
             if not amount and person.light is not None:
                 continue
             light = self.light(face, placed)
@@ -225,13 +240,40 @@ class Morph:
                 cv2.blendLinear(colours, face, share, 1.0 - share, dst=into)
         return out
 
-    def moved(self, mesh: Floats, offset: Floats) -> tuple[Floats, float, tuple[float, ...]]:
+    def correct(
+        self, found: Floats, presence: Floats, subjects: Sequence[Subject]
+    ) -> None:
+        """Turn the paintings of new faces so that they look where the video's heads do.
+
+        Args:
+            found: (n, 468, 3) meshes found in the new faces, aligned units.
+            presence: (n,) of them; those that show none are passed over.
+            subjects: n of them.
+        """
+        mean = self.model.model.mean
+        for points, sure, subject in zip(found, presence, subjects, strict=True):
+            person = self._people.get(subject.track)
+            if subject.mesh is None or person is None or not sure >= PRESENT:
+                continue
+            both = mesh_measures.rigid(np.stack([subject.mesh, points]), mean)[0]
+            wanted, shown = (mesh_measures.direction_of(rotation) for rotation in both)
+            if wanted.turn > LEVEL:
+                continue
+            missed = np.array([wanted.yaw - shown.yaw, wanted.pitch - shown.pitch])
+            tilt = person.tilt + TAKEN[person.judged] * missed
+            person.tilt = tilt.clip(-MOST_TILT, MOST_TILT)
+            person.judged = True
+
+    def moved(
+        self, mesh: Floats, offset: Floats, tilt: NDArray[np.float64] | None = None
+    ) -> tuple[Floats, float, tuple[float, ...]]:
         """The new face's mesh where the old one was, how far it can be painted, 0 to 1, and the
         openings of mouth, right and left eye.
 
         Args:
             mesh: (468, 3) of the video's face, aligned units.
             offset: (468, 3) of the new face's shape.
+            tilt: degrees of yaw and pitch by which it is turned further.
         """
         model = self.model
         rotations, scales, shifts = mesh_measures.rigid(mesh[None], model.model.mean)
@@ -247,7 +289,8 @@ class Morph:
         new = ((new - shift) @ turned / size).astype(np.float32)
         openings = self._openings.read(aligned)
         new = self._openings.set(new, openings)
-        placed = scales[0] * new @ rotations[0].T + shifts[0]
+        rotation = rotations[0] if tilt is None else tilted(rotations[0], tilt)
+        placed = scales[0] * new @ rotation.T + shifts[0]
         return placed.astype(np.float32), amount, openings
 
     def _resting(self, code: Floats) -> Floats:
@@ -290,3 +333,20 @@ class Morph:
         left = (levels - self.model.vertex_basis @ light)[self._features]
         contrast = float(np.sqrt(np.square(left).mean())) / USUAL
         return np.vstack([light, np.full((1, 3), contrast)]).astype(np.float32)
+
+
+def tilted(rotation: NDArray[np.float64], tilt: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A rotation (3, 3) that looks ``tilt`` degrees of yaw and pitch further."""
+    if not tilt.any():
+        return rotation
+    known = mesh_measures.direction_of(rotation)
+    yaw, pitch = np.radians([known.yaw + tilt[0], known.pitch + tilt[1]])
+    # As ``direction_of`` reads it: the axis points away from the camera.
+    wanted = -np.array([np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)])
+    axis = np.cross(rotation[:, 2], wanted)
+    cosine = float(rotation[:, 2] @ wanted)
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    # The smallest turn that takes one to the other (Rodrigues).
+    turn = np.eye(3) + cross + cross @ cross / (1.0 + cosine)
+    return np.asarray(turn @ rotation)

@@ -15,7 +15,7 @@ from stream_anon.alignment.masks import at_least_minimum, minimum_mask
 from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import ALIGNED_SIDE, FACE_BOX
-from stream_anon.methods.base import Method, Pixels, Rendered, Subject
+from stream_anon.methods.base import MeshJudge, Method, Pixels, Rendered, Subject
 from stream_anon.methods.generative.blending import (
     add_grain,
     calm_strokes,
@@ -112,10 +112,15 @@ class CodedMethod(Method):
         self._eligibility = EligibilityFilter(smallest)
         self._blender = TemporalBlender()
         self._levels: dict[int, float] = {}
+        self._judge: MeshJudge | None = None
         with self._random.spawn("grain") as random:
             grain = random.normal(GRAIN_TILES * ALIGNED_SIDE * ALIGNED_SIDE)
         self._grain = grain.reshape(GRAIN_TILES, ALIGNED_SIDE, ALIGNED_SIDE).astype(np.float32)
         self._generated = 0
+
+    def judge_with(self, judge: MeshJudge) -> None:
+        """See ``Method.judge_with``."""
+        self._judge = judge
 
     @abstractmethod
     def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -221,6 +226,9 @@ class CodedMethod(Method):
             plain = self.draw(crops[unread], landmarks[unread], codes[unread])
             plain = _fitted(plain, crops[unread], masks[unread], due)
             self._morph.read(plain, codes[unread], due)
+            if self._judge is not None:
+                shown = self._morph(plain, due, 1.0)
+                self._morph.correct(*self._judge(shown), due)
         return self._morph.drawings(subjects)
 
     def forget(self, track: int) -> None:

@@ -25,6 +25,10 @@ WIDEST_CROP = 2.05
 LEAST_SCORE = 0.25
 """Confidence below which it is not sure enough that there is a face to be drawn."""
 
+SURE = 0.8
+"""Presence of a mesh along a track from which there is a face, whatever the detector's confidence
+in this frame: it may have looked at a blink or not at all."""
+
 LEAST_PRESENCE = 0.35
 """Presence of a mesh along a track below which there is no face to be drawn: a coat of arms, the
 back of a head. It never decides whether a face is covered."""
@@ -63,7 +67,7 @@ class EligibilityFilter:
         slack = SLACK if subject.track in self._declined else 1.0
         fit = (
             subject.size >= self._smallest * slack
-            and subject.score >= LEAST_SCORE * slack
+            and (subject.score >= LEAST_SCORE * slack or (subject.presence or 0.0) >= SURE)
             and subject.landmarks is not None
             and (subject.presence is None or subject.presence >= LEAST_PRESENCE * slack)
             and posed(subject.landmarks, slack, _turn(subject))

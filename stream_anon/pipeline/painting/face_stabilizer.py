@@ -47,6 +47,37 @@ NARROWING = 0.985
 """Factor by which a crop may become narrower from one frame to the next."""
 
 
+HELD = 0.4
+"""Seconds, at least, for which a crop stays as wide as it had to be: a detector's boxes tremble,
+and a crop that follows them breathes."""
+
+
+class CropWidth:
+    """How wide a track's crops are at least, against the plain alignment.
+
+    Args:
+        narrowest: the least of all.
+
+    Attributes:
+        least: for the next frame.
+    """
+
+    def __init__(self, narrowest: float) -> None:
+        self.least = narrowest
+        self._narrowest = narrowest
+        self._began = -np.inf
+        self._peaks = (narrowest, narrowest)
+
+    def add(self, needed: float, seconds: float) -> None:
+        """What a frame's crop had to be."""
+        used = max(self.least, needed)
+        before, now = self._peaks
+        if not 0.0 <= seconds - self._began < HELD:
+            self._began, before, now = seconds, now, needed
+        self._peaks = (before, max(now, needed))
+        self.least = max(self._narrowest, *self._peaks, NARROWING * used)
+
+
 class FaceStabilizer:
     """Keeps per track what the next frame's crop needs; raw crops stay in here.
 
@@ -64,7 +95,7 @@ class FaceStabilizer:
         self._flow = NonRigidFlow(landmark_filter.EXTENT)
         self._finder = None if method.crop_scale is None else LandmarkFinder()
         self._meshes = _meshes(method, models_dir)
-        self._wide: dict[int, float] = {}
+        self._wide: dict[int, CropWidth] = {}
         self._wait: dict[int, int] = {}
         self._confident: set[int] = set()
 
@@ -112,7 +143,9 @@ class FaceStabilizer:
                         frame.seconds,
                         observed=i not in late,
                     )
-            wide = self._widened(faces, transforms, landmarks, self._crop_scale)
+            wide = self._widened(
+                faces, transforms, landmarks, self._crop_scale, frame.seconds
+            )
             for i, luma in seen.items():
                 motions[i] = self._flow(
                     faces[i].track, luma, transforms[i], wide[i], frame.seconds
@@ -221,13 +254,15 @@ class FaceStabilizer:
         transforms: Array,
         landmarks: list[Array | None],
         crop_scale: float,
+        seconds: float,
     ) -> Array:
         unknown = np.full((5, 2), np.nan)
         points = np.stack([unknown if p is None else p for p in landmarks])
-        least = np.array([self._wide.get(face.track, crop_scale) for face in faces])
-        alignments, factors = widen_all(transforms, points, least)
-        for face, factor in zip(faces, factors, strict=True):
-            self._wide[face.track] = max(crop_scale, NARROWING * float(factor))
+        widths = [self._wide.setdefault(face.track, CropWidth(crop_scale)) for face in faces]
+        least = np.array([width.least for width in widths])
+        alignments, needed = widen_all(transforms, points, least)
+        for width, factor in zip(widths, needed, strict=True):
+            width.add(float(factor), seconds)
         return alignments
 
 
@@ -237,7 +272,9 @@ def _meshes(method: Method, models_dir: Path | None) -> MeshTracks | None:
     if not method.meshed:
         return None
     try:
-        return MeshTracks(FaceMesh(models_dir))
+        finder = FaceMesh(models_dir)
+        method.judge_with(finder)
+        return MeshTracks(finder)
     except ModelError as error:
         if method.needs_mesh:
             raise
