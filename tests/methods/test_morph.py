@@ -200,8 +200,8 @@ def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landma
 
 
 def test_where_a_mesh_is_sure_a_frame_of_little_confidence_is_drawn_all_the_same():
-    from stream_anon.methods.generative.eligibility import LEAST_SCORE, EligibilityFilter
     from stream_anon.methods.generative.bottleneck import WIDE_TEMPLATE
+    from stream_anon.methods.generative.eligibility import LEAST_SCORE, EligibilityFilter
 
     points = WIDE_TEMPLATE.astype(np.float64)
     for presence, fit in ((None, False), (0.5, False), (0.95, True)):
@@ -305,5 +305,6 @@ def test_the_judge_sees_drawings_and_nothing_of_the_frame():
     inside = minimum_mask()
     # Drawings differ from the crop's noise nearly everywhere: none of it went through.
     assert (seen[0][0][inside] != crop[0][inside]).any(axis=1).mean() > 0.9
-    apart = [part[inside].astype(float) - part[inside].mean(axis=0) for part in (seen[0][0], crop[0])]
+    levels = [part[inside].astype(float) for part in (seen[0][0], crop[0])]
+    apart = [part - part.mean(axis=0) for part in levels]
     assert abs((apart[0] * apart[1]).mean() / apart[0].std() / apart[1].std()) < 0.05
