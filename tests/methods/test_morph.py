@@ -11,8 +11,14 @@ from stream_anon.alignment import mesh_measures
 from stream_anon.alignment.morphable import TEXTURE, load
 from stream_anon.alignment.topology import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from stream_anon.config import MethodConfig
-from stream_anon.geometry import MASK_CENTRE
+from stream_anon.geometry import MASK_CENTRE, TEMPLATE
 from stream_anon.methods.base import Subject
+from stream_anon.methods.generative.eligibility import (
+    LEAST_SCORE,
+    WIDEST_CROP,
+    WIDEST_MESHED,
+    EligibilityFilter,
+)
 from stream_anon.methods.generative.networks import prior_codes
 from stream_anon.methods.identity import Identity
 from stream_anon.methods.morph import MOST_TILT, READ_EVERY, READ_FIRST, Morph, tilted
@@ -201,12 +207,24 @@ def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landma
 
 def test_where_a_mesh_is_sure_a_frame_of_little_confidence_is_drawn_all_the_same():
     from stream_anon.methods.generative.bottleneck import WIDE_TEMPLATE
-    from stream_anon.methods.generative.eligibility import LEAST_SCORE, EligibilityFilter
 
     points = WIDE_TEMPLATE.astype(np.float64)
     for presence, fit in ((None, False), (0.5, False), (0.95, True)):
         unsure = Subject(1, points, 90.0, LEAST_SCORE - 0.05, 0.0, None, mesh(), presence)
         assert EligibilityFilter(24.0).declined([unsure]).tolist() == [not fit], presence
+
+
+def test_a_small_face_in_a_wide_crop_is_drawn_where_a_mesh_says_where_it_is():
+    for factor, meshed, fit in (
+        (0.97 * WIDEST_CROP, False, True),
+        (1.03 * WIDEST_CROP, False, False),
+        (1.03 * WIDEST_CROP, True, True),
+        (1.03 * WIDEST_MESHED, True, False),
+    ):
+        points = (TEMPLATE - np.array(MASK_CENTRE)) / factor + np.array(MASK_CENTRE)
+        known = mesh(scale=1.0 / factor) if meshed else None
+        one = Subject(1, points, 90.0, 0.9, 0.0, None, known, 1.0 if meshed else None)
+        assert EligibilityFilter(24.0).declined([one]).tolist() == [not fit], (factor, meshed)
 
 
 def test_closed_eyes_come_out_closed(codes):

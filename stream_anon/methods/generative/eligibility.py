@@ -22,6 +22,9 @@ LARGEST_MISFIT = 9.0
 WIDEST_CROP = 2.05
 """Width of a crop against the plain alignment beyond which the face is too small in it."""
 
+WIDEST_MESHED = 2.4
+"""Likewise where a mesh says where in it the face is."""
+
 LEAST_SCORE = 0.25
 """Confidence below which it is not sure enough that there is a face to be drawn."""
 
@@ -105,7 +108,7 @@ def posed(
     scale = scale_of(aligning)
     template = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
     if turn is not None:
-        return scale <= WIDEST_CROP / slack and turn <= FURTHEST / slack
+        return scale <= WIDEST_MESHED / slack and turn <= FURTHEST / slack
     if scale > WIDEST_CROP / slack or span * scale < SMALLEST_SPAN * slack * template:
         return False
     along = eyes / span
