@@ -57,6 +57,9 @@ SHUT = ((0.03, 0.1), (0.1, 0.2), (0.1, 0.2))
 """Openings of mouth, right and left eye up to which they are painted closed, and from which they
 are painted open. Between closed lips there is no room for what a map of 96 cells would show."""
 
+NARROW = 0.2
+"""Opening of a mouth over its width up to which less of it is seen than is painted."""
+
 USUAL = 0.25
 """Root mean square of the features of a drawing in clear air, in log levels, as they are read."""
 
@@ -288,7 +291,7 @@ class Morph:
         turned, size, shift = (part[0] for part in mesh_measures.rigid(new[None], model.model.mean))
         new = ((new - shift) @ turned / size).astype(np.float32)
         openings = self._openings.read(aligned)
-        new = self._openings.set(new, openings)
+        new = self._openings.set(new, (shown_mouth(openings[0]), *openings[1:]))
         rotation = rotations[0] if tilt is None else tilted(rotations[0], tilt)
         placed = scales[0] * new @ rotation.T + shifts[0]
         return placed.astype(np.float32), amount, openings
@@ -333,6 +336,14 @@ class Morph:
         left = (levels - self.model.vertex_basis @ light)[self._features]
         contrast = float(np.sqrt(np.square(left).mean())) / USUAL
         return np.vstack([light, np.full((1, 3), contrast)]).astype(np.float32)
+
+
+def shown_mouth(opening: float) -> float:
+    """How far a mouth is painted open for it to be seen as far open as asked.
+
+    A gap of a few pixels is closed again by the map and by the filter that draws it.
+    """
+    return opening * (1.0 + float(np.exp(-opening / NARROW)))
 
 
 def tilted(rotation: NDArray[np.float64], tilt: NDArray[np.float64]) -> NDArray[np.float64]:

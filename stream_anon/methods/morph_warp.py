@@ -47,8 +47,8 @@ def painted(
     share = cv2.multiply(
         cv2.extractChannel(shown, 3), np.ones(1), scale=amount / 255.0, dtype=cv2.CV_32F
     )
-    share = np.asarray(cv2.min(share, cover), np.float32)
-    return np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB), np.uint8), share
+    share_of: Floats = np.asarray(cv2.min(share, cover), np.float32)
+    return np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB), np.uint8), share_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

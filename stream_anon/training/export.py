@@ -184,6 +184,8 @@ def load_folded(net: nn.Module, graph: Path) -> None:
                 layer.bias.copy_(torch.from_numpy(bias))
                 continue
             norm = next(after)
+            assert norm.running_mean is not None  # noqa: S101 - they are tracked
+            assert norm.running_var is not None  # noqa: S101
             norm.running_mean.zero_()
             norm.running_var.fill_(1.0)
             norm.weight.fill_((1.0 + norm.eps) ** 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -39,7 +40,8 @@ def sheet(
     maps, where = heatmaps(batch.landmarks), place(batch.landmarks)
     rows = [batch.images, context[:, :3]]
     packed = context.contiguous(memory_format=torch.channels_last)
-    for code, shown in zip(codes, paintings or [None] * len(codes), strict=True):
+    all_shown: Sequence[Paintings | None] = paintings or [None] * len(codes)
+    for code, shown in zip(codes, all_shown, strict=True):
         with autocast(context.device):
             drawing = None if shown is None else shown.drawing
             face = generator(packed, maps, told, where, code, drawing).float()

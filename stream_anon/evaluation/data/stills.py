@@ -122,11 +122,13 @@ def _finder(method: Method, models_dir: Path | None) -> FaceMesh | None:
     if not method.meshed:
         return None
     try:
-        return FaceMesh(models_dir)
+        finder = FaceMesh(models_dir)
     except ModelError:
         if method.needs_mesh:
             raise
         return None
+    method.judge_with(finder)
+    return finder
 
 
 def soft(image: Pixels, subject: Subject) -> Pixels:

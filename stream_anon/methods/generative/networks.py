@@ -253,7 +253,7 @@ class IdentityGenerator:
             return crops.copy()
         places = np.asarray(landmarks, np.float32)
         context, colours = bottleneck.conceal(crops, valid, keep_colour=self.keep_colour)
-        told = {
+        told: dict[str, NDArray[Any]] = {
             "context": context,
             "maps": bottleneck.heatmaps(places),
             "hints": bottleneck.hints(colours, places),

@@ -145,7 +145,9 @@ class MeshNet(nn.Module):
                 other = self.weights[_name(names[1])].to(x.dtype).view(1, -1, 1, 1)
             return x + other
         if kind == "MaxPool":
-            return F.max_pool2d(x, *numbers)
+            kernel, stride = numbers
+            pooled: Tensor = F.max_pool2d(x, kernel, stride)
+            return pooled
         if kind == "Pad":
             return F.pad(x, numbers)
         # The image is given as (n,c,h,w), and both outputs are taken as rows: how a layout is

@@ -124,7 +124,8 @@ def looking(meshes: Tensor) -> Tensor:
     sign = torch.ones_like(b[:, 0])
     sign[:, 2] = torch.linalg.det(u.detach() @ v.detach()).sign()
     rotation = (u * sign[:, None]) @ v
-    return rotation[:, :, 2]
+    axes: Tensor = rotation[:, :, 2]
+    return axes
 
 
 def astray(found: Tensor, asked: Tensor, weight: Tensor) -> Tensor:
@@ -136,7 +137,8 @@ def astray(found: Tensor, asked: Tensor, weight: Tensor) -> Tensor:
         weight: (n,).
     """
     each = (looking(found) - looking(asked)).norm(dim=1)
-    return (each * weight).sum() / weight.sum().clamp(min=1)
+    mean: Tensor = (each * weight).sum() / weight.sum().clamp(min=1)
+    return mean
 
 
 def openings(meshes: Tensor) -> Tensor:
