@@ -53,7 +53,7 @@ REST = 0.7
 MOST_EXPRESSION = 3.5
 """Deviations beyond which an expression is taken for a mistake of the mesh."""
 
-SHUT = ((0.03, 0.1), (0.1, 0.2), (0.1, 0.2))
+SHUT = ((0.03, 0.1), (0.13, 0.27), (0.13, 0.27))
 """Openings of mouth, right and left eye up to which they are painted closed, and from which they
 are painted open. Between closed lips there is no room for what a map of 96 cells would show."""
 
@@ -291,7 +291,8 @@ class Morph:
         turned, size, shift = (part[0] for part in mesh_measures.rigid(new[None], model.model.mean))
         new = ((new - shift) @ turned / size).astype(np.float32)
         openings = self._openings.read(aligned)
-        new = self._openings.set(new, (shown_mouth(openings[0]), *openings[1:]))
+        mouth, *eyes = openings
+        new = self._openings.set(new, (shown_mouth(mouth), *(shown_eye(eye) for eye in eyes)))
         rotation = rotations[0] if tilt is None else tilted(rotations[0], tilt)
         placed = scales[0] * new @ rotation.T + shifts[0]
         return placed.astype(np.float32), amount, openings
@@ -344,6 +345,11 @@ def shown_mouth(opening: float) -> float:
     A gap of a few pixels is closed again by the map and by the filter that draws it.
     """
     return opening * (1.0 + float(np.exp(-opening / NARROW)))
+
+
+def shown_eye(opening: float) -> float:
+    """Likewise an eye, whose lids' dark edges make it look open: 0.35 is open, 0.2 nearly shut."""
+    return max(0.0, min(opening, 1.5 * opening - 0.17))
 
 
 def tilted(rotation: NDArray[np.float64], tilt: NDArray[np.float64]) -> NDArray[np.float64]:

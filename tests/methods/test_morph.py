@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -214,7 +216,13 @@ def test_where_a_mesh_is_sure_a_frame_of_little_confidence_is_drawn_all_the_same
     points = WIDE_TEMPLATE.astype(np.float64)
     for presence, fit in ((None, False), (0.5, False), (0.95, True)):
         unsure = Subject(1, points, 90.0, LEAST_SCORE - 0.05, 0.0, None, mesh(), presence)
-        assert EligibilityFilter(24.0).declined([unsure]).tolist() == [not fit], presence
+        known = EligibilityFilter(24.0)
+        known.declined([replace(unsure, score=0.9)])
+        assert known.declined([unsure]).tolist() == [not fit], presence
+        # What never was more than a faint find may be a chin that is taken for a second face.
+        assert EligibilityFilter(24.0).declined([unsure]).tolist() == [True]
+        known.forget(1)
+        assert known.declined([unsure]).tolist() == [True]
 
 
 def test_a_small_face_in_a_wide_crop_is_drawn_where_a_mesh_says_where_it_is():

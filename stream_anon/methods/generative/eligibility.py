@@ -29,8 +29,9 @@ LEAST_SCORE = 0.25
 """Confidence below which it is not sure enough that there is a face to be drawn."""
 
 SURE = 0.8
-"""Presence of a mesh along a track from which there is a face, whatever the detector's confidence
-in this frame: it may have looked at a blink or not at all."""
+"""Presence of a mesh along a track from which there is a face still, whatever the detector's
+confidence in this frame: it may have looked at a blink or not at all. It must have been confident
+once: a face's chin found as a second, smaller face has the mesh of the first."""
 
 LEAST_PRESENCE = 0.35
 """Presence of a mesh along a track below which there is no face to be drawn: a coat of arms, the
@@ -57,6 +58,7 @@ class EligibilityFilter:
     def __init__(self, smallest: float) -> None:
         self._smallest = smallest
         self._declined: set[int] = set()
+        self._known: set[int] = set()
 
     def declined(self, subjects: list[Subject]) -> NDArray[np.bool_]:
         """Which of the faces go to the next step of the ladder; (n,) bool."""
@@ -65,12 +67,16 @@ class EligibilityFilter:
     def forget(self, track: int) -> None:
         """The track has ended."""
         self._declined.discard(track)
+        self._known.discard(track)
 
     def _fit(self, subject: Subject) -> bool:
         slack = SLACK if subject.track in self._declined else 1.0
+        sure = subject.score >= LEAST_SCORE * slack
+        if sure:
+            self._known.add(subject.track)
         fit = (
             subject.size >= self._smallest * slack
-            and (subject.score >= LEAST_SCORE * slack or (subject.presence or 0.0) >= SURE)
+            and (sure or (subject.track in self._known and (subject.presence or 0.0) >= SURE))
             and subject.landmarks is not None
             and (subject.presence is None or subject.presence >= LEAST_PRESENCE * slack)
             and posed(subject.landmarks, slack, _turn(subject))
