@@ -19,7 +19,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 
 .DEFAULT_GOAL := help
 MUTANTS ?=
-.PHONY: help demo test test-slow mutants lint bench size clean
+.PHONY: help demo test test-slow soak mutants lint bench gpu-check size clean
 
 help:
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: $(VENV)/.$(EXTRAS) ## set up and run the test-suite (TRAIN=1: also what ne
 test-slow: $(VENV)/.$(EXTRAS) ## also the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout 1800 $(PYTEST)
 
+soak: $(VENV)/.$(EXTRAS) ## live: four cameras for MINUTES=15, faults throughout
+	$(BIN)/python -m tests.live.soak --minutes $(or $(MINUTES),15)
+
 mutants: $(VENV)/.$(EXTRAS) ## break the program line by line: does a test notice? (MUTANTS=word)
 	$(BIN)/python -m tests.mutation $(MUTANTS)
 
@@ -44,6 +47,9 @@ bench: $(VENV)/.run demo/in.mp4 ## speed against a bare transcode, on the demo c
 
 demo/in.mp4: $(VENV)/.run
 	$(BIN)/python -m stream_anon.cli.demo --only-clip
+
+gpu-check: $(VENV)/.gpu$(comma)test demo/in.mp4 ## on a machine with an NVIDIA GPU: tests, times, memory into docs/results
+	$(BIN)/python -m stream_anon.evaluation.benchmarks.gpu --clip "$(or $(INPUT),demo/in.mp4)"
 
 size: $(VENV)/.$(EXTRAS) ## what a user's CPU install weighs, tried in a fresh environment
 	$(BIN)/python -m pytest -q -s -m slow tests/test_packaging.py --timeout 1800

@@ -1,4 +1,4 @@
-"""redact: a video file in, the same file with its faces covered out.
+"""redact: a video or photo in, the same file with its faces covered out.
 
 Which parts, in which order. Copy this file, change a part, and run it by its path:
 
@@ -7,12 +7,11 @@ Which parts, in which order. Copy this file, change a part, and run it by its pa
 Whatever is changed here, a frame reaches the sink only through the compositor.
 """
 
-from stream_anon.media.input.source import FileSource
-from stream_anon.media.output.sink import FileSink
-from stream_anon.methods import make_method
+from stream_anon.media.device.source import on_device
 from stream_anon.pipeline.analysis import make_analyzer
+from stream_anon.pipeline.ends import make_sink, make_source
 from stream_anon.pipeline.painting.gate import Compositor
-from stream_anon.pipeline.painting.targets import other_methods
+from stream_anon.pipeline.painting.targets import make_targets, other_methods
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.run import Pipeline
 
@@ -20,24 +19,16 @@ from stream_anon.pipeline.run import Pipeline
 def build(plan: Plan) -> Pipeline:
     """The pipeline for one file."""
     config = plan.request.config
-    source = FileSource(
-        plan.request.input,
-        start=config.video.start,
-        end=config.video.end,
-        copied=plan.media.copied,
-        tolerant=config.fault.policy == "step-down",
-    )
+    # What is painted and by what: a label, a shape and a method each.
+    targets = make_targets(config)
+    # A video or a photo, on the device that does the work.
+    source = on_device(make_source(plan), plan.device)
     # Detector and tracker, or a Tracks file that says what they would.
-    analyzer = make_analyzer(plan, source.info)
-    method, others = make_method(config.method), other_methods(config.method, analyzer.methods)
+    analyzer = make_analyzer(plan)
+    # The methods that single regions ask for.
+    others = other_methods(config, analyzer.methods)
     compositor = Compositor(
-        method, config.fault, config.draw_boxes, others, models_dir=config.models_dir
+        targets, config.fault, config.draw_boxes, others, models_dir=config.models_dir
     )
-    sink = FileSink(
-        plan.request.output,
-        plan.media,
-        source.info,
-        config.video,
-        replace=plan.request.overwrite,
-    )
+    sink = make_sink(plan, source.info)
     return Pipeline(plan, source, analyzer, compositor, sink)

@@ -39,16 +39,20 @@ if TYPE_CHECKING:
     )
     from stream_anon.media.cleared import Cleared, FallbackLevel
     from stream_anon.media.frame import Frame
-    from stream_anon.media.input.source import FileSource, Source
+    from stream_anon.media.input.base import Source
+    from stream_anon.media.input.source import FileSource
     from stream_anon.media.output.sink import FileSink, Sink
+    from stream_anon.media.packets import Gap, Packet
     from stream_anon.methods import make_method
     from stream_anon.methods.base import Method, Rendered, Subject
     from stream_anon.pipeline.analysis import Analyzer
     from stream_anon.pipeline.painting.gate import Compositor
+    from stream_anon.pipeline.painting.targets import Target, make_targets
     from stream_anon.pipeline.plan import Plan
     from stream_anon.pipeline.report import Report
     from stream_anon.pipeline.run import Pipeline, Progress
     from stream_anon.regions import FrameKey, Region, Regions
+    from stream_anon.track_state import Part, TrackState
     from stream_anon.tracking.tracker import Tracker
     from stream_anon.tracks.reader import TracksFile
 
@@ -81,15 +85,19 @@ _HOMES = {
     "stream_anon.methods.base": ("Method", "Rendered", "Subject"),
     "stream_anon.pipeline.analysis": ("Analyzer",),
     "stream_anon.pipeline.painting.gate": ("Compositor",),
+    "stream_anon.pipeline.painting.targets": ("Target", "make_targets"),
     "stream_anon.pipeline.plan": ("Plan",),
     "stream_anon.pipeline.report": ("Report",),
     "stream_anon.pipeline.run": ("Pipeline", "Progress"),
     "stream_anon.regions": ("FrameKey", "Region", "Regions"),
+    "stream_anon.track_state": ("Part", "TrackState"),
     "stream_anon.tracks.reader": ("TracksFile",),
     "stream_anon.media.cleared": ("Cleared", "FallbackLevel"),
     "stream_anon.media.frame": ("Frame",),
     "stream_anon.media.output.sink": ("FileSink", "Sink"),
-    "stream_anon.media.input.source": ("FileSource", "Source"),
+    "stream_anon.media.input.base": ("Source",),
+    "stream_anon.media.input.source": ("FileSource",),
+    "stream_anon.media.packets": ("Gap", "Packet"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -111,12 +119,15 @@ __all__ = [
     "Frame",
     "FrameFault",
     "FrameKey",
+    "Gap",
     "GateError",
     "InputError",
     "Method",
     "MethodFault",
     "ModelError",
     "OutputError",
+    "Packet",
+    "Part",
     "Pipeline",
     "Plan",
     "Progress",
@@ -129,6 +140,8 @@ __all__ = [
     "StallFault",
     "StreamAnonError",
     "Subject",
+    "Target",
+    "TrackState",
     "TrackedFace",
     "Tracker",
     "TrackerFault",
@@ -139,6 +152,7 @@ __all__ = [
     "analyze",
     "make_detector",
     "make_method",
+    "make_targets",
     "plan",
     "redact",
     "render",

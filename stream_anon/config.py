@@ -18,224 +18,133 @@ import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
-    Field,
-    Strict,
+    PlainValidator,
+    SerializeAsAny,
     ValidationError,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
-from stream_anon import units, yamlfile
+from stream_anon import plugins, units, yamlfile
 from stream_anon.errors import ConfigError
+from stream_anon.regions import FACE, HEAD, LABEL, REGION
+from stream_anon.sections import (
+    AnyDetector,
+    AnyMethod,
+    DetectorConfig,
+    DetectorSection,
+    FaultConfig,
+    Flag,
+    HeadConfig,
+    MethodConfig,
+    MethodSection,
+    RegionConfig,
+    ReportConfig,
+    Section,
+    TrackerConfig,
+    VerifyConfig,
+    VideoConfig,
+    as_method,
+    as_moment,
+    as_path,
+    as_seconds,
+    as_tuple,
+    section_of,
+)
+
+__all__ = [
+    "OPTIONS",
+    "Config",
+    "DetectorConfig",
+    "DetectorSection",
+    "FaultConfig",
+    "HeadConfig",
+    "MethodConfig",
+    "MethodSection",
+    "RegionConfig",
+    "ReportConfig",
+    "Section",
+    "TrackerConfig",
+    "VerifyConfig",
+    "VideoConfig",
+    "document",
+    "load",
+    "options_to_config",
+    "override",
+    "parse",
+    "unusual",
+]
+
+def _as_targets(value: Any) -> dict[str, str | MethodSection | None]:
+    if not isinstance(value, dict) or not value:
+        raise ValueError("must be a mapping of labels to methods, face: null say")
+    made: dict[str, str | MethodSection | None] = {}
+    for label, method in value.items():
+        if not isinstance(label, str) or not LABEL.fullmatch(label):
+            raise ValueError(f"{_short(label)} is no label; there are {', '.join(_labels())}")
+        if label not in (FACE, HEAD, REGION) and label not in plugins.names("target"):
+            raise ValueError(str(plugins.unknown("target", label, (FACE, HEAD, REGION))))
+        if method is not None and not isinstance(method, str):
+            if not isinstance(method, dict | MethodSection):
+                raise ValueError(f"'{label}': a method is a name or a mapping of options")
+            try:
+                method = as_method(method)
+            except ValidationError as error:
+                known = list(section_of("method", method.get("name")).model_fields)
+                raise ValueError(f"'{label}': {_explain(error, {}, known)}") from error
+        made[label] = method
+    return made
 
 
-def _seconds(value: Any) -> Any:
-    return units.span(value) if isinstance(value, str) else value
+def _labels() -> tuple[str, ...]:
+    return (FACE, HEAD, REGION, *plugins.names("target"))
 
 
-def _moment(value: Any) -> Any:
-    return units.moment(value) if isinstance(value, str) else value
-
-
-def _path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) else value
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Whole = Annotated[int, Strict()]
-Flag = Annotated[bool, Strict()]
-Span = Annotated[float, BeforeValidator(_seconds), Strict(), Field(allow_inf_nan=False)]
-"""Seconds; also read from ``250ms``, ``1.5s``, ``2m``, ``1h``."""
-Moment = Annotated[float, BeforeValidator(_moment), Strict(), Field(allow_inf_nan=False)]
-"""Seconds into a video; also read from ``90s`` and ``h:mm:ss``."""
-Level = Annotated[int, Strict(), Field(ge=0, le=255)]
-
-
-class Section(BaseModel):
-    """A frozen group of options that knows no others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class DetectorConfig(Section):
-    """Where the faces are."""
-
-    name: Literal["centerface", "yunet"] = "centerface"
-    """Network: `centerface` (default) or `yunet` (from a local file)."""
-    threshold: Annotated[Number, Field(ge=0, le=0.5)] = 0.2
-    """Score from which a detection starts a track."""
-    keep_threshold: Annotated[Number, Field(ge=0, le=0.5)] = 0.08
-    """Score from which a detection continues a track that exists; not above `threshold`."""
-    smallest_face: Annotated[Number, Field(ge=12, le=60)] = 20.0
-    """Side in pixels of the smallest face that must be found; sets the network's input size."""
-    precision: Literal["auto", "f32", "bf16"] = "auto"
-    """Arithmetic; `auto` takes bf16 where the processor has it."""
-    threads: Annotated[Whole, Field(ge=0, le=256)] = 0
-    """Threads of the network; 0 lets the pipeline choose."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        # Else a track would be lost by the very look that should continue it.
-        if self.keep_threshold > self.threshold:
-            raise ValueError(
-                f"'keep_threshold' ({self.keep_threshold:g}) must not be above 'threshold' "
-                f"({self.threshold:g})"
-            )
-        return self
-
-
-class TrackerConfig(Section):
-    """How faces are followed; every span is time of the video, at most 10s."""
-
-    interval: Annotated[Span, Field(gt=0, le=1)] = 0.28
-    """Where something moves or somebody is followed, the detector looks at least this often, at
-    most 1s; where something is new it looks at once."""
-    idle_interval: Annotated[Span, Field(gt=0, le=5)] = 1.4
-    """Where nothing has changed, the detector looks at least this often, at most 5s."""
-    backfill: Annotated[Span, Field(ge=0, le=10)] = 0.6
-    """A track is painted this long before its first detection."""
-    max_age: Annotated[Span, Field(ge=0, le=10)] = 0.6
-    """A track is painted this long after its last detection."""
-    max_gap: Annotated[Span, Field(ge=0, le=10)] = 1.4
-    """Gaps up to this long within a track are filled."""
-    margin: Annotated[Number, Field(ge=0, le=2)] = 0.12
-    """Boxes are grown by this share of their size."""
-    latency: Annotated[Span, Field(ge=0.1, le=10)] | None = None
-    """A frame waits at most this long for what comes after it; none waits as long as `max_gap` and
-    `backfill` need. A short one (250ms) shows more of faces that the detector finds late."""
-    window_megabytes: Annotated[Whole, Field(ge=16, le=1 << 20)] = 320
-    """Memory for frames that wait for the tracker. Short memory shortens `max_gap`, never
-    `backfill`: where that needs more, more is taken, and the report says so."""
-
-
-class MethodConfig(Section):
-    """What happens to a face."""
-
-    name: str = "identity"
-    """`identity`, `dp-image`, `visual-mixer`, `pixelate`, `blur` or `fill`."""
-    cells: Annotated[Whole, Field(ge=2, le=32)] = 8
-    """`pixelate`: cells across the aligned face space."""
-    blur: Annotated[Number, Field(gt=0, le=1)] = 0.22
-    """`blur`: standard deviation as a share of the aligned face space's side."""
-    colour: Annotated[tuple[Level, Level, Level] | None, BeforeValidator(_tuple)] = None
-    """`fill`: RGB colour; none takes the mean colour of what is covered."""
-    mechanism: str | None = None
-    """`identity`, `dp-image`: `independent`, `krr`, `laplace`, `l2-laplace`, `gaussian`, `vmf` or
-    `privunit`; none takes the method's own (`independent`, `l2-laplace`)."""
-    epsilon: Annotated[Number, Field(ge=0, le=1e6)] | None = None
-    """`identity`, `dp-image`: privacy budget of one track; above about 10 it is a resemblance
-    knob, no strong privacy. 0 takes `independent`."""
-    delta: Annotated[Number, Field(gt=0, lt=1)] = 1e-6
-    """`identity`, `dp-image`: delta of the `gaussian` mechanism."""
-    smallest: Annotated[Number, Field(ge=8, le=512)] = 24.0
-    """`identity`, `dp-image`: faces smaller than this many pixels get the solid cover."""
-    mesh: bool | None = False
-    """`identity`: the face's inside is a texture of the track's own, moved by a dense mesh of the
-    video's face: mouth, eyes and head's direction are followed. It looks better; less of its
-    privacy was measured (docs/results/looks.md). true: or stop where its network is missing; none:
-    where it is at hand or can be fetched; false: never."""
-    vfe: Annotated[Number, Field(gt=0, le=500)] | None = None
-    """`visual-mixer`: Visual Feature Entropy that is aimed at; none takes the default."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        # Ignored, it would leave somebody believing in a privacy budget that was never spent.
-        for option in ("mechanism", "epsilon"):
-            if getattr(self, option) is not None and self.name not in ("identity", "dp-image"):
-                raise ValueError(
-                    f"'{option}' belongs to the methods identity and dp-image, not to {self.name}"
-                )
-        return self
-
-
-class VideoConfig(Section):
-    """How the result is encoded and what is kept."""
-
-    codec: Literal["auto", "h264", "hevc", "av1", "vp9", "gif"] = "auto"
-    """`auto` is h264 where the container can hold it."""
-    crf: Annotated[Number, Field(ge=0, le=63)] | None = None
-    """Quality, lower is better; none takes the codec's default (18 for h264)."""
-    encoder_preset: str | None = None
-    """Speed of the encoder; none takes the codec's default (veryfast for h264)."""
-    audio: Literal["copy", "drop"] = "copy"
-    """Sound tracks: copied bit for bit, or left out."""
-    subtitles: Literal["copy", "drop"] = "copy"
-    """Subtitle tracks: copied bit for bit, or left out. What is said in them may name people."""
-    keep_metadata: Flag = False
-    """Keep what may tell place, time or device: off drops it and the report names it."""
-    start: Annotated[Moment, Field(ge=0)] | None = None
-    """Where in the input to begin: seconds, 90s or 0:01:30."""
-    end: Annotated[Moment, Field(gt=0)] | None = None
-    """Where in the input to end, likewise."""
-
-    @model_validator(mode="after")
-    def _span(self) -> Self:
-        if self.end is not None and self.end <= (self.start or 0.0):
-            raise ValueError(f"'end' ({self.end:g}) must be after 'start' ({self.start or 0:g})")
-        return self
-
-
-class FaultConfig(Section):
-    """What happens when a part fails. Raw frames leave in no case."""
-
-    policy: Literal["stop", "step-down"] = "stop"
-    """`stop` ends the run with an error and leaves no output; `step-down` covers the frames
-    concerned whole, goes on and counts them."""
-    stall_seconds: Annotated[Span, Field(gt=0, le=86400)] = 60.0
-    """A part that gives no answer for this long has failed."""
-
-
-class VerifyConfig(Section):
-    """A second look at the finished file, beside the input, before it gets its name."""
-
-    mode: Literal["off", "sampled", "full"] = "sampled"
-    """Frames that are looked at again: none, some at random, or all."""
-    detector: Literal["auto", "yunet", "blazeface", "centerface"] = "auto"
-    """Network of another make than the one that analysed; `auto` takes `yunet` where its file is
-    at hand, else `blazeface`."""
-    threshold: Annotated[Number, Field(ge=0.05, le=0.5)] = 0.2
-    """Score from which it counts what it sees in the original as a face."""
-    every: Annotated[Span, Field(gt=0, le=86400)] = 10.0
-    """`sampled`: one frame in so many seconds of video, at a moment drawn at random."""
-    share: Annotated[Number, Field(gt=0, le=1)] = 0.05
-    """`sampled`: share of the run's time that may be spent on more than three frames."""
-    on_failure: Literal["keep-aside", "remove"] = "keep-aside"
-    """A file that shows an unchanged face is kept as `NAME.unverified.EXT`, or removed."""
-
-
-class ReportConfig(Section):
-    """What the report of a run tells beside its figures."""
-
-    file_names: Literal["auto", "output", "both", "none"] = "auto"
-    """Files that are called by their names, without folders. `auto` is the output's, and the
-    input's too where `media.keep_metadata` is on. Size and SHA-256 are always there."""
+_FACES: dict[str, str | MethodSection | None] = {FACE: None}
 
 
 class Config(Section):
     """Everything that `redact` can be told."""
 
-    detector: DetectorConfig = DetectorConfig()
+    detector: AnyDetector = DetectorConfig()
     tracker: TrackerConfig = TrackerConfig()
-    method: MethodConfig = MethodConfig()
+    method: AnyMethod = MethodConfig()
+    targets: Annotated[
+        dict[str, str | SerializeAsAny[MethodSection] | None], PlainValidator(_as_targets)
+    ] = _FACES
+    """What is painted, each label by a method of its own: a name, whose options stand under
+    `method`, or a section like it; null takes `method` itself (for what is no face `fill`, where
+    that paints faces only). Labels: `face`, `head` (the whole head from any side; beside `face`
+    where no face is seen), `region` (see `regions`), or that of a plug-in."""
+    regions: Annotated[tuple[RegionConfig, ...], BeforeValidator(as_tuple)] = ()
+    """Places that are always painted: a list of `corners` (x0, y0, x1, y1, or a polygon's; pixels
+    of the upright frame or 10%), each with `method`, `stream`, `start` and `end` if it has any."""
+    head: HeadConfig = HeadConfig()
     video: VideoConfig = VideoConfig()
     fault: FaultConfig = FaultConfig()
     verify: VerifyConfig = VerifyConfig()
     report: ReportConfig = ReportConfig()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where frames are decoded and networks run."""
-    models_dir: Annotated[Path | None, BeforeValidator(_path)] = None
+    models_dir: Annotated[Path | None, BeforeValidator(as_path)] = None
     """Folder with network weights; none takes STREAM_ANON_MODELS or the user's cache."""
     draw_boxes: Flag = False
     """Draw boxes and track numbers on the result, to see what was tracked."""
 
+    @model_validator(mode="after")
+    def _seen(self) -> Self:
+        if not {FACE, HEAD} & self.targets.keys() and self.verify.mode != "off":
+            raise ValueError(
+                "neither 'face' nor 'head' is a target, and the second look would find every face "
+                "open: set 'verify.mode' to off"
+            )
+        return self
+
 
 OPTIONS = {
     "method": "method.name",
+    "target": "targets",
+    "region": "regions",
     "threshold": "detector.threshold",
     "cells": "method.cells",
     "colour": "method.colour",
@@ -287,7 +196,9 @@ def parse(data: Any, origin: str = "configuration") -> Config:
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {_explain(error)}") from error
+        raise ConfigError(f"{origin}: {_explain(error, data)}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from error
 
 
 def override(config: Config, **changes: Any) -> Config:
@@ -297,6 +208,8 @@ def override(config: Config, **changes: Any) -> Config:
         ConfigError: as from ``parse``.
     """
     data = config.model_dump()
+    for kind in ("method", "detector"):
+        _rename(data, kind, changes.get(f"{kind}.name"))
     for dotted, value in changes.items():
         if value is None:
             continue
@@ -308,6 +221,15 @@ def override(config: Config, **changes: Any) -> Config:
     return parse(data, origin="options")
 
 
+def _rename(data: dict[str, Any], kind: Literal["method", "detector"], name: Any) -> None:
+    """Make a section one of another plug-in's: of the options there were it keeps what it knows."""
+    if name is None or name == data[kind]["name"]:
+        return
+    model = section_of(kind, name)
+    if model is not section_of(kind, data[kind]["name"]):
+        data[kind] = {key: value for key, value in data[kind].items() if key in model.model_fields}
+
+
 def unusual(config: Config) -> list[str]:
     """Options of ``detector`` and ``tracker`` that are not at their default: ``name value``."""
     found = []
@@ -316,7 +238,7 @@ def unusual(config: Config) -> list[str]:
         found += [
             f"{section}.{name} {_plain(getattr(chosen, name))}"
             for name in type(chosen).model_fields
-            if getattr(chosen, name) != getattr(default, name)
+            if not hasattr(default, name) or getattr(chosen, name) != getattr(default, name)
         ]
     return found
 
@@ -370,7 +292,7 @@ def _lines(section: BaseModel, depth: int) -> list[str]:
 def _is_time(field: FieldInfo) -> bool:
     """Whether a field is a ``Span`` or ``Moment``, or may be none."""
     inner = [part for choice in get_args(field.annotation) for part in get_args(choice)]
-    readers = (_seconds, _moment)
+    readers = (as_seconds, as_moment)
     return any(getattr(part, "func", None) in readers for part in (*field.metadata, *inner))
 
 
@@ -380,16 +302,28 @@ def _comment(words: str, pad: str) -> list[str]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        value = {
+            key: one.model_dump(mode="json") if isinstance(one, BaseModel) else one
+            for key, one in value.items()
+        }
     if isinstance(value, tuple):
-        value = list(value)
+        value = [
+            one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in value
+        ]
     if isinstance(value, Path):
         value = str(value)
     return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
 
 
-def _known(location: tuple[Any, ...]) -> list[str]:
+def _known(location: tuple[Any, ...], data: Any) -> list[str]:
     model: type[BaseModel] = Config
     for name in location[:-1]:
+        if name in ("method", "detector"):
+            given = data.get(name) if isinstance(data, dict) else None
+            kind: Literal["method", "detector"] = "method" if name == "method" else "detector"
+            model = section_of(kind, given.get("name") if isinstance(given, dict) else None)
+            continue
         field = model.model_fields.get(str(name))
         if field is None or not isinstance(field.annotation, type):
             return []
@@ -408,13 +342,14 @@ def _short(value: Any) -> str:
     )
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, data: Any, known: list[str] | None = None) -> str:
     lines = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             last = str(item["loc"][-1])
-            near = difflib.get_close_matches(last, _known(item["loc"]), n=1, cutoff=0.5)
+            names = _known(item["loc"], data) if known is None else known
+            near = difflib.get_close_matches(last, names, n=1, cutoff=0.5)
             hint = f", did you mean '{near[0]}'?" if near else ""
             lines.append(f"unknown option '{name}'{hint}")
         else:

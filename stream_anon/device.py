@@ -63,9 +63,11 @@ def missing_for_cuda() -> str | None:
     for module in ("torch", "cupy"):
         if importlib.util.find_spec(module) is None:
             return f"{module} is not installed (pip install 'stream-anon[gpu]')"
-    if importlib.util.find_spec("stream_anon.media.cuda") is None:
-        return "this version of stream-anon works on the CPU only"
     return None
+
+
+UNTRIED = "the GPU path has not been run on a GPU yet; --device cuda asks for it by name"
+"""Why ``auto`` stays on the CPU. It goes when `make gpu-check` has passed on a GPU."""
 
 
 def choose(wanted: Literal["auto", "cpu", "cuda"]) -> Choice:
@@ -78,7 +80,7 @@ def choose(wanted: Literal["auto", "cpu", "cuda"]) -> Choice:
         return Choice("cpu", "asked for")
     missing = missing_for_cuda()
     if missing is None:
-        return Choice("cuda", "asked for" if wanted == "cuda" else "there is a GPU")
+        return Choice("cuda", "asked for") if wanted == "cuda" else Choice("cpu", UNTRIED)
     if wanted == "cuda":
         raise UsageError(f"device 'cuda' cannot be used: {missing}")
     return Choice("cpu", missing)

@@ -15,6 +15,8 @@ from types import ModuleType
 from stream_anon.errors import UsageError
 
 _PACKAGE = Path(__file__).resolve().parent
+_CAMERAS = "cameras"
+"""What ``live`` reads lies beside the presets, and is none."""
 
 
 def _folder(kind: str) -> Path:
@@ -24,7 +26,8 @@ def _folder(kind: str) -> Path:
 
 def presets() -> list[str]:
     """Names of the presets; ``redact`` holds the defaults."""
-    return sorted(path.stem for path in _folder("configs").glob("*.yaml"))
+    found = {path.stem for path in _folder("configs").glob("*.yaml")}
+    return sorted(found - {_CAMERAS})
 
 
 def preset(name: str) -> Path:

@@ -16,6 +16,9 @@ Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 
 FACE = "face"
+HEAD = "head"
+"""A whole head, from whichever side it is seen."""
+
 REGION = "region"
 """The label of what was drawn by hand: a rectangle, or a polygon of a zone."""
 

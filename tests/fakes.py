@@ -12,6 +12,15 @@ from stream_anon.detection.types import TrackedFace
 from stream_anon.geometry import TEMPLATE, similarity
 from stream_anon.media.frame import Frame
 from stream_anon.media.output import _mux
+from stream_anon.track_state import TrackState, TrackStates
+
+STATES = TrackStates()
+"""Of tracks 1, 2, ... in tests of single parts: what one owner keeps in them no other sees."""
+
+
+def state(track: int = 1) -> TrackState:
+    """The state of a track."""
+    return STATES.of(track)
 
 
 class MemoryFrame(Frame):
@@ -20,7 +29,8 @@ class MemoryFrame(Frame):
     def __init__(self, rgb: np.ndarray, index: int = 0, corrupt: bool = False) -> None:
         self.rgb = rgb
         self.stream, self.index, self.pts = 0, index, index
-        self.time_base = Fraction(1, 25)
+        self.time_base, self.rate = Fraction(1, 25), Fraction(25)
+        self.rotation, self.device = 0, "cpu"
         self.height, self.width = rgb.shape[:2]
         self.corrupt = corrupt
 

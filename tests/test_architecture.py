@@ -17,8 +17,11 @@ GROUND = {
     "device",
     "errors",
     "geometry",
+    "plugins",
     "recipes",
     "regions",
+    "sections",
+    "track_state",
     "units",
     "yamlfile",
 }
@@ -26,18 +29,37 @@ GROUND = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
-    "config": {"errors", "units", "yamlfile"},
+    "config": {"errors", "plugins", "regions", "sections", "units", "yamlfile"},
     "device": {"errors"},
     "errors": set(),
     "geometry": set(),
+    "plugins": {"errors"},
     "recipes": {"errors"},
     "regions": set(),
+    "sections": {"plugins", "units"},
+    "track_state": set(),
     "units": set(),
     "yamlfile": set(),
+    "live": {"methods"},
+    "live.input": {"live", "media", "media.input"},
+    "live.operation": {"live"},
+    "live.output": {"live", "media.input"},
+    "live.painting": {
+        "detection",
+        "live",
+        "media",
+        "media.input",
+        "media.output",
+        "methods",
+        "pipeline",
+    },
+    "live.run": {"live", "live.operation", "live.supervisor"},
+    "live.supervisor": {"live", "live.operation"},
     "media": set(),
     "media.input": {"media"},
     "media.output": {"media", "media.input"},
-    "media.compare": {"media.input"},
+    "media.compare": {"media", "media.input"},
+    "media.device": {"kernels", "media", "media.input"},
     "detection": {"models"},
     "tracking": {"alignment", "alignment.mesh", "detection"},
     "alignment": {"models"},
@@ -45,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "kernels": set(),
     "visual_mixer": {"kernels"},
-    "methods": {"alignment", "models", "privacy", "visual_mixer"},
+    "methods": {"alignment", "kernels", "models", "privacy", "visual_mixer"},
     "pipeline": {
         "alignment",
         "alignment.mesh",
@@ -74,16 +96,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "verification",
     },
     "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
-    "evaluation.benchmarks": {"media.input", "media.output", "pipeline"},
-    "evaluation.data": {
+    "evaluation.benchmarks": {
         "alignment",
-        "alignment.mesh",
-        "api",
-        "detection",
-        "methods",
+        "kernels",
+        "media.device",
+        "media.input",
+        "media.output",
+        "models",
         "pipeline",
-        "tracking",
     },
+    "evaluation.data": {"api", "detection", "media", "methods", "pipeline"},
     "evaluation.looks": {
         "alignment",
         "alignment.mesh",
@@ -106,14 +128,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation.reporting": {"evaluation.scores", "models"},
     "evaluation.scores": set(),
     "pipelines": {
+        "detection",
+        "media.device",
         "media.input",
-        "media.output",
-        "methods",
         "pipeline",
         "training",
         "training.plan",
     },
-    "tracks": set(),
+    "tracks": {"media"},
     "training": {
         "alignment",
         "alignment.mesh",
@@ -151,12 +173,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Beside the ground, and no more than is imported. ``""`` is the public API. The command line may
 import everything."""
-
-TOO_LONG: set[str] = {
-    "stream_anon/config.py",
-    "stream_anon/training/morphable.py",
-}
-"""Files of more than 400 lines that are still to be divided; none may come."""
 
 
 def modules() -> list[Path]:
@@ -269,7 +285,7 @@ def test_media_faces_and_privacy_know_nothing_of_each_other():
 
 def test_files_stay_readable():
     lines = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in modules()}
-    assert {name for name, count in lines.items() if count > 400} == TOO_LONG
+    assert not {name: count for name, count in lines.items() if count > 400}
 
 
 def test_folders_stay_readable():

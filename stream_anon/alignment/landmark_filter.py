@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.geometry import MASK_CENTRE, MASK_SEMI_AXES, apply, invert, similarity
+from stream_anon.track_state import Part, TrackState
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -72,15 +73,11 @@ class LandmarkFilter:
 
     def __init__(self, longest: float = 0.25) -> None:
         self._longest = longest
-        self._states: dict[int, _State] = {}
-
-    def forget(self, track: int) -> None:
-        """The track has ended: its crop is dropped."""
-        self._states.pop(track, None)
+        self._last: Part[_State] = Part()
 
     def __call__(
         self,
-        track: int,
+        state: TrackState,
         crop: Pixels,
         transform: Array,
         landmarks: Array,
@@ -91,7 +88,7 @@ class LandmarkFilter:
         """The landmarks to draw by.
 
         Args:
-            track: whose.
+            state: of the track; keeps the crop until the next frame.
             crop: (64, 64) uint8 luma of the frame under ``transform``.
             transform: (2, 3), frame pixels to aligned units.
             landmarks: (5, 2) pixels, from the tracker.
@@ -102,7 +99,7 @@ class LandmarkFilter:
         Returns:
             (5, 2) pixels.
         """
-        last = self._states.get(track)
+        last = self._last.get(state)
         filtered = landmarks
         if last is not None and 0.0 < seconds - last.seconds <= self._longest:
             motion = follow(last.crop, crop)
@@ -110,7 +107,7 @@ class LandmarkFilter:
                 there = apply(last.transform, last.landmarks)
                 moved, seen = apply(motion, there), apply(transform, landmarks)
                 filtered = apply(invert(transform), _corrected(moved, seen, correct=observed))
-        self._states[track] = _State(crop, transform, filtered, seconds)
+        self._last.put(state, _State(crop, transform, filtered, seconds))
         return filtered
 
 

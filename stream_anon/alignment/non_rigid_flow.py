@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.geometry import apply, invert
+from stream_anon.track_state import Part, TrackState
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -44,7 +45,7 @@ class _State:
 
 
 class NonRigidFlow:
-    """Per track, the crop of the frame before; it stays in here.
+    """Per track, the crop of the frame before; nobody else reads it.
 
     Args:
         extent: aligned units that a crop shows.
@@ -54,7 +55,7 @@ class NonRigidFlow:
     def __init__(self, extent: float, longest: float = 0.25) -> None:
         self._extent = extent
         self._longest = longest
-        self._states: dict[int, _State] = {}
+        self._last: Part[_State] = Part()
         # Half the crop's resolution and no variational pass: a quarter of the time of a finer
         # flow, of which the smoothing below would leave no more.
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -63,17 +64,13 @@ class NonRigidFlow:
         self._flow.setPatchSize(12)
         self._flow.setPatchStride(6)
 
-    def forget(self, track: int) -> None:
-        """The track has ended: its crop is dropped."""
-        self._states.pop(track, None)
-
     def __call__(
-        self, track: int, crop: Pixels, transform: Array, alignment: Array, seconds: float
+        self, state: TrackState, crop: Pixels, transform: Array, alignment: Array, seconds: float
     ) -> Field | None:
         """Where the surface was.
 
         Args:
-            track: whose.
+            state: of the track; keeps the crop until the next frame.
             crop: (s, s) uint8 luma of the frame under ``transform``.
             transform: (2, 3), frame pixels to the crop's aligned units.
             alignment: (2, 3), frame pixels to the units in which the answer is given.
@@ -84,8 +81,8 @@ class NonRigidFlow:
             the crop of the frame before the same point of the surface lay. None where it is not
             known.
         """
-        last = self._states.get(track)
-        self._states[track] = _State(crop, transform, alignment, seconds)
+        last = self._last.get(state)
+        self._last.put(state, _State(crop, transform, alignment, seconds))
         if last is None or not 0.0 < seconds - last.seconds <= self._longest:
             return None
         if last.crop.shape != crop.shape:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from stream_anon._version import __version__
 from stream_anon.cli.boundary import STOPPED, attempt, describe
 from stream_anon.cli.inputs import Found, Job
 from stream_anon.errors import OutputError, UsageError
+from stream_anon.media.part_file import PartFile
 
 if TYPE_CHECKING:
     from stream_anon.pipeline.report import Report
@@ -65,7 +65,7 @@ class Outcome:
                 "frames_with_faces": frames.with_faces,
                 "frames_stepped_down": sum(frames.stepped_down.values()),
                 "faces_stepped_down": frames.faces_stepped_down,
-                "tracks": len(self.made.tracks),
+                "tracks": self.made.tracks_seen,
             }
         return entry
 
@@ -196,13 +196,14 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+    part = PartFile(Path(os.path.realpath(path)))
     try:
-        temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        os.replace(temporary, path)
+        part.path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        part.commit()
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        part.discard()
 
 
 def _size(path: Path) -> int:

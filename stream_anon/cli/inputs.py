@@ -22,9 +22,11 @@ EXTENSIONS = frozenset(
     | {".ts", ".m2ts", ".mts", ".m2t", ".mpg", ".mpeg", ".mpe", ".m2v", ".vob"}
     | {".mjpeg", ".mjpg", ".y4m", ".ivf", ".obu", ".wtv"}
     | {".h264", ".264", ".h265", ".265", ".hevc"}
+    | {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff"}
+    | {".heic", ".heif", ".avif"}
 )
-"""Names that say "video". In a folder, such a file is done, or the run says why not; any other
-file is looked into. A file that is named by itself may end in anything."""
+"""Names that say "video" or "photo". In a folder, such a file is done, or the run says why not; any
+other file is looked into. A file that is named by itself may end in anything."""
 
 _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part(\.[^.]+)?")
 """What a run that was killed leaves; see ``media.part_file``."""
@@ -93,6 +95,11 @@ def jobs(
         UsageError: the output cannot be what it is, is also an input, or is meant twice.
     """
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
+    piped = [str(p) for p in (*inputs, Path(output or ".")) if str(p).startswith("-")]
+    if piped and not single:
+        raise UsageError(f"{piped[0]}: a pipe holds one video")
+    if piped and output is None:
+        raise UsageError("-: what is piped in needs a name for the result, or - for a pipe")
     into = output is not None and (not single or _is_folder(output))
     reports = report is not None and (not single or _is_folder(report))
     output = Path(output) if output is not None else None
@@ -169,7 +176,10 @@ class _Search:
         self._suffixes: dict[Path, str] = {}
 
     def add(self, given: Path) -> None:
-        """Take a file or folder of the command line."""
+        """Take a file or folder of the command line; a pipe as it is."""
+        if str(given) == "-":
+            self.found[given] = given
+            return
         try:
             status = given.stat()
         except FileNotFoundError:
@@ -185,7 +195,7 @@ class _Search:
             for path in self._files(given):
                 self._consider(path, path.relative_to(given))
             if len(self.found) + len(self.refused) == before:
-                self._refuse(given, "there is no video in this folder")
+                self._refuse(given, "there is no video or photo in this folder")
         elif not stat.S_ISREG(status.st_mode):
             self._refuse(given, "is no regular file")
         else:
@@ -295,7 +305,8 @@ def _check(found: Sequence[Job]) -> None:
     taken: dict[object, Path] = {}
     for job in found:
         for written in (job.target, job.report):
-            if written is None:
+            if written is None or (written is job.target and str(written).startswith("-")):
+                # Standard output is nobody's file.
                 continue
             if (source := sources.get(_identity(written))) is not None:
                 raise UsageError(f"{written}: is the input {source}; inputs are never written to")

@@ -41,6 +41,7 @@ COMMANDS = {
         "stream_anon.cli.commands.tracks:tracks", "Look into a Tracks file and edit it."
     ),
     "render": Lazy("stream_anon.cli.commands.render:render", "Cover what a Tracks file says."),
+    "live": Lazy("stream_anon.cli.commands.live:live", "Anonymize cameras, for months."),
     "doctor": Lazy("stream_anon.cli.commands.doctor:doctor", "Say what this machine can do."),
     "models": Lazy(
         "stream_anon.cli.commands.models:models", "List, fetch and check network weights."
@@ -87,8 +88,9 @@ class Group(click.Group):
 @click.group(
     cls=Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog="Start with:  stream-anon redact street.mp4 -o out.mp4",
 )
 @click.version_option(__version__, "--version", message="stream-anon %(version)s")
 def cli() -> None:
-    """The same video, its faces covered: a frame leaves covered or not at all."""
+    """The same video, its faces covered: a frame leaves covered or not at all.
+    Start with:  stream-anon redact street.mp4 -o out.mp4
+    """

@@ -16,7 +16,7 @@ from stream_anon.device import choose, gpus
 from stream_anon.models import WEIGHTS, engine
 
 _PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless")
-_OPTIONAL = ("torch", "cupy-cuda13x", "cupy-cuda12x", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
+_OPTIONAL = ("torch", "onnx", "cupy-cuda13x", "cupy-cuda12x")
 _DECODERS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg", "gif")
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
 

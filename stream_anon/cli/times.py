@@ -24,6 +24,23 @@ class Time(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class Shot(click.ParamType[tuple[float, bool]]):
+    """A point in time as of ``Time``; ``,after`` behind it leaves the frame as it was out."""
+
+    name = "shot"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, bool]:
+        """Seconds, and whether the frame as it was is shown."""
+        if isinstance(value, tuple):
+            return value
+        words, _, after = str(value).partition(",")
+        if after not in ("", "after"):
+            self.fail(f"'{value}' is no TIME or TIME,after", param, ctx)
+        return Time().convert(words, param, ctx), not after
+
+
 def clock(seconds: float) -> str:
     """``h:mm:ss`` for a reader."""
     whole = int(seconds)

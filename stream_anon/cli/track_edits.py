@@ -112,10 +112,10 @@ def keep(
 @author_option
 def method(path: Path, numbers: tuple[str, ...], name: str, author: str | None) -> None:
     """Paint tracks by another method than the run's."""
-    from stream_anon.methods import METHODS
+    from stream_anon.methods import known_methods
 
-    if name not in METHODS:
-        fail_usage(f"there is no method '{name}'; there are {', '.join(METHODS)}")
+    if name not in known_methods():
+        fail_usage(f"there is no method '{name}'; there are {', '.join(known_methods())}")
     changes = [{"verb": "method", "track": number, "method": name} for number in numbers]
     append_edits(path, author, changes, f"{_all(numbers)} painted by {name}")
 

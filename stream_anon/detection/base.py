@@ -38,8 +38,9 @@ LEVEL_STEP = 4.5
 """Largest factor between the sizes in which a frame is looked at: a face that is too large for
 one of them is not yet too small for the next."""
 
-TILE_SIDES = (96, 128, 192, 256)
-"""Sides in network pixels of the squares in which parts of a frame are looked at."""
+TILE_SIZES = ((128, 128), (192, 192), (256, 384), (384, 256), (384, 384), (768, 384), (384, 768))
+"""Network pixels, width and height, of the tiles in which parts of a frame are looked at: few,
+since for each the network has to be set up."""
 
 TILE_MARGIN = 20
 """Network pixels along a tile's border in which no face begins or ends unnoticed."""
@@ -47,8 +48,13 @@ TILE_MARGIN = 20
 ANY_SIZE = (-1, -1)
 """Width and height of an engine that takes all."""
 
-CUT = 0.2
-"""Share of its longer side by which a face must stay away from a tile's border to be whole."""
+OWN_AFTER = 40
+"""Runs at one size after which it gets an engine of its own. That takes as long to make as about
+so many times setting the shared one up for another size."""
+
+CUT = (0.6, 0.2)
+"""Share of its longer side by which a face must stay away from a tile's border to be whole, if it
+is faint, and if it is not: what is left of a face that is cut off is faint and drawn wrong."""
 
 SHARED = 0.25
 """Share of a region or a face, whichever is smaller, from which the one belongs to the other."""
@@ -132,7 +138,7 @@ class NetworkDetector(Detector):
     """Side in network pixels at which a face is still found at the default threshold."""
 
     def __init__(self, config: DetectorConfig, models_dir: Path | None = None) -> None:
-        """Find the weights; engines are built at the first frame, when its size is known.
+        """Find the weights; engines are built when they are needed.
 
         Raises:
             ModelError: the weights are missing or wrong.
@@ -140,6 +146,7 @@ class NetworkDetector(Detector):
         self.config = config
         self.path = registry.path(self.name, models_dir)
         self._engines: dict[tuple[int, int], Engine] = {}
+        self._uses: dict[tuple[int, int], int] = {}
 
     def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
         """Network inputs (width, height), finest first, for a frame of this size."""
@@ -190,18 +197,17 @@ class NetworkDetector(Detector):
                 # From the finest one, which has more than enough detail: the frame is large.
                 small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
                 pixels = np.asarray(small, np.uint8)
-            candidates = self._candidates(pixels, own_engine=not found)
+            candidates = self._candidates(pixels)
             if found:
-                boxes = candidates[0]
-                large = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) >= COARSE_FACE**2
-                candidates = (boxes[large], candidates[1][large], candidates[2][large])
+                candidates = _large(candidates)
             found.append(_scaled(candidates, upright[0] / width, upright[1] / height))
         return _faces(found, quarter_turns, *upright)
 
     def _look_at_tiles(self, view: View, quarter_turns: int, regions: Array) -> Look | None:
         """Look at tiles that hold the regions; None where all of the frame is cheaper."""
         upright = (view.width, view.height) if quarter_turns % 2 == 0 else (view.height, view.width)
-        width, height = self.sizes(*upright)[0]
+        sizes = self.sizes(*upright)
+        width, height = sizes[0]
         scale = np.tile((width / upright[0], height / upright[1]), 2)
         nothing = np.zeros((len(regions), 0, 2))
         wanted = (
@@ -210,22 +216,24 @@ class NetworkDetector(Detector):
         pixels: Pixels | None = None
         found: list[Candidates] = []
         clear: list[Array] = []
-        for sides in (TILE_SIDES, TILE_SIDES[1:]):
-            planned = tiles.plan(wanted, width, height, sides, TILE_MARGIN)
+        for tile_sizes in (TILE_SIZES, TILE_SIZES[1:]):
+            planned = tiles.plan(wanted, sizes, tile_sizes, TILE_MARGIN)
             if planned is None:
                 return None
             if pixels is None:
                 pixels = _upright(view, quarter_turns, width, height)
             cut: list[Array] = []
-            for x, y, side in planned:
-                tile = np.ascontiguousarray(pixels[y : y + side, x : x + side])
-                boxes, landmarks, scores = self._candidates(tile)
+            # Tiles of one size after each other: the network is set up anew for each.
+            for x, y, w, h in sorted(planned, key=lambda tile: tile[2:]):
+                tile = np.ascontiguousarray(pixels[y : y + h, x : x + w])
+                boxes, landmarks, scores = self._in_tile(tile, sizes)
                 boxes = boxes + np.array([x, y, x, y])
-                whole = _whole(boxes, (x, y, side), width, height)
+                faint = scores < self.config.threshold
+                whole = _whole(boxes, (x, y, w, h), width, height, np.where(faint, *CUT))
                 found.append((boxes[whole], landmarks[whole] + (x, y), scores[whole]))
-                cut.append(boxes[~whole & (scores >= self.config.threshold)])
+                cut.append(boxes[~whole & ~faint])
                 if not len(cut[-1]):
-                    clear.append(tiles.core((x, y, side), TILE_MARGIN, width, height) / scale)
+                    clear.append(tiles.core((x, y, w, h), TILE_MARGIN, width, height) / scale)
             broken = _unresolved(np.concatenate(cut), np.concatenate([f[0] for f in found]), wanted)
             if not len(broken):
                 break
@@ -245,22 +253,36 @@ class NetworkDetector(Detector):
         scaled = [_scaled(one, 1 / scale[0], 1 / scale[1]) for one in found]
         return Look(_faces(scaled, quarter_turns, *upright), areas)
 
-    def _candidates(self, pixels: Pixels, own_engine: bool = False) -> Candidates:
-        """Run the network on a (height, width, 3) uint8 BGR image.
+    def _in_tile(self, tile: Pixels, sizes: list[tuple[int, int]]) -> Candidates:
+        """Look at a part of the frame, a large one also in the coarser of the frame's sizes."""
+        height, width = tile.shape[:2]
+        found = [self._candidates(tile)]
+        for wide, _ in sizes[1:] if max(width, height) > tiles.COARSE_FROM else ():
+            w, h = _size(width * wide / sizes[0][0], height * wide / sizes[0][0])
+            small = cv2.resize(tile, (w, h), interpolation=cv2.INTER_AREA)
+            more = _large(self._candidates(np.asarray(small, np.uint8)))
+            found.append(_scaled(more, width / w, height / h))
+        boxes, landmarks, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+        return boxes, landmarks, scores
 
-        An engine for one size alone is a tenth faster and takes as long to make as some hundred
-        tiles take to look at: the others share one.
-        """
+    def _candidates(self, pixels: Pixels) -> Candidates:
+        """Run the network on a (height, width, 3) uint8 BGR image."""
         height, width = pixels.shape[:2]
-        size = (width, height) if own_engine else ANY_SIZE
-        engine = self._engines.get(size)
-        if engine is None:
-            engine = self._engines[size] = self._engine(*size)
+        engine = self._engine_for((width, height))
         outputs = engine([pixels[None]])
         if not all(np.isfinite(output).all() for output in outputs):
             raise DetectorFault(f"{self.name} answered with values that are not finite")
         named = dict(zip(engine.outputs, outputs, strict=True))
         return self._decode(named, width, height)
+
+    def _engine_for(self, size: tuple[int, int]) -> Engine:
+        """The engine that all sizes share, or one for this size where it is often asked for."""
+        uses = self._uses[size] = self._uses.get(size, 0) + 1
+        if uses <= OWN_AFTER and size not in self._engines:
+            size = ANY_SIZE
+        if size not in self._engines:
+            self._engines[size] = self._engine(*size)
+        return self._engines[size]
 
     @property
     def threads(self) -> int:
@@ -288,17 +310,24 @@ def _upright(view: View, quarter_turns: int, width: int, height: int) -> Pixels:
     return pixels
 
 
+def _large(candidates: Candidates) -> Candidates:
+    """Of a coarse look, those that the fine one may miss."""
+    boxes, landmarks, scores = candidates
+    large = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) >= COARSE_FACE**2
+    return boxes[large], landmarks[large], scores[large]
+
+
 def _whole(
-    boxes: Array, tile: tuple[int, int, int], width: int, height: int
+    boxes: Array, tile: tiles.Tile, width: int, height: int, share: Array
 ) -> NDArray[np.bool_]:
-    """Which boxes are not cut by a tile's border inside the frame."""
-    x, y, side = tile
+    """Which boxes are not cut by a tile's border inside the frame, with ``share`` as of ``CUT``."""
+    x, y, w, h = tile
     # A network squeezes what it sees of a cut face into the tile: near the border is cut, too.
-    near = CUT * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
+    near = share * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
     inner = (boxes[:, 0] >= x + near) | (x == 0)
     inner &= (boxes[:, 1] >= y + near) | (y == 0)
-    inner &= (boxes[:, 2] <= x + side - near) | (x + side >= width)
-    inner &= (boxes[:, 3] <= y + side - near) | (y + side >= height)
+    inner &= (boxes[:, 2] <= x + w - near) | (x + w >= width)
+    inner &= (boxes[:, 3] <= y + h - near) | (y + h >= height)
     return np.asarray(inner, np.bool_)
 
 

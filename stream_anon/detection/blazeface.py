@@ -26,8 +26,11 @@ from stream_anon.models.engine import Engine, Precision, runtime
 STRIDE = 4
 """Input pixels per cell."""
 
-COARSEST_SIDE = 320
-"""No size whose longer side is smaller is looked at, unless the frame itself is."""
+LEAST_SIDE = 320
+"""The finest size has at least so long a longer side, unless the frame itself is smaller."""
+
+LAST_SIDE = 64
+"""Octaves go on down to this longer side: a face that fills the frame is seen only there."""
 
 LARGEST_BOX = 4.0
 """Sides above so many times the input's are noise of empty cells."""
@@ -46,9 +49,9 @@ class BlazeFace(NetworkDetector):
         """Network inputs (width, height), finest first: octaves, since one size sees only faces
         of 16 to about 80 pixels well."""
         scale = self.smallest_input / self.config.smallest_face
-        scale = max(scale, min(1.0, COARSEST_SIDE / max(width, height)))
+        scale = max(scale, min(1.0, LEAST_SIDE / max(width, height)))
         found: list[tuple[int, int]] = []
-        while not found or scale * max(width, height) >= COARSEST_SIDE:
+        while not found or scale * max(width, height) >= LAST_SIDE:
             sides = [max(64, 32 * round(side * scale / 32)) for side in (width, height)]
             found.append((sides[0], sides[1]))
             scale /= 2

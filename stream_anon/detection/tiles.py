@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Tile = tuple[int, int, int, int]
+"""x, y, width, height in network pixels."""
 
 WORTHWHILE = 0.6
 """Share of the whole frame's cost from which tiles are given up for one whole look."""
+
+RUN = 16_000
+"""Network pixels that cost as much as running the network once more: it may have to be set up for
+another size."""
+
+COARSE_FROM = 384
+"""Network pixels along a tile's longer side above which it is looked at in coarser sizes, too, as
+the whole frame is: it could hold a face that is too large for the finest."""
+
+MOST_BOXES, GRID = 12, 32
+"""Boxes beyond which they are first joined on a grid of so many pixels."""
 
 
 def boxes_of(cells: Mask, cell: float) -> Array:
@@ -57,59 +74,113 @@ def cells_touched(boxes: Array, cell: float, shape: tuple[int, int]) -> Mask:
 
 
 def plan(
-    boxes: Array, width: int, height: int, sides: tuple[int, ...], margin: int
-) -> list[tuple[int, int, int]] | None:
-    """Cover boxes by square tiles.
+    boxes: Array,
+    sizes: Sequence[tuple[int, int]],
+    tile_sizes: Sequence[tuple[int, int]],
+    margin: int,
+) -> list[Tile] | None:
+    """Cover boxes by tiles, as cheaply as a few merges make it.
 
     Args:
-        boxes: (n, 4) in pixels of a (height, width) frame, the largest first.
-        width: of the frame.
-        height: likewise.
-        sides: of tiles, ascending.
+        boxes: (n, 4) in pixels of the finest size.
+        sizes: in which the whole frame would be looked at, (width, height), finest first.
+        tile_sizes: that a tile may have, beside the frame's own; cut to the frame.
         margin: pixels along a tile's border in which nothing may be expected to be found.
 
     Returns:
-        Tiles (x, y, side) inside the frame, or None where the whole frame is cheaper.
+        Tiles inside the frame, or None where the whole frame is cheaper.
     """
-    budget = WORTHWHILE * width * height
-    tiles: list[tuple[int, int, int]] = []
-    spent = 0.0
-    for box in boxes:
-        box = np.clip(box, 0, (width, height, width, height))
-        if any(_inside(box, core(tile, margin, width, height)) for tile in tiles):
-            continue
-        wide, high = box[2:] - box[:2]
-        side = next((s for s in sides if s - 2 * margin - 8 >= max(wide, high)), 0)
-        # A region too large for a tile is not cut into several: a face could lie across them.
-        if side == 0 or side > min(width, height):
-            return None
+    width, height = sizes[0]
+    boxes = np.clip(boxes, 0, (width, height, width, height))
+    if len(boxes) > MOST_BOXES:
+        rows, columns = -(-height // GRID), -(-width // GRID)
+        boxes = boxes_of(cells_touched(boxes, GRID, (rows, columns)), GRID)
+    kinds = _kinds(sizes, tile_sizes, margin)
+    boxes = _merged(boxes, kinds)
+    chosen = kinds.of(boxes)
+    if kinds.costs[chosen].sum() > WORTHWHILE * kinds.costs[-1]:
+        return None
+    tiles = []
+    for box, (w, h) in zip(boxes, kinds.sizes[chosen].tolist(), strict=True):
         # In the middle, but inside the frame.
-        x, y = ((box[:2] + box[2:]) / 2 - side / 2).tolist()
-        tiles.append(
-            (
-                int(min(max(0.0, x), width - side)) // 8 * 8,
-                int(min(max(0.0, y), height - side)) // 8 * 8,
-                side,
-            )
-        )
-        spent += side * side
-        if spent > budget:
-            return None
+        x, y = ((box[:2] + box[2:]) / 2 - np.array([w, h]) / 2).tolist()
+        x, y = min(max(0.0, x), width - w), min(max(0.0, y), height - h)
+        tiles.append((int(x) // 8 * 8, int(y) // 8 * 8, w, h))
     return tiles
 
 
-def core(tile: tuple[int, int, int], margin: int, width: int, height: int) -> Array:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kinds:
+    """Sizes of tiles, the cheapest first and the whole frame last.
+
+    Attributes:
+        sizes: (k, 2) int, width and height.
+        holds: (k, 2) largest box that each has room for.
+        costs: (k,) in network pixels.
+    """
+
+    sizes: NDArray[np.int64]
+    holds: Array
+    costs: Array
+
+    def of(self, boxes: Array) -> NDArray[np.int64]:
+        """The cheapest that holds each of (..., 4) boxes."""
+        fits = (boxes[..., None, 2:] - boxes[..., None, :2] <= self.holds).all(axis=-1)
+        return np.asarray(fits.argmax(axis=-1))
+
+
+@lru_cache(maxsize=16)
+def _made(
+    sizes: tuple[tuple[int, int], ...], tile_sizes: tuple[tuple[int, int], ...], margin: int
+) -> _Kinds:
+    width, height = sizes[0]
+    coarser = sum((w * h) / (width * height) for w, h in sizes[1:])
+    kinds = {(min(w, width), min(h, height)) for w, h in tile_sizes} | {(width, height)}
+
+    def cost(kind: tuple[int, int]) -> float:
+        if max(kind) <= COARSE_FROM:
+            return kind[0] * kind[1] + RUN
+        return kind[0] * kind[1] * (1.0 + coarser) + RUN * len(sizes)
+
+    ordered = np.array(sorted(kinds, key=cost))
+    whole = ordered == (width, height)
+    holds = np.where(whole, np.inf, ordered - 2.0 * margin - 8.0)
+    return _Kinds(ordered, holds, np.array([cost((w, h)) for w, h in ordered.tolist()]))
+
+
+def _kinds(
+    sizes: Sequence[tuple[int, int]], tile_sizes: Sequence[tuple[int, int]], margin: int
+) -> _Kinds:
+    return _made(tuple(sizes), tuple(tile_sizes), margin)
+
+
+def _merged(boxes: Array, kinds: _Kinds) -> Array:
+    """Merge boxes by twos as long as one tile for both costs less than two."""
+    while len(boxes) > 1:
+        union = np.concatenate(
+            [np.minimum(boxes[:, None, :2], boxes[None, :, :2]),
+             np.maximum(boxes[:, None, 2:], boxes[None, :, 2:])], axis=2
+        )  # fmt: skip
+        costs = kinds.costs[kinds.of(union)]
+        own = np.diag(costs)
+        saved = own[:, None] + own[None] - costs
+        np.fill_diagonal(saved, -1.0)
+        a, b = divmod(int(np.argmax(saved)), len(boxes))
+        if saved[a, b] < 0:
+            break
+        rest = np.delete(boxes, [a, b], axis=0)
+        boxes = np.concatenate([rest, union[a, b][None]])
+    return boxes
+
+
+def core(tile: Tile, margin: int, width: int, height: int) -> Array:
     """The part of a tile (4,) in which faces are found: all but its border inside the frame."""
-    x, y, side = tile
+    x, y, w, h = tile
     return np.array(
         [
             0.0 if x == 0 else x + margin,
             0.0 if y == 0 else y + margin,
-            width if x + side >= width else x + side - margin,
-            height if y + side >= height else y + side - margin,
+            width if x + w >= width else x + w - margin,
+            height if y + h >= height else y + h - margin,
         ]
     )
-
-
-def _inside(box: Array, outer: Array) -> bool:
-    return bool((box[:2] >= outer[:2] - 1e-6).all() and (box[2:] <= outer[2:] + 1e-6).all())

@@ -1,14 +1,15 @@
 """How well the second pair of eyes sees: a painter that paints nothing, and clips done properly.
 
     python -m stream_anon.evaluation.verification CLIPS... [--methods pixelate identity]
-        [--every 1] [--detector auto] [--outputs FOLDER] [--out FILE.md]
+        [--every 1] [--seconds S] [--detector auto] [--outputs FOLDER] [--out FILE.md]
 
 For every clip two things are measured.
 
 *Nothing painted*: the redaction runs with the painting switched off by a fault (pasting into a
 frame does nothing), as a defect below every other safeguard would. ``certain`` counts the faces
 that would be reported if the output were the original itself, bit for bit; ``found`` those that are
-reported in the output as it was encoded. A run with the default, sampled check must be refused.
+reported in the output as it was encoded. Where ``CLIP.faces.json`` lies beside the clip, the true
+faces are counted as well. A run with the default, sampled check must be refused.
 
 *Painted*: the same clip, redacted by each method. What is reported there is a false alarm, or a
 face that the redaction really left open: the frames are named, so that somebody can look.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import platform
 import sys
 import tempfile
@@ -28,6 +30,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stream_anon.config import DetectorConfig, VerifyConfig
 from stream_anon.errors import StreamAnonError, VerificationError
 from stream_anon.media.cpu_frame import CpuFrame
@@ -35,9 +40,12 @@ from stream_anon.media.input.probe import probe
 from stream_anon.media.output.formats import default_suffix
 from stream_anon.pipeline.report import Report
 from stream_anon.verification.pairs import Pairs
-from stream_anon.verification.verifier import Verifier
+from stream_anon.verification.verifier import Verifier, reported
 
-NOTHING = "nothing painted"
+Boxes = NDArray[np.float64]
+
+SAME_PLACE = 0.25
+"""Intersection over union from which a report is one of a true face."""
 
 
 @dataclass(slots=True)
@@ -49,6 +57,8 @@ class Compared:
         faces: found in the original.
         certain: of these, those that would be reported in the original itself.
         found: reported in the output.
+        true: faces of the truth beside the clip, of the smallest wanted size and larger.
+        true_found: of these, those with a report at their place.
         alarmed: index of every frame with one, by stream.
         seconds: spent, without the look at the original itself.
     """
@@ -57,6 +67,8 @@ class Compared:
     faces: int = 0
     certain: int = 0
     found: int = 0
+    true: int = 0
+    true_found: int = 0
     alarmed: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -70,8 +82,9 @@ class Row:
         minutes: of footage, over all streams.
         nothing: with the painting switched off.
         refused: whether the sampled check refused that output; None where no face is certain.
-        share: what the sampled check took, as a share of the run.
+        share: what the sampled check took there, as a share of the run.
         painted: by method.
+        shares: likewise, of the sampled check of the run that made it.
     """
 
     clip: str
@@ -80,6 +93,7 @@ class Row:
     refused: bool | None
     share: float
     painted: dict[str, Compared]
+    shares: list[float]
 
 
 @contextlib.contextmanager
@@ -98,7 +112,12 @@ def unpainted() -> Iterator[None]:
 
 
 def compare(
-    clip: Path, output: Path, verifier: Verifier, every: int = 1, certain: bool = False
+    clip: Path,
+    output: Path,
+    verifier: Verifier,
+    every: int = 1,
+    certain: bool = False,
+    seconds: float | None = None,
 ) -> Compared:
     """Compare every ``every``-th frame of all streams.
 
@@ -106,20 +125,22 @@ def compare(
         clip, output: the files.
         verifier: the second pair of eyes.
         every: 1 compares all.
-        certain: count also what would be reported in the original itself.
+        certain: count also what would be reported in the original itself, and the true faces.
+        seconds: of the clip that the output holds; None for all.
 
     Raises:
         StreamAnonError: a file cannot be read, or the frames do not pair.
     """
     done = Compared()
-    pairs = Pairs(clip, output, [stream.index for stream in probe(clip).video])
+    truth = _truth(clip) if certain else {}
+    pairs = Pairs(clip, output, [stream.index for stream in probe(clip).video], end=seconds)
     for stream in pairs.streams:
         for number, pair in enumerate(pairs.all(stream)):
             if number % every:
                 continue
-            began = time.monotonic()
+            began = time.process_time()
             look = verifier.check(pair.original, pair.output, pair.quarter_turns)
-            done.seconds += time.monotonic() - began
+            done.seconds += time.process_time() - began
             done.frames += 1
             done.faces += look.faces
             done.found += look.unchanged
@@ -129,11 +150,36 @@ def compare(
                 done.certain += verifier.check(
                     pair.original, pair.original, pair.quarter_turns
                 ).unchanged
+            if number in truth:
+                boxes, open_ = verifier.places(pair.original, pair.output, pair.quarter_turns)
+                done.true += len(truth[number])
+                done.true_found += reported(truth[number], boxes[open_], SAME_PLACE)
     return done
 
 
+def _truth(clip: Path) -> dict[int, Boxes]:
+    """(n, 4) x0 y0 x1 y1 by frame, from the file beside a clip; nothing where there is none."""
+    path = clip.with_suffix(".faces.json")
+    if not path.exists():
+        return {}
+    smallest = DetectorConfig().smallest_face
+    frames = json.loads(path.read_text(encoding="utf-8"))["frames"]
+    wide = [[one["box"] for one in faces] for faces in frames]
+    found: dict[int, Boxes] = {}
+    for number, boxes in enumerate(wide):
+        array = np.array(boxes, np.float64).reshape(-1, 4)
+        array = array[array[:, 2:].prod(axis=1) >= smallest**2]
+        found[number] = np.concatenate([array[:, :2], array[:, :2] + array[:, 2:]], axis=1)
+    return found
+
+
 def measure(
-    clip: Path, methods: Sequence[str], folder: Path, every: int, config: VerifyConfig
+    clip: Path,
+    methods: Sequence[str],
+    folder: Path,
+    every: int,
+    config: VerifyConfig,
+    seconds: float | None = None,
 ) -> Row:
     """Redact one clip with and without painting, and compare.
 
@@ -143,47 +189,63 @@ def measure(
         folder: for the outputs; what lies there is used again.
         every: see ``compare``.
         config: the second detector and its threshold.
+        seconds: of the clip that are redacted; None for all.
 
     Raises:
         StreamAnonError: as from ``redact``; a failed verification is none here.
     """
-    import stream_anon
-
     info = probe(clip)
     suffix = default_suffix(info)[0]
     verifier = Verifier(config, "centerface", DetectorConfig())
-    painted = {}
+    painted: dict[str, Compared] = {}
+    shares: list[float] = []
     for method in methods:
         target = folder / f"{clip.stem}.{method}{suffix}"
         if not target.exists():
-            stream_anon.redact(clip, target, method=method, verify="off")
-        painted[method] = compare(clip, target, verifier, every)
+            _, share = _redacted(clip, target, method, config, seconds)
+            shares.append(share)
+        painted[method] = compare(clip, target, verifier, every, seconds=seconds)
     target = folder / f"{clip.stem}.nothing{suffix}"
-    refused, report = False, None
     with unpainted():
-        whole = stream_anon.Config(verify=config)
-        try:
-            report = stream_anon.redact(clip, target, config=whole, method="fill", overwrite=True)
-        except VerificationError as error:
-            refused = True
-            report = error.report if isinstance(error.report, Report) else None
-            kept = report.output.name if report is not None and report.output else None
-            if kept is not None:
-                (folder / kept).replace(target)
-    share = 0.0
-    if report is not None and report.verification is not None:
-        took = report.verification.seconds
-        share = took / max(report.time.total - took, 1e-9)
-    nothing = compare(clip, target, verifier, every, certain=True)
-    seconds = sum((s.duration or info.duration or 0.0) for s in info.video)
+        refused, share = _redacted(clip, target, "fill", config, seconds)
+    nothing = compare(clip, target, verifier, every, certain=True, seconds=seconds)
+    lengths = [stream.duration or info.duration or 0.0 for stream in info.video]
+    minutes = sum(min(length, seconds or length) for length in lengths) / 60
     verdict = refused if nothing.certain else None
-    return Row(clip.name, seconds / 60, nothing, verdict, share, painted)
+    return Row(clip.name, minutes, nothing, verdict, share, painted, shares)
+
+
+def _redacted(
+    clip: Path, target: Path, method: str, config: VerifyConfig, seconds: float | None
+) -> tuple[bool, float]:
+    """Redact to ``target``, whatever the check says: whether it refused, and its share of time."""
+    import stream_anon
+
+    refused, report = False, None
+    whole = stream_anon.Config(verify=config)
+    try:
+        report = stream_anon.redact(
+            clip, target, config=whole, method=method, end=seconds, overwrite=True
+        )
+    except VerificationError as error:
+        refused = True
+        report = error.report if isinstance(error.report, Report) else None
+        kept = report.output.name if report is not None and report.output else None
+        if kept is not None:
+            (target.parent / kept).replace(target)
+    if report is None or report.verification is None:
+        return refused, 0.0
+    took = report.verification.seconds
+    return refused, took / max(report.time.total - took, 1e-9)
 
 
 def page(rows: Sequence[Row], methods: Sequence[str], how: str, every: int, detector: str) -> str:
     """The result as Markdown."""
     date = datetime.now(UTC).date().isoformat()
     certain, found = (sum(getattr(r.nothing, n) for r in rows) for n in ("certain", "found"))
+    true, true_found = (sum(getattr(r.nothing, n) for r in rows) for n in ("true", "true_found"))
+    known, refused = sum(r.refused is not None for r in rows), sum(bool(r.refused) for r in rows)
+    timed = any(row.shares for row in rows)
     minutes = sum(row.minutes for row in rows)
     lines = [
         "# The second pair of eyes",
@@ -194,15 +256,18 @@ def page(rows: Sequence[Row], methods: Sequence[str], how: str, every: int, dete
         if every > 1
         else f"{date}, {platform.machine()}, second detector {detector}; every frame compared.",
         "",
-        f"With nothing painted, {found} of {certain} certain faces are reported. In {minutes:.1f} "
+        f"With nothing painted, {found} of {certain} certain faces are reported"
+        + (f", and {true_found} of {true} true ones" if true else "")
+        + f"; the sampled check refuses {refused} of {known} outputs. In {minutes:.1f} "
         "minutes of footage, redacted properly, frames with a report: "
         + ", ".join(f"{m} {sum(len(r.painted[m].alarmed) for r in rows)}" for m in methods)
         + ".",
         "",
-        "| clip | frames | faces | nothing painted: found of certain | sampled check | "
+        "| clip | frames | faces | nothing painted: found of certain | sampled check of it | "
         + " | ".join(methods)
+        + (" | sampled check of them" if timed else "")
         + " | ms a frame |",
-        "|---" * (6 + len(methods)) + "|",
+        "|---" * (6 + timed + len(methods)) + "|",
     ]
     for row in rows:
         seen = row.nothing
@@ -210,15 +275,19 @@ def page(rows: Sequence[Row], methods: Sequence[str], how: str, every: int, dete
         alarms = [_alarms(row.painted[method]) for method in methods]
         cost = 1000 * seen.seconds / max(1, seen.frames)
         cells = [row.clip, str(seen.frames), str(seen.faces), f"{seen.found} of {seen.certain}"]
-        cells += [f"{verdict}, {100 * row.share:.0f} % of the run", *alarms, f"{cost:.0f}"]
+        cells += [f"{verdict}, {100 * row.share:.0f} %", *alarms]
+        if timed:
+            cells.append(", ".join(f"{100 * share:.0f} %" for share in row.shares) or "-")
+        cells.append(f"{cost:.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        "faces: seen by the second detector in the originals. certain: of these, reported if the "
+        "faces: seen by the two detectors in the originals. certain: of these, reported if the "
         "output were the original itself. found: reported in the output, which was encoded again. "
         "sampled check: what the default did with the output in which nothing is painted, and its "
-        "time by the run's; at least three frames are looked at, however short the clip is. Under "
-        "a method's name: frames reported (stream/frame).",
+        "time by the run's (of them: of the painted ones); at least three frames are looked at, "
+        "however short the clip is. Under a method's name: frames reported "
+        "(stream/frame). ms a frame: processor time of a comparison, decoding not counted.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -238,6 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--methods", nargs="+", default=["pixelate", "identity"])
     parser.add_argument("--every", type=int, default=1, metavar="N", help="compare each Nth frame")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each clip; default: all")
     parser.add_argument("--detector", default="auto")
     parser.add_argument("--outputs", type=Path, help="keep outputs there, and use them again")
     parser.add_argument("--out", type=Path, help="write the page there as well")
@@ -258,8 +328,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 folder = Path(made)
             folder.mkdir(parents=True, exist_ok=True)
             for clip in options.clips:
-                rows.append(measure(clip, options.methods, folder, options.every, config))
-                row = rows[-1]
+                row = measure(
+                    clip, options.methods, folder, options.every, config, options.seconds
+                )
+                rows.append(row)
                 print(
                     f"{row.clip}: {row.nothing.found} of {row.nothing.certain}, sampled refused: "
                     f"{row.refused}, alarms {[_alarms(row.painted[m]) for m in options.methods]}",

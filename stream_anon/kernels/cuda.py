@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from stream_anon.errors import StreamAnonError
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "sources"
 THREADS = 128
 """Threads of a block; no kernel depends on it."""
 
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(([^)]*)\)')
+INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 
 
 class KernelError(StreamAnonError):
@@ -45,12 +46,23 @@ class Module(Protocol):
         """Run a kernel on so many threads; scalars are NumPy scalars of the exact type."""
 
 
+class MemoryModule(Module, Protocol):
+    """A module whose arrays can be named by their addresses, in tables that kernels read."""
+
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> Any:
+        """An array of zeros, where the kernels can read and write it."""
+
+    def address(self, array: Any) -> int:
+        """Where the array's memory begins."""
+
+
 def source(name: str) -> str:
-    """The text of ``name.cu``."""
-    return (FOLDER / f"{name}.cu").read_text(encoding="utf-8")
+    """The text of ``name.cu``, with what it includes of this folder in its place."""
+    text = (FOLDER / f"{name}.cu").read_text(encoding="utf-8")
+    return INCLUDE.sub(lambda found: (FOLDER / found[1]).read_text(encoding="utf-8"), text)
 
 
-def cubin(name: str, architecture: str) -> int:
+def cubin(name: str, architecture: str, *, quick: bool = False) -> int:
     """Compile for one architecture; no GPU needed.
 
     NVRTC does it where its library is found (as CuPy would), nvcc otherwise.
@@ -58,6 +70,7 @@ def cubin(name: str, architecture: str) -> int:
     Args:
         name: of the source.
         architecture: such as ``sm_90``.
+        quick: leave most of the optimisation out; a quarter of the time.
 
     Returns:
         Size of the machine code in bytes.
@@ -67,13 +80,14 @@ def cubin(name: str, architecture: str) -> int:
     """
     library = _nvrtc()
     if library is not None:
-        return _cubin_by_nvrtc(library, name, architecture)
+        return _cubin_by_nvrtc(library, name, architecture, quick)
     compiler = shutil.which("nvcc")
     if compiler is None:
         raise KernelError("NVRTC and nvcc are not installed")
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "out.cubin"
         command = [compiler, "-cubin", f"-arch={architecture}", "-Werror", "all-warnings"]
+        command += ["-Ofast-compile=max"] if quick else []
         _run([*command, "-o", str(result), str(FOLDER / f"{name}.cu")])
         return result.stat().st_size
 
@@ -89,21 +103,26 @@ def _nvrtc() -> ctypes.CDLL | None:
     system = ctypes.util.find_library("nvrtc")
     for candidate in [*found, *([system] if system else [])]:
         try:
+            # It opens this one by its bare name, and finds it only if it is loaded already.
+            for beside in sorted(Path(candidate).parent.glob("libnvrtc-builtins.so.*")):
+                ctypes.CDLL(str(beside), mode=ctypes.RTLD_GLOBAL)
             return ctypes.CDLL(candidate)
         except OSError:
             continue
     return None
 
 
-def _cubin_by_nvrtc(library: ctypes.CDLL, name: str, architecture: str) -> int:
+def _cubin_by_nvrtc(library: ctypes.CDLL, name: str, architecture: str, quick: bool) -> int:
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     text = source(name).encode()
     file = f"{name}.cu".encode()
     if library.nvrtcCreateProgram(ctypes.byref(program), text, file, 0, None, None):
         raise KernelError("NVRTC cannot be started")
     try:
-        options = (ctypes.c_char_p * 2)(f"-arch={architecture}".encode(), b"--std=c++17")
-        if library.nvrtcCompileProgram(program, 2, options):
+        words = [f"-arch={architecture}".encode(), b"--std=c++17"]
+        words += [b"--Ofast-compile=max"] if quick else []
+        options = (ctypes.c_char_p * len(words))(*words)
+        if library.nvrtcCompileProgram(program, len(words), options):
             library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
             log = ctypes.create_string_buffer(size.value)
             library.nvrtcGetProgramLog(program, log)
@@ -152,7 +171,7 @@ class ShimModule:
                 compiler,
                 *options,
                 "-ffp-contract=off",
-                f"-I{FOLDER / 'shim'}",
+                f"-I{FOLDER.parent / 'shim'}",
                 str(wrapper),
                 "-o",
                 str(library),
@@ -164,10 +183,18 @@ class ShimModule:
         """A contiguous copy."""
         return np.array(array, order="C", copy=True)
 
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """NumPy's."""
+        return np.zeros(shape, kind)
+
     def get(self, array: Any) -> NDArray[Any]:
         """The array itself."""
         result: NDArray[Any] = array
         return result
+
+    def address(self, array: Any) -> int:
+        """Of its first byte."""
+        return int(array.ctypes.data)
 
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel over at least so many threads."""
@@ -188,7 +215,8 @@ class CupyModule:
     """The source compiled by NVRTC and run on the current GPU by CuPy.
 
     Raises:
-        KernelError: CuPy is not installed or finds no GPU.
+        KernelError: CuPy is not installed or finds no GPU, or the source cannot be compiled and
+            loaded: another CUDA than the driver's, no NVRTC, a GPU too old.
     """
 
     def __init__(self, name: str) -> None:
@@ -207,15 +235,29 @@ class CupyModule:
         self._module = cupy.RawModule(
             code=source(name), options=("--std=c++17", "--prec-sqrt=true", "--fmad=false")
         )
+        try:
+            # Now, not at the first frame: whoever asked for a GPU is told before anything starts.
+            self._module.compile()
+        except (RuntimeError, OSError, cupy.cuda.compiler.CompileException) as error:
+            why = " ".join(str(error).split())[:300]
+            raise KernelError(f"{name}.cu cannot be loaded on this GPU: {why}") from error
 
     def put(self, array: NDArray[Any]) -> Any:
         """A copy on the GPU; an array that is there already stays."""
         return self._cupy.ascontiguousarray(self._cupy.asarray(array))
 
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> Any:
+        """CuPy's; nothing is copied to the GPU."""
+        return self._cupy.zeros(shape, kind)
+
     def get(self, array: Any) -> NDArray[Any]:
         """A copy on the CPU."""
         result: NDArray[Any] = self._cupy.asnumpy(array)
         return result
+
+    def address(self, array: Any) -> int:
+        """Of its first byte on the GPU."""
+        return int(array.data.ptr)
 
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel over at least so many threads, on CuPy's current stream."""

@@ -8,7 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from stream_anon.media.input.info import Chapter, Colour
-from stream_anon.media.input.source import FileSource, PassthroughPacket
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.packets import Packet
 
 _LIMITED = 1
 _KEPT = ("video", "audio", "subtitle")
@@ -77,8 +78,8 @@ def describe(path: str | Path) -> FileFacts:
         times: dict[int, list[Fraction | None]] = {s.index: [] for s in info.streams}
         hashes = {s.index: hashlib.sha256() for s in info.streams}
         for item in source:
-            if isinstance(item, PassthroughPacket):
-                packet = item.packet
+            if isinstance(item, Packet):
+                packet = item.data
                 pts = packet.pts
                 times[item.stream].append(None if pts is None else pts * packet.time_base)
                 hashes[item.stream].update(bytes(packet))
@@ -107,7 +108,7 @@ def describe(path: str | Path) -> FileFacts:
         )
         streams.append(base)
     return FileFacts(
-        path=info.path,
+        path=Path(path),
         format=info.format,
         streams=tuple(streams),
         chapters=info.chapters,

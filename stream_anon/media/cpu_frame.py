@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from stream_anon.media.frame import Frame, Pixels, Transforms
 from stream_anon.media.pixel_formats import (
-    LAYOUTS,
     Array,
     Layout,
     Matrix,
     colour_matrix,
+    from_rgb,
     is_full,
+    layout_of,
     plane_bytes,
     plane_view,
-    rgb_to_ycc,
-    ycc_to_rgb,
+    to_rgb,
 )
 from stream_anon.media.resampling import (
     Counts,
@@ -60,17 +60,18 @@ class Scaler:
 
 
 class CpuFrame(Frame):
-    """An ``av.VideoFrame`` in one of ``pixel_formats.LAYOUTS``.
+    """An ``av.VideoFrame`` in a pixel format that ``pixel_formats.layout_of`` knows.
 
     Args:
         av_frame: as the decoder made it; this frame owns it from here on.
-        stream, index, pts, time_base: as of ``Frame``.
+        stream, index, pts, time_base, rotation: as of ``Frame``.
+        rate: likewise; None for one frame in each unit of ``time_base``.
         scaler: shared by the frames of a stream.
         vectors: (n, 5) float32 as ``motion`` returns them, or None.
         corrupt: flag the frame as damaged whatever the decoder said of it.
 
     Raises:
-        ValueError: the frame's pixel format is not one of ``pixel_formats.LAYOUTS``.
+        ValueError: the frame's pixel format is another one.
     """
 
     def __init__(
@@ -81,15 +82,17 @@ class CpuFrame(Frame):
         index: int = 0,
         pts: int = 0,
         time_base: Fraction = Fraction(1, 25),
+        rate: Fraction | None = None,
+        rotation: int = 0,
         scaler: Scaler | None = None,
         vectors: NDArray[np.float32] | None = None,
         corrupt: bool = False,
     ) -> None:
-        layout = LAYOUTS.get(av_frame.format.name)
-        if layout is None:
-            raise ValueError(f"frames of {av_frame.format.name} are not patched in place")
+        layout = layout_of(av_frame.format.name)
         self.stream, self.index, self.pts, self.time_base = stream, index, pts, time_base
+        self.rate = 1 / time_base if rate is None else rate
         self.width, self.height = av_frame.width, av_frame.height
+        self.rotation, self.device = rotation, "cpu"
         self.corrupt = corrupt or av_frame.is_corrupt
         self._av_frame = av_frame
         self._layout: Layout = layout
@@ -154,7 +157,7 @@ class CpuFrame(Frame):
             ycc = np.full((count, size, size, 3), 128 << shift, layout.dtype)
             for out, one in zip(ycc, luma, strict=True):
                 out[:, :, 0] = resample(planes[0], one)
-        matrix = ycc_to_rgb(self._colorspace, self._full, layout.depth)
+        matrix = to_rgb(layout, self._colorspace, self._full)
         rgb: Array = cv2.transform(ycc.reshape(count * size, size, 3), matrix)
         if shift:
             rgb = np.minimum(rgb, 255).astype(np.uint8)
@@ -180,7 +183,7 @@ class CpuFrame(Frame):
             return
         self._writable_planes()
         layout = self._layout
-        matrix = rgb_to_ycc(self._colorspace, self._full, layout.depth)
+        matrix = from_rgb(layout, self._colorspace, self._full)
         pixels = crops[kept].reshape(len(kept) * size, size, 3).astype(layout.dtype, copy=False)
         ycc = cv2.transform(pixels, matrix).reshape(-1, size, size, 3)
         one, corner = np.ones(2), corners.astype(np.float64)
@@ -271,7 +274,7 @@ class CpuFrame(Frame):
         planes = self._writable_planes()
         planes[0][...] = 0 if self._full else 16 * unit
         for plane in planes[1:]:
-            plane[...] = 128 * unit
+            plane[...] = 0 if self._layout.rgb else 128 * unit
 
     def outline(self, box: NDArray[np.float64]) -> None:
         """Draw the border of a box (4,), x0 y0 x1 y1 pixels, for looking at what was tracked."""

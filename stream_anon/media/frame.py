@@ -1,4 +1,11 @@
-"""One decoded frame, behind the four verbs that everything else uses."""
+"""One decoded frame, behind the verbs that everything else uses.
+
+A frame lies on a device. What ``thumbnail`` and ``crops`` give, and what ``paste`` takes, lies
+there as well: NumPy arrays for a frame on the CPU; for one on a GPU, arrays of that device that
+keep NumPy's interface and the DLPack protocol (CuPy's do). Annotations name NumPy's type for both.
+Two things are always in the host's memory: ``luma``, which is small and which trackers read, and
+``transforms``, a few numbers for each region.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.regions import FrameKey
+
 Pixels = NDArray[np.uint8]
 Transforms = NDArray[np.float64]
 
@@ -17,12 +26,17 @@ class Frame(ABC):
     """A decoded frame on some device: read by thumbnails and crops, changed by paste.
 
     Attributes:
-        stream: index of the video stream in its container.
-        index: position of the frame in presentation order within the stream, from 0.
+        stream: index of the video stream in its source.
+        index: position of the frame in presentation order within the stream, from 0. It counts
+            frames of the source, so numbers are missing where frames were dropped on purpose.
         pts: presentation time in units of ``time_base``.
         time_base: seconds per unit of ``pts``.
-        width: luma samples per row.
-        height: luma rows.
+        rate: frames a second, as the stream announces them; real times are in ``pts``.
+        width: luma samples per row, as decoded, before rotation.
+        height: luma rows, likewise.
+        rotation: degrees counter-clockwise at which players show the frame, as its display
+            matrix says; 0, 90, 180 or 270 but for odd files.
+        device: where the planes lie: ``cpu``, or ``cuda:N``.
         corrupt: the decoder flagged the frame as damaged.
 
     The frame is patched in place. It is made writable before the first paste, since
@@ -33,9 +47,22 @@ class Frame(ABC):
     index: int
     pts: int
     time_base: Fraction
+    rate: Fraction
     width: int
     height: int
+    rotation: int
+    device: str
     corrupt: bool
+
+    @property
+    def key(self) -> FrameKey:
+        """Which frame it is: what its regions are matched by."""
+        return FrameKey(str(self.stream), self.index, self.pts)
+
+    @property
+    def quarter_turns(self) -> int:
+        """Quarter turns, counter-clockwise, 0 to 3, that make the frame upright."""
+        return round(self.rotation / 90) % 4
 
     @property
     def seconds(self) -> float:
@@ -50,11 +77,14 @@ class Frame(ABC):
 
     @abstractmethod
     def thumbnail(self, width: int, height: int) -> Pixels:
-        """The whole frame scaled to ``(height, width, 3)``, BGR, 0-255."""
+        """The whole frame scaled to ``(height, width, 3)``, BGR, 0-255, on the frame's device."""
 
     @abstractmethod
     def luma(self, step: int) -> Pixels:
-        """Every ``step``-th luma sample of every ``step``-th row, 8 bit; for cuts and motion."""
+        """Every ``step``-th luma sample of every ``step``-th row, 8 bit; for cuts and motion.
+
+        Always in the host's memory. It may be a view: whoever keeps it, copies it.
+        """
 
     @abstractmethod
     def motion(self) -> NDArray[np.float32] | None:
@@ -75,7 +105,8 @@ class Frame(ABC):
                 ``(i + 0.5) * extent / size - 0.5`` units.
 
         Returns:
-            (n, size, size, 3) uint8 RGB; area outside the frame repeats its border.
+            (n, size, size, 3) uint8 RGB on the frame's device; area outside the frame repeats
+            its border.
         """
 
     @abstractmethod
@@ -83,8 +114,8 @@ class Frame(ABC):
         """Blend crops back in place, where their masks say.
 
         Args:
-            crops: (n, s, s, 3) uint8 RGB, as from ``crops``.
-            masks: (n, m, m) uint8; 0 keeps the frame, 255 replaces it. ``m`` may differ
+            crops: (n, s, s, 3) uint8 RGB, as from ``crops``, on the frame's device.
+            masks: (n, m, m) uint8, likewise; 0 keeps the frame, 255 replaces it. ``m`` may differ
                 from ``s``.
             transforms: (n, 2, 3) float64, as for ``crops``.
             extent: as for ``crops``.
@@ -104,6 +135,15 @@ class Frame(ABC):
     @abstractmethod
     def outline(self, box: NDArray[np.float64]) -> None:
         """Draw the border of a box (4,), x0 y0 x1 y1 pixels, for looking at what was tracked."""
+
+    def detach(self) -> Frame:
+        """This frame outside of the decoder's pool of surfaces; whatever waits is detached.
+
+        A hardware decoder stalls, or overwrites, when its few surfaces are held. The frame that
+        was asked must not be used afterwards; it may be the one that is returned, which is right
+        where the pool grows as it is needed, as in the host's memory.
+        """
+        return self
 
     @abstractmethod
     def to_av(self) -> Any:

@@ -15,6 +15,7 @@ import re
 import secrets
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from stream_anon.errors import OutputError
 
@@ -35,12 +36,13 @@ class PartFile:
         target: where it goes.
         like: a file whose permission bits it takes, or None; never wider ones than the user's
             umask allows, and its owner may always write.
+        private: nobody but its owner may read it, whatever ``like`` says.
 
     Raises:
         OutputError: it cannot be made there.
     """
 
-    def __init__(self, target: Path, like: Path | None = None) -> None:
+    def __init__(self, target: Path, like: Path | None = None, private: bool = False) -> None:
         self.target = target
         clear_stale(target.parent)
         # The same suffix, so that the muxer is the same; hidden, so that nobody takes it.
@@ -49,7 +51,8 @@ class PartFile:
         try:
             # Made here, so that no other file can be meant.
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
-            self._handle = os.open(self.path, flags, _mode(like))
+            mode = _OWNER if private else _mode(like)
+            self._handle = os.open(self.path, flags, mode)
         except OSError as error:
             raise OutputError(f"{target}: {(error.strerror or str(error)).lower()}") from error
         try:
@@ -60,6 +63,10 @@ class PartFile:
         self.sha256: str | None = None
         self.bytes = 0
         self._done = False
+
+    def open(self) -> BinaryIO:
+        """It, open for writing; to be closed before ``commit``."""
+        return os.fdopen(os.dup(self._handle), "wb")
 
     def commit(self, replace: bool = True, target: Path | None = None) -> None:
         """Have it written to the disk, and put it in its place.

@@ -42,6 +42,7 @@ class Layout:
         chroma: whether there are chroma planes.
         full: the name itself says full range (``yuvj...``).
         alpha: whether a fourth plane holds opacity.
+        rgb: the planes are green, blue and red: of photos, which nothing may be rounded in.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Layout:
     chroma: bool
     full: bool = False
     alpha: bool = False
+    rgb: bool = False
 
     @property
     def planes(self) -> int:
@@ -88,7 +90,31 @@ def _layouts() -> dict[str, Layout]:
 
 
 LAYOUTS = _layouts()
-"""Pixel formats that are patched in place; any other is converted when it is decoded."""
+"""Pixel formats of video that are patched in place; any other is converted when it is decoded."""
+
+PHOTO_LAYOUTS = {
+    "gray16le": Layout("gray16le", 16, 0, 0, False, full=True),
+    **{
+        f"gbr{alpha}p{depth}": Layout(
+            f"gbr{alpha}p{depth}", bits, 0, 0, True, full=True, alpha=bool(alpha), rgb=True
+        )
+        for alpha in ("", "a")
+        for depth, bits in (("", 8), ("16le", 16))
+    },
+}
+"""Pixel formats that only photos are patched in."""
+
+
+def layout_of(pix_fmt: str) -> Layout:
+    """How a pixel format that is patched in place lies in memory.
+
+    Raises:
+        ValueError: it is not patched in place.
+    """
+    layout = LAYOUTS.get(pix_fmt) or PHOTO_LAYOUTS.get(pix_fmt)
+    if layout is None:
+        raise ValueError(f"frames of {pix_fmt} are not patched in place")
+    return layout
 
 
 def nearest_layout(pix_fmt: Any) -> str:
@@ -162,6 +188,30 @@ def ycc_to_rgb(colorspace: int, full: bool, depth: int) -> NDArray[np.float32]:
     forward = rgb_to_ycc(colorspace, full, depth).astype(np.float64)
     linear = np.linalg.inv(forward[:, :3])
     return np.hstack([linear, -linear @ forward[:, 3:]]).astype(np.float32)
+
+
+def to_rgb(layout: Layout, colorspace: int, full: bool) -> NDArray[np.float32]:
+    """(3, 4) matrix from the samples of a layout's planes (and 1) to 8-bit RGB."""
+    if not layout.rgb:
+        return ycc_to_rgb(colorspace, full, layout.depth)
+    return np.asarray(_PLANES_TO_RGB / _unit(layout), np.float32)
+
+
+def from_rgb(layout: Layout, colorspace: int, full: bool) -> NDArray[np.float32]:
+    """(3, 4) matrix from 8-bit RGB (and 1) to the samples of a layout's planes."""
+    if not layout.rgb:
+        return rgb_to_ycc(colorspace, full, layout.depth)
+    # The planes' order is turned back by the transpose of what turns it.
+    back = np.hstack([_PLANES_TO_RGB[:, :3].T, np.zeros((3, 1))])
+    return np.asarray(back * _unit(layout), np.float32)
+
+
+_PLANES_TO_RGB = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0]])
+
+
+def _unit(layout: Layout) -> float:
+    """Samples of a layout in one step of 8 bits."""
+    return float((1 << layout.depth) - 1) / 255.0
 
 
 def is_full(layout: Layout, color_range: int) -> bool:

@@ -4,27 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stream_anon.config import MethodConfig
-from stream_anon.errors import ConfigError
+from stream_anon import plugins
+from stream_anon.config import MethodConfig, MethodSection
+from stream_anon.errors import ConfigError, StreamAnonError
 from stream_anon.methods.base import Method, Rendered, Subject
 from stream_anon.methods.blur import Blur
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.pixelate import Pixelate
 
-__all__ = ["METHODS", "Blur", "Fill", "Method", "Pixelate", "Rendered", "Subject", "make_method"]
+__all__ = [
+    "METHODS",
+    "Blur",
+    "Fill",
+    "Method",
+    "Pixelate",
+    "Rendered",
+    "Subject",
+    "known_methods",
+    "make_method",
+]
 
 
-def make_method(config: MethodConfig) -> Method:
+def make_method(config: MethodSection) -> Method:
     """Build the method that a configuration names.
 
+    Args:
+        config: the section of a method of ours, or of a plug-in's.
+
     Raises:
-        ConfigError: there is no method of that name, or its options do not fit.
+        ConfigError: there is no method of that name, its options do not fit, or it is that of a
+            plug-in that is broken.
         ModelError: it needs weights that are missing.
     """
     make = _MAKERS.get(config.name)
-    if make is None:
-        raise ConfigError(f"there is no method '{config.name}'; there are {', '.join(METHODS)}")
-    return make(config)
+    if make is not None and isinstance(config, MethodConfig):
+        return make(config)
+    kind = plugins.load_class("method", config.name, Method, MethodSection)
+    if kind is None:
+        raise plugins.unknown("method", config.name, METHODS)
+    section: type[MethodSection] = kind.Options  # type: ignore[attr-defined]
+    if not isinstance(config, section):
+        # Named alone, as by --method: its options are at their defaults.
+        config = section(name=config.name)
+    try:
+        made: Method = kind(config)
+    except StreamAnonError:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(
+            f"method '{config.name}' could not be made: {type(error).__name__}: {why}"
+        ) from error
+    return made
+
+
+def known_methods() -> tuple[str, ...]:
+    """Names of the methods that come with the package, then of those of plug-ins."""
+    return (*METHODS, *(name for name in plugins.names("method") if name not in METHODS))
 
 
 def _identity(config: MethodConfig) -> Method:
@@ -55,4 +91,4 @@ _MAKERS: dict[str, Callable[[MethodConfig], Method]] = {
 }
 
 METHODS = tuple(_MAKERS)
-"""Names of the methods."""
+"""Names of the methods that come with the package."""

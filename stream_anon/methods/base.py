@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.track_state import TrackState
+
 Pixels = NDArray[np.uint8]
 
 MeshJudge = Callable[[Pixels], tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -21,7 +23,8 @@ class Subject:
     """What a method may know of the face it is given.
 
     Attributes:
-        track: number of the track; whatever is random is drawn once for it and kept.
+        state: of its track. Whatever must be remembered from frame to frame is kept there
+            (``track_state.Part``); whatever is random is drawn once for the track and kept.
         landmarks: (5, 2) float64 in aligned units, or None where they are not known.
         size: geometric mean of the face box's sides in the frame, in pixels.
         score: confidence, 0 to 1.
@@ -34,7 +37,7 @@ class Subject:
             None where it was not asked.
     """
 
-    track: int
+    state: TrackState
     landmarks: NDArray[np.float64] | None
     size: float
     score: float
@@ -42,6 +45,11 @@ class Subject:
     motion: NDArray[np.float32] | None = None
     mesh: NDArray[np.float32] | None = None
     presence: float | None = None
+
+    @property
+    def track(self) -> int:
+        """Number of the track."""
+        return self.state.track
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +90,10 @@ class Method(ABC):
     """Whether nothing of the frame passes into its new faces inside the minimum mask but what
     its own privacy notes say: then one face's inside may stand over its neighbours' covers."""
 
+    faces_only: ClassVar[bool] = True
+    """Whether its crops must show aligned faces. A method that is not made for faces alone can
+    paint heads, drawn regions and whatever else there is a target for."""
+
     @abstractmethod
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """Rebuild faces of one frame.
@@ -91,9 +103,6 @@ class Method(ABC):
                 read-only.
             subjects: n of them.
         """
-
-    def forget(self, track: int) -> None:  # noqa: B027 - most methods keep nothing
-        """The track has ended: drop what was kept for it (codes, keys)."""
 
     def judge_with(self, judge: MeshJudge) -> None:  # noqa: B027 - most methods draw no meshes
         """A ``meshed`` method may look at its own drawings with the mesh network."""
@@ -111,4 +120,4 @@ class Method(ABC):
         return None
 
     def close(self) -> None:  # noqa: B027 - most methods hold nothing
-        """The run has ended: drop keys and networks."""
+        """The run has ended, and every track with it: drop keys and networks."""

@@ -23,6 +23,7 @@ class Fill(Method):
     """
 
     name: ClassVar[str] = "fill"
+    faces_only: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.morph_paint import IRISES, Paint, Painter
 from stream_anon.methods.morph_warp import painted
 from stream_anon.methods.openings import Openings
+from stream_anon.track_state import Part
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.float32]
@@ -138,7 +139,7 @@ class Morph:
 
     def __init__(self, model: Morphable | None = None) -> None:
         self.model = load() if model is None else model
-        self._people: dict[int, _Person] = {}
+        self._people: Part[_Person] = Part()
         self._vertices = skin_vertices(self.model.model.mean)
         self._features = feature_vertices(self.model.model.mean)
         basis = self.model.vertex_basis[self._vertices]
@@ -151,21 +152,13 @@ class Morph:
         rest = np.random.default_rng(7).standard_normal((len(self.model.model.code_mean), COARSE))
         self._rest = rest.astype(np.float32)
 
-    def forget(self, track: int) -> None:
-        """The track has ended."""
-        self._people.pop(track, None)
-
-    def clear(self) -> None:
-        """The run has ended."""
-        self._people.clear()
-
     def unread(self, subjects: Sequence[Subject]) -> NDArray[np.bool_]:
         """Which subjects, about to be drawn, the light must be read for: (n,)."""
         due = np.zeros(len(subjects), np.bool_)
         for i, subject in enumerate(subjects):
             if subject.mesh is None:
                 continue
-            person = self._people.get(subject.track)
+            person = self._people.get(subject.state)
             due[i] = person is None or person.drawn < READ_FIRST or not person.drawn % READ_EVERY
             if person is not None:
                 person.drawn += 1
@@ -184,7 +177,7 @@ class Morph:
 
     def _shown(self, subject: Subject, side: int) -> tuple[Pixels, Floats] | None:
         """A subject's painting, as of ``painted``; None where there is none."""
-        person = self._people.get(subject.track)
+        person = self._people.get(subject.state)
         if subject.mesh is None or person is None or person.paint is None:
             return None
         moved, amount, openings = self.moved(subject.mesh, person.offset, person.tilt)
@@ -204,10 +197,10 @@ class Morph:
         for face, code, subject in zip(generated, codes, subjects, strict=True):
             if subject.mesh is None:
                 continue
-            person = self._people.get(subject.track)
+            person = self._people.get(subject.state)
             if person is None:
                 person = _Person(*self.person(code))
-                self._people[subject.track] = person
+                self._people.put(subject.state, person)
             # Where the new face will be: where its vertices lie, nothing of the old one's shape.
             placed, amount, _ = self.moved(subject.mesh, person.offset, person.tilt)
             if not amount and person.light is not None:
@@ -255,7 +248,7 @@ class Morph:
         """
         mean = self.model.model.mean
         for points, sure, subject in zip(found, presence, subjects, strict=True):
-            person = self._people.get(subject.track)
+            person = self._people.get(subject.state)
             if subject.mesh is None or person is None or not sure >= PRESENT:
                 continue
             both = mesh_measures.rigid(np.stack([subject.mesh, points]), mean)[0]

@@ -40,6 +40,7 @@ class Pixelate(Method):
     """
 
     name: ClassVar[str] = "pixelate"
+    faces_only: ClassVar[bool] = False
 
     def __init__(self, cells: int = 8) -> None:
         self._cells = cells

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from stream_anon.errors import MethodFault, UsageError
 from stream_anon.methods.base import Method, Pixels, Rendered, Subject
 from stream_anon.privacy.randomness import KEY_BYTES, SecureRandom
+from stream_anon.track_state import Part
 from stream_anon.visual_mixer.mix import DEFAULT_VFE, Outcome, mix
 
 LOSSY_WARNING = (
@@ -42,6 +43,10 @@ class _Shuffle:
     index: NDArray[np.int32]
     outcome: Outcome
     vfe: float
+
+    def wipe(self) -> None:
+        """Overwrite the permutation."""
+        self.index.fill(0)
 
 
 class VisualMixer(Method):
@@ -79,7 +84,7 @@ class VisualMixer(Method):
         self.crop_size = crop_size
         self._target = target
         self._random = SecureRandom() if random is None else random.spawn(self.name)
-        self._tracks: dict[int, _Shuffle] = {}
+        self._shuffles: Part[_Shuffle] = Part(wipe=_Shuffle.wipe)
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
@@ -88,7 +93,7 @@ class VisualMixer(Method):
             raise MethodFault(f"visual-mixer takes {size} px crops, not {crops.shape}")
         result = np.empty_like(crops)
         for face, subject, out in zip(crops, subjects, result, strict=True):
-            known = self._tracks.get(subject.track)
+            known = self._shuffles.get(subject.state)
             side = _grid_side(subject.size, size) if known is None else known.side
             small = (
                 face
@@ -98,7 +103,8 @@ class VisualMixer(Method):
             if known is None:
                 # The key lives for this call only: the permutation is all that is needed later.
                 first = mix(small, self._random.bytes(KEY_BYTES), self._target)
-                self._tracks[subject.track] = _Shuffle(side, first.index, first.outcome, first.vfe)
+                kept = _Shuffle(side, first.index, first.outcome, first.vfe)
+                self._shuffles.put(subject.state, kept)
                 mixed = first.image
             else:
                 mixed = np.take(np.ascontiguousarray(small).ravel(), known.index).reshape(
@@ -110,20 +116,13 @@ class VisualMixer(Method):
                 out[:] = cv2.resize(mixed, (size, size), interpolation=cv2.INTER_NEAREST)
         return Rendered(result)
 
-    def forget(self, track: int) -> None:
-        """See ``Method.forget``."""
-        shuffle = self._tracks.pop(track, None)
-        if shuffle is not None:
-            shuffle.index.fill(0)
-
     def warning(self) -> str:
         """See ``Method.warning``."""
         return LOSSY_WARNING
 
     def close(self) -> None:
-        """See ``Method.close``."""
-        for track in list(self._tracks):
-            self.forget(track)
+        """See ``Method.close``. What states still hold is wiped with them."""
+        self._shuffles = Part(wipe=_Shuffle.wipe)
         self._random.close()
 
 

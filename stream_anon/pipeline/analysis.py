@@ -14,18 +14,25 @@ from typing import Protocol
 
 from stream_anon.config import Config
 from stream_anon.detection.base import Detector
+from stream_anon.detection.heads import NAME as BODY_POSE
 from stream_anon.detection.registry import make_detector
 from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import TrackerFault, TracksError
 from stream_anon.media.frame import Frame
-from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.packets import Gap
+from stream_anon.models import registry
+from stream_anon.pipeline.drawn import WithRegions
+from stream_anon.pipeline.labels import OtherLabels, Sources
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import AnalysisPart
 from stream_anon.pipeline.stream_analyzer import AnalyzedFrame, StreamAnalyzer
-from stream_anon.regions import FACE, FrameKey, Region, Regions
+from stream_anon.regions import FACE, REGION, Region, Regions
 from stream_anon.tracking.tracker import Tracker
 from stream_anon.tracks.origin import Fingerprint
 from stream_anon.tracks.reader import TracksFile
+
+MOST_NOTES = 100
+"""Different remarks of the analyzers of one run that are kept; a run may take months."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +48,7 @@ class Analyzer(Protocol):
 
     Attributes:
         name: of the detector, for the report.
+        networks: names in the model registry of the networks that look, for the report.
         detections_run: frames that a detector saw whole so far.
         partial_detections_run: likewise in part.
         notes: what the report should say.
@@ -50,6 +58,10 @@ class Analyzer(Protocol):
 
     @property
     def name(self) -> str:
+        """See above."""
+
+    @property
+    def networks(self) -> tuple[str, ...]:
         """See above."""
 
     @property
@@ -72,8 +84,11 @@ class Analyzer(Protocol):
     def origin(self) -> AnalysisPart | None:
         """See above."""
 
-    def push(self, frame: Frame) -> Iterator[Analyzed]:
+    def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """Take the next frame, and yield those that are decided.
+
+        At a gap all that waits of its stream is decided, and every track of the stream ends:
+        the frame that comes next is as after a cut, and may have another size.
 
         Raises:
             Fault: a part failed and the policy is to stop.
@@ -91,19 +106,36 @@ class DetectAndTrack:
 
     Args:
         detector: finds faces; used by one thread only.
-        info: of the input.
         config: of tracker, detector and fault policy.
     """
 
     methods: tuple[str, ...] = ()
     origin = None
 
-    def __init__(self, detector: Detector, info: MediaInfo, config: Config) -> None:
+    def __init__(self, detector: Detector, config: Config) -> None:
         self._detector = detector
-        self._info = info
         self._config = config
+        self._whole = self._in_part = 0
+        self._notes: dict[str, None] = {}
         self._analyzers: dict[int, StreamAnalyzer] = {}
+        # Faces alone, the default, need nothing beside the tracker.
+        alone = set(config.targets) <= {FACE, REGION} and FACE in config.targets
+        self._sources = None if alone else Sources.of(config)
         self._track_ids = itertools.count(1)
+        self._interval: float | None = None
+
+    def pace(self, interval: float) -> None:
+        """Look less often, or as often as before, in all streams: there is too much to do.
+
+        Args:
+            interval: seconds, as ``tracker.interval``; never longer than frames wait.
+
+        Raises:
+            ValueError: it is not positive.
+        """
+        self._interval = interval
+        for analyzer in self._analyzers.values():
+            analyzer.pace(interval)
 
     @property
     def name(self) -> str:
@@ -111,23 +143,44 @@ class DetectAndTrack:
         return self._detector.name
 
     @property
+    def networks(self) -> tuple[str, ...]:
+        """The detector's, if it is one of ours, and that of bodies."""
+        own = (self.name,) if self.name in registry.names() else ()
+        bodies = self._sources is not None and self._sources.bodies is not None
+        return (*own, BODY_POSE) if bodies else own
+
+    @property
     def detections_run(self) -> int:
         """Frames that the detector saw whole."""
-        return sum(analyzer.detections_run for analyzer in self._analyzers.values())
+        return self._whole + sum(one.detections_run for one in self._analyzers.values())
 
     @property
     def partial_detections_run(self) -> int:
         """Frames of which the detector saw parts."""
-        return sum(analyzer.partial_detections_run for analyzer in self._analyzers.values())
+        return self._in_part + sum(
+            one.partial_detections_run for one in self._analyzers.values()
+        )
 
     @property
     def notes(self) -> list[str]:
         """What the analyzers had to put up with."""
-        return [note for analyzer in self._analyzers.values() for note in analyzer.notes]
+        notes = [note for analyzer in self._analyzers.values() for note in analyzer.notes]
+        if self._sources is not None and self._sources.note is not None:
+            notes.append(self._sources.note)
+        return list(dict.fromkeys([*self._notes, *notes]))
 
-    def push(self, frame: Frame) -> Iterator[Analyzed]:
+    def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """See ``Analyzer.push``."""
-        yield from map(self._plain, self._analyzer(frame).push(frame))
+        if isinstance(item, Frame):
+            yield from map(self._plain, self._analyzer(item).push(item))
+            return
+        analyzer = self._analyzers.pop(item.stream, None)
+        if analyzer is not None:
+            yield from map(self._plain, analyzer.flush())
+            self._whole += analyzer.detections_run
+            self._in_part += analyzer.partial_detections_run
+            for note in analyzer.notes[: MOST_NOTES - len(self._notes)]:
+                self._notes[note] = None
 
     def flush(self) -> Iterator[Analyzed]:
         """See ``Analyzer.flush``."""
@@ -143,7 +196,7 @@ class DetectAndTrack:
         Raises:
             TrackerFault: it is no place, and the policy is to stop.
         """
-        key = key_of(analyzed.frame)
+        key = analyzed.frame.key
         unknown = (
             None
             if analyzed.analysis_error is None
@@ -158,7 +211,8 @@ class DetectAndTrack:
                 if self._config.fault.policy == "stop":
                     raise TrackerFault(wrong) from error
                 unknown = unknown or wrong
-        ended = tuple(map(str, analyzed.ended))
+        items += analyzed.others
+        ended = analyzed.ended
         try:
             regions = Regions(key, tuple(items), ended, unknown)
         except ValueError as error:
@@ -168,18 +222,29 @@ class DetectAndTrack:
     def _analyzer(self, frame: Frame) -> StreamAnalyzer:
         analyzer = self._analyzers.get(frame.stream)
         if analyzer is None:
-            upright_turns = quarter_turns(self._info, frame.stream)
             tracker = Tracker(
                 self._config.tracker,
                 frame.width,
                 frame.height,
-                self._info.rate(frame.stream),
+                float(frame.rate),
                 self._track_ids,
                 self._config.detector.threshold,
-                upright_turns,
+                frame.quarter_turns,
                 self._config.detector.smallest_face,
             )
-            analyzer = StreamAnalyzer(self._detector, tracker, self._config, upright_turns)
+            others = None
+            if self._sources is not None:
+                others = OtherLabels(
+                    self._config,
+                    self._sources,
+                    (frame.width, frame.height),
+                    float(frame.rate),
+                    self._track_ids,
+                    frame.quarter_turns,
+                )
+            analyzer = StreamAnalyzer(self._detector, tracker, self._config, others)
+            if self._interval is not None:
+                analyzer.pace(self._interval)
             self._analyzers[frame.stream] = analyzer
         return analyzer
 
@@ -196,6 +261,8 @@ class ReadTracks:
     """
 
     detections_run = partial_detections_run = 0
+    networks: tuple[str, ...] = ()
+    """What a Tracks file was made with is said there."""
 
     def __init__(self, tracks: TracksFile, fingerprint: Fingerprint) -> None:
         if tracks.header.input.sha256 != fingerprint.sha256:
@@ -234,13 +301,15 @@ class ReadTracks:
             edits=dict(Counter(edit.change.verb for edit in self._tracks.active)),
         )
 
-    def push(self, frame: Frame) -> Iterator[Analyzed]:
+    def push(self, item: Frame | Gap) -> Iterator[Analyzed]:
         """See ``Analyzer.push``; a frame is never held back.
 
         Raises:
             TracksError: the file was changed since it was opened.
         """
-        key = key_of(frame)
+        if isinstance(item, Gap):
+            return
+        frame, key = item, item.key
         regions = self._tracks.frame(key.stream, key.index)
         line = self._tracks.stream(key.stream)
         wrong = None
@@ -268,7 +337,7 @@ class ReadTracks:
         self._tracks.close()
 
 
-def make_analyzer(plan: Plan, info: MediaInfo) -> Analyzer:
+def make_analyzer(plan: Plan) -> Analyzer:
     """The analyzer that a plan asks for.
 
     Raises:
@@ -276,27 +345,29 @@ def make_analyzer(plan: Plan, info: MediaInfo) -> Analyzer:
         TracksError: something is wrong with the Tracks file, or it is of another input.
     """
     request = plan.request
+    if request.config.regions:
+        analyzer = _make_analyzer(plan)
+        try:
+            return WithRegions(analyzer, request.config.regions, plan.info)
+        except BaseException:
+            analyzer.close()
+            raise
+    return _make_analyzer(plan)
+
+
+def _make_analyzer(plan: Plan) -> Analyzer:
+    request = plan.request
     if request.tracks is None:
         config = request.config
-        detector = make_detector(config.detector, config.models_dir)
-        return DetectAndTrack(detector, info, config)
+        device = "cuda:0" if plan.device.name == "cuda" else "cpu"
+        detector = make_detector(config.detector, config.models_dir, device)
+        return DetectAndTrack(detector, config)
     tracks = TracksFile(request.tracks)
     try:
         return ReadTracks(tracks, Fingerprint.of(request.input))
     except BaseException:
         tracks.close()
         raise
-
-
-def key_of(frame: Frame) -> FrameKey:
-    """Which frame it is."""
-    return FrameKey(str(frame.stream), frame.index, frame.pts)
-
-
-def quarter_turns(info: MediaInfo, stream: int) -> int:
-    """Quarter turns, counter-clockwise, that make a stream's frames upright."""
-    video = info.streams[stream].video
-    return round(video.rotation / 90) % 4 if video is not None else 0
 
 
 def _region(face: TrackedFace) -> Region:

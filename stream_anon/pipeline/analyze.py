@@ -13,16 +13,12 @@ from stream_anon.config import Config
 from stream_anon.detection.registry import make_detector
 from stream_anon.errors import GateError, InputError, OutputError, UsageError
 from stream_anon.media.frame import Frame
+from stream_anon.media.input.base import Source
+from stream_anon.media.input.files import open_file
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.probe import check_regular
-from stream_anon.media.input.source import FileSource, Source
 from stream_anon.models import registry
-from stream_anon.pipeline.analysis import (
-    Analyzed,
-    Analyzer,
-    DetectAndTrack,
-    quarter_turns,
-)
+from stream_anon.pipeline.analysis import Analyzed, Analyzer, DetectAndTrack
 from stream_anon.pipeline.flow import Channel, Clock, Flow, Worker
 from stream_anon.pipeline.run import QUEUE, Progress
 from stream_anon.tracks.lines import Header, Input, StreamLine
@@ -68,7 +64,7 @@ def analyze_file(
     overwrite: bool = False,
     progress: Callable[[Progress], None] | None = None,
     cancel: threading.Event | None = None,
-    analyzer_of: Callable[[MediaInfo, Config], Analyzer] | None = None,
+    analyzer_of: Callable[[Config], Analyzer] | None = None,
 ) -> Analysis:
     """Analyse one video; see ``stream_anon.analyze``.
 
@@ -86,7 +82,7 @@ def analyze_file(
         raise OutputError(f"{target}: there is no folder {target.parent}")
     fingerprint = Fingerprint.of(source)
     video = config.video
-    frames = FileSource(
+    frames = open_file(
         source,
         start=video.start,
         end=video.end,
@@ -94,7 +90,7 @@ def analyze_file(
         tolerant=config.fault.policy == "step-down",
     )
     with frames:
-        analyzer = (analyzer_of or _detect_and_track)(frames.info, config)
+        analyzer = (analyzer_of or _detect_and_track)(config)
         writer = TracksWriter(target, _header(fingerprint, frames.info, config), overwrite)
         run = _Run(frames, analyzer, writer, config)
         try:
@@ -172,8 +168,8 @@ class _Run:
         self._seconds = one.frame.seconds
 
 
-def _detect_and_track(info: MediaInfo, config: Config) -> Analyzer:
-    return DetectAndTrack(make_detector(config.detector, config.models_dir), info, config)
+def _detect_and_track(config: Config) -> Analyzer:
+    return DetectAndTrack(make_detector(config.detector, config.models_dir), config)
 
 
 def _header(fingerprint: Fingerprint, info: MediaInfo, config: Config) -> Header:
@@ -192,7 +188,7 @@ def _header(fingerprint: Fingerprint, info: MediaInfo, config: Config) -> Header
                 stream=str(stream.index),
                 width=stream.video.width,
                 height=stream.video.height,
-                rotation=_DEGREES[quarter_turns(info, stream.index)],
+                rotation=_DEGREES[stream.video.quarter_turns],
                 time_base=f"{stream.time_base.numerator}/{stream.time_base.denominator}",
             )
             for stream in info.video

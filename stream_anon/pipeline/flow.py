@@ -13,11 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from stream_anon.errors import Cancelled, StallFault
 
 T = TypeVar("T")
+
+Policy = Literal["block", "drop-oldest", "drop-newest"]
+"""What a full queue does: its writer waits (files), or something is dropped and counted (live)."""
 
 POLL_SECONDS: Final = 0.05
 JOIN_SECONDS: Final = 5.0
@@ -32,25 +35,54 @@ class Channel(Generic[T]):
     """A bounded first-in first-out queue that can be closed and that a stop wakes.
 
     Args:
-        capacity: items it holds before ``put`` waits.
+        capacity: items it holds before it is full.
+        policy: what happens then. ``drop-oldest`` drops the one that waits longest,
+            ``drop-newest`` the one that comes.
+        droppable: which items may be dropped; where none may, ``put`` waits under every policy.
+
+    Attributes:
+        dropped: items that were.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        policy: Policy = "block",
+        droppable: Callable[[T], bool] | None = None,
+    ) -> None:
+        self.dropped = 0
         self._items: deque[T] = deque()
         self._capacity = capacity
+        self._policy = policy
+        self._droppable = droppable or (lambda item: True)
         self._changed = threading.Condition()
         self._closed = False
         self._stopped = False
 
     def put(self, item: T) -> None:
-        """Append, waiting for room."""
+        """Append; a full queue does as its policy says."""
         with self._changed:
             while len(self._items) >= self._capacity and not self._stopped:
+                if self._policy != "block" and self._drop(item):
+                    self.dropped += 1
+                    if self._policy == "drop-newest":
+                        return
+                    break
                 self._changed.wait()
             if self._stopped:
                 raise _Stopped
             self._items.append(item)
             self._changed.notify_all()
+
+    def _drop(self, item: T) -> bool:
+        """Make room, or find that the new item itself can go."""
+        if self._policy == "drop-newest":
+            return self._droppable(item)
+        for index, waiting in enumerate(self._items):
+            if self._droppable(waiting):
+                del self._items[index]
+                return True
+        return False
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -98,9 +130,14 @@ class Flow:
         self._ended = threading.Event()
         self._looked = self._awake = time.monotonic()
 
-    def channel(self, capacity: int) -> Channel[T]:
-        """A queue that this flow stops."""
-        made: Channel[T] = Channel(capacity)
+    def channel(
+        self,
+        capacity: int,
+        policy: Policy = "block",
+        droppable: Callable[[T], bool] | None = None,
+    ) -> Channel[T]:
+        """A queue that this flow stops; see ``Channel``."""
+        made: Channel[T] = Channel(capacity, policy, droppable)
         self._channels.append(made)  # type: ignore[arg-type]
         return made
 
@@ -195,15 +232,18 @@ class Worker(threading.Thread):
             self.doing = None
             self._notify()
 
-    def busy(self, what: str, clock: Clock, watched: bool = True) -> _Busy:
+    def busy(
+        self, what: str, clock: Clock, watched: bool = True, allowance: float = 0.0
+    ) -> _Busy:
         """A context in which the worker's time is counted under ``what``.
 
         Args:
             what: the stage.
             clock: counts it.
             watched: being busy for too long is a stall.
+            allowance: seconds more than usual that this may take, for what is more than one item.
         """
-        return _Busy(self, what, clock, watched)
+        return _Busy(self, what, clock, watched, allowance)
 
 
 class Clock:
@@ -222,15 +262,19 @@ class Clock:
 
 
 class _Busy:
-    __slots__ = ("_clock", "_cpu", "_outer", "_wall", "_watched", "_what", "_worker")
+    __slots__ = ("_allowance", "_clock", "_cpu", "_outer", "_wall", "_watched", "_what", "_worker")
 
-    def __init__(self, worker: Worker, what: str, clock: Clock, watched: bool) -> None:
+    def __init__(
+        self, worker: Worker, what: str, clock: Clock, watched: bool, allowance: float
+    ) -> None:
         self._worker, self._what, self._clock, self._watched = worker, what, clock, watched
+        self._allowance = allowance
 
     def __enter__(self) -> None:
         self._outer = self._worker.doing
         self._wall, self._cpu = time.monotonic(), time.thread_time()
-        self._worker.doing = (self._what, self._wall) if self._watched else None
+        since = self._wall + self._allowance
+        self._worker.doing = (self._what, since) if self._watched else None
 
     def __exit__(self, *_: object) -> None:
         self._worker.doing = self._outer

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stream_anon.errors import UsageError
 from stream_anon.media.frame import Frame
-from stream_anon.media.input.source import FileSource
+from stream_anon.media.input.files import open_file
 from stream_anon.regions import Box
 from stream_anon.tracking import template_matching
 from stream_anon.tracks.reader import TracksFile
@@ -67,7 +67,7 @@ def follow(
         InputError: the video cannot be read.
     """
     header = tracks.header
-    source = FileSource(video, start=header.start, end=header.end, copied=(), tolerant=True)
+    source = open_file(video, start=header.start, end=header.end, copied=(), tolerant=True)
     found: list[tuple[float, Box]] = []
     follower: _Follower | None = None
     with source:

@@ -12,19 +12,19 @@ import av
 
 from stream_anon.methods.base import Method
 from stream_anon.models import WEIGHTS, registry
+from stream_anon.pipeline.counts import Tally
 from stream_anon.pipeline.flow import Clock
 from stream_anon.pipeline.painting.face_stabilizer import networks
+from stream_anon.pipeline.painting.ladder import LabelStats
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import (
     AnalysisPart,
-    FramesPart,
-    KeptPart,
+    LabelPart,
     ModelPart,
     Report,
     StreamPart,
     TimePart,
     ToolPart,
-    TrackPart,
     VerificationPart,
     file_part,
 )
@@ -39,21 +39,21 @@ class Outcome:
     """What the pipeline itself can tell.
 
     Attributes:
-        frames: counts.
-        tracks: by number.
-        kept: what was left visible on purpose.
+        tally: counts of frames and tracks.
         copied: packets copied, by stream.
         clock: seconds by stage.
         input, output: bytes and SHA-256 of what was read and of what was written.
         notes: what the source had to put up with, in words.
+        labels: what the gate counted of each label.
+        networks: that analysed.
     """
 
-    frames: FramesPart = field(default_factory=FramesPart)
-    tracks: dict[int, TrackPart] = field(default_factory=dict)
-    kept: list[KeptPart] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     copied: dict[int, int] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
     notes: list[str] = field(default_factory=list)
+    labels: Mapping[str, LabelStats] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
     input: tuple[int, str] | None = None
     output: tuple[int, str] | None = None
 
@@ -79,7 +79,7 @@ def manifest(
         output: name of the file that was made, None if it was removed.
     """
     given = plan.request.config
-    config = given.model_dump(mode="json", exclude={"models_dir"})
+    config = given.model_dump(mode="json", exclude={"models_dir", "regions"})
     dropped, named = list(plan.media.dropped), given.report.file_names
     if named == "auto":
         # A name may tell who, where and when, as any other metadata.
@@ -98,8 +98,7 @@ def manifest(
         )
         for stream in plan.media.streams
     ]
-    # What a Tracks file was made with is said there.
-    used = [detector] if analysis is None else []
+    used = list(outcome.networks)
     used += [name for method in methods for name in (*networks(method), *method.networks())]
     if verification is not None and verification.detector is not None:
         used.append(verification.detector)
@@ -116,14 +115,30 @@ def manifest(
         streams=streams,
         dropped=dropped,
         notes=[*plan.media.notes, *plan.notes, *outcome.notes],
-        frames=outcome.frames,
-        tracks=[outcome.tracks[number] for number in sorted(outcome.tracks)],
-        kept=outcome.kept,
+        frames=outcome.tally.frames,
+        tracks=outcome.tally.painted.painted(),
+        tracks_folded=outcome.tally.painted.folded,
+        labels=_labels(outcome),
+        kept=outcome.tally.kept.visible(),
+        kept_folded=outcome.tally.kept.folded,
         analysis=analysis,
         privacy=_together([method.privacy() for method in methods]),
         verification=verification,
         time=TimePart(wall=_rounded(outcome.clock.wall), processor=_rounded(outcome.clock.cpu)),
     )
+
+
+def _labels(outcome: Outcome) -> dict[str, LabelPart]:
+    """What was painted, by label."""
+    return {
+        label: LabelPart(
+            tracks=stats.tracks,
+            regions=stats.regions,
+            methods=stats.methods,
+            stepped_down=stats.stepped_down,
+        )
+        for label, stats in sorted(outcome.labels.items())
+    }
 
 
 def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -133,7 +148,7 @@ def _together(ledgers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return made[0] if made else {}
     whole = made[0]
     for other in made[1:]:
-        for key in ("mechanisms", "tracks", "composition"):
+        for key in ("mechanisms", "tracks", "folded", "composition"):
             whole[key] = [*whole[key], *other[key]]
         whole["limits"] = list(dict.fromkeys([*whole["limits"], *other["limits"]]))
         whole["unsafe_seed"] = whole["unsafe_seed"] or other["unsafe_seed"]

@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stream_anon import device
+from stream_anon import device, plugins
 from stream_anon.config import Config, override
-from stream_anon.errors import ConfigError, InputError, OutputError, UsageError
+from stream_anon.errors import InputError, OutputError, UsageError
+from stream_anon.media.input.files import describe_file
 from stream_anon.media.input.info import MediaInfo
-from stream_anon.media.input.probe import check_regular, probe
+from stream_anon.media.input.pipe import PIPE, standard_input
+from stream_anon.media.input.probe import check_regular
 from stream_anon.media.output.formats import default_suffix
+from stream_anon.media.output.pipe import pipe_suffix, standard_output
 from stream_anon.media.output.streams import MediaPlan, plan_streams
-from stream_anon.methods import METHODS
+from stream_anon.methods import METHODS, known_methods
 from stream_anon.tracks.origin import read_header
 
 SUFFIX = "_anonymized"
@@ -26,8 +29,9 @@ class Request:
     """What the caller wants, checked.
 
     Attributes:
-        input: the file to read.
-        output: the file to write.
+        input: the file to read. Of what is no file (then ``Plan.info`` has no path) its name, as
+            messages and the report may tell it: no address, no credentials.
+        output: the file to write; likewise.
         config: every option.
         overwrite: an output that exists may be replaced.
         tracks: a Tracks file that says what is in the frames, in the place of a detector.
@@ -123,15 +127,29 @@ def make_request(
     if input is None:
         raise UsageError("there is no input")
     source = as_path(input)
-    with _told(source, InputError):
-        if not source.exists():
-            raise InputError(f"{source}: there is no such file")
-        check_regular(source)
-    if config.method.name not in METHODS:
-        known = ", ".join(METHODS)
-        raise ConfigError(f"there is no method '{config.method.name}'; there are {known}")
-    info = probe(source)
+    piped = source == PIPE
+    if not piped:
+        with _told(source, InputError):
+            if not source.exists():
+                raise InputError(f"{source}: there is no such file")
+            check_regular(source)
+    elif output is None:
+        raise UsageError("-: what is piped in needs a name for the result, or - for a pipe")
+    wanted = [config.method.name, *(region.method for region in config.regions)]
+    for chosen in config.targets.values():
+        wanted.append(chosen if isinstance(chosen, str) or chosen is None else chosen.name)
+    for name in wanted:
+        if name is not None and name not in known_methods():
+            raise plugins.unknown("method", name, METHODS)
+    info = standard_input().info if piped else describe_file(source)
     notes: tuple[str, ...] = ()
+    if output is not None and pipe_suffix(as_path(output)):
+        if info.photo is not None:
+            raise UsageError(f"{output}: a photo is written to a file, not to a pipe")
+        # From here on it belongs to the video, whatever a pipeline prints.
+        standard_output()
+        words = "written to a pipe: what a run that fails has written cannot be taken back"
+        return Request(source, as_path(output), config, overwrite), info, (words,)
     if output is None:
         suffix, note = default_suffix(info)
         target = source.with_name(f"{source.stem}{SUFFIX}{suffix}")
@@ -141,7 +159,7 @@ def make_request(
     with _told(target, OutputError):
         if target.is_dir():
             raise UsageError(f"{target}: is a folder, not a file name")
-        if target.exists() and target.samefile(source):
+        if not piped and target.exists() and target.samefile(source):
             raise UsageError(f"{target}: is the input; inputs are never written to")
         if os.path.lexists(target) and not overwrite:
             raise UsageError(f"{target}: exists")
@@ -168,12 +186,16 @@ def make_plan(
     """
     request, info, notes = make_request(input, output, config, overwrite)
     if tracks is not None:
+        if info.path is None:
+            raise UsageError("-: a Tracks file is of a file, whose hash is compared first")
         file = as_path(tracks)
         if os.path.realpath(request.output) == os.path.realpath(file):
             raise UsageError(f"{request.output}: is the Tracks file, which is only read")
         request = replace(request, tracks=file, config=_same_part(file, config))
         config = request.config
-    media = plan_streams(info, request.output, config.video)
+    suffix = pipe_suffix(request.output)
+    target = request.output if suffix is None else Path(f"-{suffix}")
+    media = plan_streams(info, target, config.video)
     return Plan(request, info, media, device.choose(config.device), notes)
 
 

@@ -67,7 +67,12 @@ class FramesPart(_Part):
     """Counts of frames over all redacted streams."""
 
     input: int = 0
+    """Read; each of them was written or dropped."""
     output: int = 0
+    dropped: int = 0
+    """Frames of a live source that were dropped unseen since the work did not keep up."""
+    gaps: dict[str, int] = Field(default_factory=dict)
+    """Places where a live source broke off, by reason; every track ended there."""
     with_faces: int = 0
     """Frames in which at least one face was painted, or which were covered whole."""
     detections_run: int = 0
@@ -95,6 +100,18 @@ class TrackPart(_Part):
     frames: int
 
 
+class LabelPart(_Part):
+    """What became of one label: faces, heads, drawn regions, those of a plug-in."""
+
+    tracks: int = 0
+    regions: int = 0
+    """How often one was painted, over all frames; frames that were covered whole not counted."""
+    methods: dict[str, int] = Field(default_factory=dict)
+    """Likewise by what painted them."""
+    stepped_down: int = 0
+    """How often one took a cover instead."""
+
+
 class KeptPart(_Part):
     """A track that an edit left visible, with the reason that its author gave."""
 
@@ -105,6 +122,16 @@ class KeptPart(_Part):
     last_seconds: float
     frames: int
     """In how many frames it was left visible."""
+
+
+class FoldedPart(_Part):
+    """Tracks that were too many to be told one by one, together."""
+
+    tracks: int = 0
+    frames: int = 0
+    """Over all of them."""
+    first_seconds: float
+    last_seconds: float
 
 
 class AnalysisPart(_Part):
@@ -186,8 +213,14 @@ class Report(_Part):
     """What was converted or shortened, in words."""
     frames: FramesPart
     tracks: list[TrackPart]
+    """Of a very long run the latest 20,000."""
+    tracks_folded: FoldedPart | None = None
+    """The others."""
+    labels: dict[str, LabelPart] = Field(default_factory=dict)
+    """The same by label."""
     kept: list[KeptPart] = Field(default_factory=list)
-    """What was left visible on purpose."""
+    """What was left visible on purpose; likewise."""
+    kept_folded: FoldedPart | None = None
     analysis: AnalysisPart | None = None
     """None where the frames themselves were analysed in this run."""
     privacy: dict[str, Any] = Field(default_factory=dict)
@@ -212,6 +245,11 @@ class Report(_Part):
         return self.frames.with_faces
 
     @property
+    def tracks_seen(self) -> int:
+        """Tracks that were painted, told one by one or not."""
+        return len(self.tracks) + (self.tracks_folded.tracks if self.tracks_folded else 0)
+
+    @property
     def stepped_down(self) -> int:
         """Frames and faces that left below the chosen method."""
         return sum(self.frames.stepped_down.values()) + self.frames.faces_stepped_down
@@ -226,8 +264,12 @@ class Report(_Part):
         rate = frames.output / self.time.total if self.time.total else 0.0
         text = (
             f"{frames.output} frames, {frames.with_faces} with faces, "
-            f"{len(self.tracks)} tracks, {rate:.1f} frames/s"
+            f"{self.tracks_seen} tracks, {rate:.1f} frames/s"
         )
+        if frames.dropped:
+            text += f"; {frames.dropped} frames dropped to keep up"
+        if frames.gaps:
+            text += f"; {sum(frames.gaps.values())} gaps"
         if frames.faces_stepped_down:
             text += f"; {frames.faces_stepped_down} times a face was covered by a flat patch"
             if why := self._why_covered():

@@ -15,29 +15,37 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+
+import cv2
 
 from stream_anon.config import unusual
 from stream_anon.detection.base import Detector
 from stream_anon.errors import GateError
-from stream_anon.media.cleared import FallbackLevel
 from stream_anon.media.frame import Frame
-from stream_anon.media.input.source import PassthroughPacket, Source
+from stream_anon.media.input.base import Source
 from stream_anon.media.output.sink import Sink
-from stream_anon.pipeline.analysis import Analyzed, Analyzer, DetectAndTrack, quarter_turns
+from stream_anon.media.packets import Gap, Packet
+from stream_anon.pipeline.analysis import Analyzed, Analyzer, DetectAndTrack
 from stream_anon.pipeline.flow import Channel, Flow, Worker
 from stream_anon.pipeline.manifest import Outcome, manifest
 from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.plan import Plan
-from stream_anon.pipeline.report import KeptPart, Report, TrackPart
+from stream_anon.pipeline.report import Report
 from stream_anon.pipeline.second_look import SecondLook, Written
-from stream_anon.regions import Region
 
 log = logging.getLogger(__name__)
 
 QUEUE = 4
 
-K = TypeVar("K")
+LIVE_QUEUE = 32
+"""Sound comes in more packets than there are frames, and nobody may make its sender wait."""
+
+
+DRAIN = 4.0
+"""How much slower than so far an encoder may give back what it holds."""
+
+Item = Frame | Packet | Gap
+Decided = Analyzed | Packet | Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +63,6 @@ class Progress:
     total: int | None
     faces: int
     seconds: float
-
-
-class _Span:
-    """A track as it is counted: plain, since every face of every frame comes by here.
-
-    Args:
-        stream: of the track.
-        label: likewise.
-        here: time stamp and seconds of its first frame.
-    """
-
-    __slots__ = ("first", "frames", "label", "last", "stream")
-
-    def __init__(self, stream: int, label: str, here: tuple[int, float]) -> None:
-        self.stream, self.label, self.frames = stream, label, 0
-        self.first = self.last = here
-
-    def see(self, here: tuple[int, float]) -> None:
-        """One frame more."""
-        self.last = here
-        self.frames += 1
 
 
 class Pipeline:
@@ -102,15 +89,11 @@ class Pipeline:
         self._source = source
         self._config = plan.request.config
         if isinstance(analyzer, Detector):
-            analyzer = DetectAndTrack(analyzer, source.info, self._config)
+            analyzer = DetectAndTrack(analyzer, self._config)
         self._analyzer: Analyzer = analyzer
         self._compositor = compositor
         self._sink = sink
         self._outcome = Outcome()
-        self._spans: dict[int, _Span] = {}
-        self._kept: dict[tuple[str, str], _Span] = {}
-        self._faces = 0
-        self._seconds = 0.0
         self._written = Written()
 
     def run(
@@ -131,22 +114,29 @@ class Pipeline:
         for method in self._compositor.methods:
             if warning := method.warning():
                 log.warning("%s", warning)
+        # Every stage has a thread already: OpenCV's own would mostly wait for each other.
+        cv2.setNumThreads(1)
         began = time.monotonic()
         try:
             second = SecondLook(self._plan, self._analyzer.name)
         except BaseException:
             self._sink.abort()
             self._source.close()
-            for method in self._compositor.methods:
-                method.close()
+            self._compositor.close()
             self._analyzer.close()
             raise
         flow = Flow(self._config.fault.stall_seconds, cancel)
-        decoded: Channel[Frame | PassthroughPacket] = flow.channel(QUEUE)
-        analyzed: Channel[Analyzed | PassthroughPacket] = flow.channel(QUEUE)
+        # Frames are dropped in one place only, before anybody has looked at them.
+        live = self._source.live
+        decoded: Channel[Item] = flow.channel(
+            LIVE_QUEUE if live else QUEUE,
+            "drop-oldest" if live else "block",
+            lambda item: isinstance(item, Frame),
+        )
+        analyzed: Channel[Decided] = flow.channel(QUEUE)
         flow.worker("reader", lambda worker: self._read(worker, decoded))
         flow.worker("analyst", lambda worker: self._analyse(worker, decoded, analyzed))
-        flow.worker("painter", lambda worker: self._clear(worker, analyzed))
+        flow.worker("painter", lambda worker: self._clear(worker, decoded, analyzed))
 
         def tick() -> None:
             if progress is not None:
@@ -160,8 +150,7 @@ class Pipeline:
         finally:
             if "stream-anon-reader" not in flow.stuck:
                 self._source.close()
-            for method in self._compositor.methods:
-                method.close()
+            self._compositor.close()
             if "stream-anon-analyst" not in flow.stuck:
                 self._analyzer.close()
         tick()
@@ -191,11 +180,10 @@ class Pipeline:
         return report
 
     def _progress(self) -> Progress:
-        return Progress(
-            self._outcome.frames.output, self._source.info.frames, self._faces, self._seconds
-        )
+        tally = self._outcome.tally
+        return Progress(tally.frames.output, self._source.info.frames, tally.faces, tally.seconds)
 
-    def _read(self, worker: Worker, decoded: Channel[Frame | PassthroughPacket]) -> None:
+    def _read(self, worker: Worker, decoded: Channel[Item]) -> None:
         self._source.start_digest()
         items = iter(self._source)
         clock = self._outcome.clock
@@ -204,6 +192,7 @@ class Pipeline:
                 item = next(items, None)
             if item is None:
                 break
+            self._outcome.tally.frames.input += isinstance(item, Frame)
             decoded.put(item)
         # An input that has changed meanwhile ends the run here, before the output has its name.
         self._outcome.input = self._source.digest()
@@ -212,103 +201,77 @@ class Pipeline:
     def _analyse(
         self,
         worker: Worker,
-        decoded: Channel[Frame | PassthroughPacket],
-        analyzed: Channel[Analyzed | PassthroughPacket],
+        decoded: Channel[Item],
+        analyzed: Channel[Decided],
     ) -> None:
         clock = self._outcome.clock
         for item in decoded:
-            if isinstance(item, PassthroughPacket):
+            if isinstance(item, Packet):
                 analyzed.put(item)
                 continue
-            self._outcome.frames.input += 1
             with worker.busy("detect and track", clock):
                 ready = list(self._analyzer.push(item))
             for one in ready:
                 analyzed.put(one)
+            if isinstance(item, Gap):
+                analyzed.put(item)
         with worker.busy("detect and track", clock):
             ready = list(self._analyzer.flush())
         for one in ready:
             analyzed.put(one)
         analyzed.close()
 
-    def _clear(self, worker: Worker, analyzed: Channel[Analyzed | PassthroughPacket]) -> None:
-        clock = self._outcome.clock
+    def _clear(
+        self, worker: Worker, decoded: Channel[Item], analyzed: Channel[Decided]
+    ) -> None:
+        clock, tally = self._outcome.clock, self._outcome.tally
         for item in analyzed:
-            if isinstance(item, PassthroughPacket):
+            if isinstance(item, Packet):
                 with worker.busy("mux", clock):
                     self._sink.copy(item)
                 self._outcome.copied[item.stream] = self._outcome.copied.get(item.stream, 0) + 1
                 continue
+            if isinstance(item, Gap):
+                self._compositor.end(tally.gap(item))
+                with worker.busy("mux", clock):
+                    self._sink.gap(item)
+                continue
             with worker.busy("paint", clock):
-                upright_turns = quarter_turns(self._source.info, item.frame.stream)
-                cleared = self._compositor.paint(item.frame, item.regions, upright_turns)
+                cleared = self._compositor.paint(item.frame, item.regions)
                 self._compositor.end([int(track) for track in item.regions.ended])
             level = cleared.level
             with worker.busy("encode", clock):
                 self._sink.write(cleared)
-            self._count(item, level)
-        frames = self._outcome.frames
-        if frames.input != frames.output:
-            raise GateError(f"{frames.input} frames were read, {frames.output} written")
+            shown = tally.count(item, level)
+            # What is live is not looked at again, and its run may take months.
+            boxes = [] if self._source.live else [region.box for region in shown]
+            self._written.count(item.frame.stream, boxes)
+        frames = tally.frames
+        frames.dropped = decoded.dropped
+        if frames.input != frames.output + frames.dropped:
+            raise GateError(
+                f"{frames.input} frames were read, {frames.output} written "
+                f"and {frames.dropped} dropped"
+            )
+        # The encoder gives back in one call what it holds, as fast as it was so far, or it hangs.
+        spent = clock.wall.get("encode", 0.0) / max(1, frames.output)
+        with worker.busy("drain", clock, allowance=DRAIN * spent * self._sink.held):
+            self._sink.drain()
         # Unwatched: a disk may take minutes for what is finished and must not be lost.
         with worker.busy("finish", clock, watched=False):
             self._written.path = self._sink.close()
 
-    def _count(self, item: Analyzed, level: FallbackLevel) -> None:
-        frame, frames = item.frame, self._outcome.frames
-        painted = [region for region in item.regions.items if region.kept is None]
-        frames.output += 1
-        frames.with_faces += bool(painted) or level > 0
-        self._faces += len(painted)
-        here = frame.pts, frame.seconds
-        self._seconds = frame.seconds
-        for region in painted:
-            self._span(self._spans, int(region.track), region, item).see(here)
-        shown = [region for region in item.regions.items if region.kept is not None]
-        shown = shown if level < FallbackLevel.PIXELATED else []
-        for region in shown:
-            self._span(self._kept, (region.track, region.kept or ""), region, item).see(here)
-        self._written.count(frame.stream, [region.box for region in shown])
-
-    @staticmethod
-    def _span(spans: dict[K, _Span], key: K, region: Region, item: Analyzed) -> _Span:
-        span = spans.get(key)
-        if span is None:
-            here = item.frame.pts, item.frame.seconds
-            span = spans[key] = _Span(item.frame.stream, region.label, here)
-        return span
-
     def _finish(self) -> None:
         outcome, fallbacks = self._outcome, self._compositor.fallbacks
-        for number, span in self._spans.items():
-            outcome.tracks[number] = TrackPart(
-                track=number,
-                stream=span.stream,
-                label=span.label,
-                first_pts=span.first[0],
-                last_pts=span.last[0],
-                first_seconds=span.first[1],
-                last_seconds=span.last[1],
-                frames=span.frames,
-            )
-        outcome.kept = [
-            KeptPart(
-                track=int(track),
-                stream=span.stream,
-                reason=reason,
-                first_seconds=span.first[1],
-                last_seconds=span.last[1],
-                frames=span.frames,
-            )
-            for (track, reason), span in self._kept.items()
-        ]
-        outcome.frames.detections_run = self._analyzer.detections_run
-        outcome.frames.partial_detections_run = self._analyzer.partial_detections_run
+        frames = outcome.tally.frames
+        frames.detections_run = self._analyzer.detections_run
+        frames.partial_detections_run = self._analyzer.partial_detections_run
         outcome.notes += self._analyzer.notes
-        outcome.frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
-        outcome.frames.faces_stepped_down = fallbacks.faces
-        outcome.frames.reasons = dict(fallbacks.reasons)
-        if not self._spans and (settings := unusual(self._config)):
+        frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
+        frames.faces_stepped_down = fallbacks.faces
+        frames.reasons = dict(fallbacks.reasons)
+        outcome.labels, outcome.networks = fallbacks.labels, self._analyzer.networks
+        if not len(outcome.tally.painted) and (settings := unusual(self._config)):
             words = f"no face was found at settings other than the default: {', '.join(settings)}"
             log.warning("%s", words)
             outcome.notes.append(words)

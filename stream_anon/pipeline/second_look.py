@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stream_anon.errors import ModelError, VerificationError
+from stream_anon.config import DetectorConfig
+from stream_anon.errors import ModelError, UsageError, VerificationError
+from stream_anon.media.output.pipe import pipe_suffix
 from stream_anon.media.output.sink import Sink
 from stream_anon.models import registry
 from stream_anon.pipeline.plan import Plan
@@ -75,6 +77,7 @@ class SecondLook:
 
     Raises:
         ModelError: mode ``full``, and there is no second detector.
+        UsageError: mode ``full``, and the input cannot be read a second time.
     """
 
     def __init__(self, plan: Plan, analysed: str) -> None:
@@ -85,13 +88,27 @@ class SecondLook:
         if config.verify.mode == "off":
             return
         full = config.verify.mode == "full"
+        lost = None
+        if plan.info.path is None:
+            lost = "the input is no file and cannot be read a second time"
+        elif pipe_suffix(plan.request.output):
+            lost = "the output is a pipe and cannot be read again"
+        if lost is not None:
+            self._missing = lost
+            if full:
+                raise UsageError(f"{plan.request.input}: cannot be verified; {self._missing}")
+            return
+        detector = config.detector
+        if not isinstance(detector, DetectorConfig):
+            # A plug-in's own options mean nothing to the detector that looks again.
+            detector = DetectorConfig(smallest_face=detector.smallest_face)
         name: str = config.verify.detector
         try:
             at_hand = registry.path if full else registry.path_if_due
             for one in choose(config.verify.detector, analysed, config.models_dir):
                 name = one
                 at_hand(one, config.models_dir)
-            self._verifier = Verifier(config.verify, analysed, config.detector, config.models_dir)
+            self._verifier = Verifier(config.verify, analysed, detector, config.models_dir)
         except ModelError as error:
             # Asked for, it is a condition of the run. By default it is an extra, and a machine
             # without network and without the second network still redacts; the report says so.
@@ -120,7 +137,11 @@ class SecondLook:
         """
         request, closed = self._plan.request, written.path
         if closed is None:
-            return Looked(None, request.output.name, None)
+            part = None
+            if self._missing is not None:
+                verdict = Verdict(request.config.verify.mode, problem=self._missing, done=False)
+                part = _part(verdict, "published")
+            return Looked(part, request.output.name, None)
         if self._missing is not None:
             sink.publish()
             verdict = Verdict(request.config.verify.mode, problem=self._missing, done=False)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 from stream_anon.config import Config
 from stream_anon.detection.base import Detector, Look
-from stream_anon.detection.types import TrackedFace
-from stream_anon.errors import DetectorFault, Fault, GateError, TrackerFault
-from stream_anon.media.frame import Frame
+from stream_anon.detection.checks import check_look
+from stream_anon.detection.types import Face, TrackedFace
+from stream_anon.errors import DetectorFault, Fault, FrameFault, GateError, TrackerFault
+from stream_anon.media.frame import Frame, Pixels
+from stream_anon.pipeline.labels import OtherLabels
+from stream_anon.regions import Region
 from stream_anon.tracking.attention import Attention
 from stream_anon.tracking.tracker import Tracker, TrackingResult
 
@@ -26,14 +29,16 @@ class AnalyzedFrame:
     Attributes:
         frame: as decoded.
         faces: to be painted.
-        ended: tracks that will not come again.
+        ended: tracks that will not come again, as text.
         analysis_error: why the faces are not known, if they are not.
+        others: what else is to be painted.
     """
 
     frame: Frame
     faces: tuple[TrackedFace, ...]
-    ended: tuple[int, ...]
+    ended: tuple[str, ...]
     analysis_error: Fault | None
+    others: tuple[Region, ...] = ()
 
 
 class StreamAnalyzer:
@@ -48,15 +53,20 @@ class StreamAnalyzer:
         detector: shared between analyzers, used by one thread.
         tracker: of this stream alone.
         config: memory limit and fault policy.
-        quarter_turns: quarter turns, counter-clockwise, that make the frames upright.
+        others: what is looked for beside faces, of this stream alone; None: nothing.
     """
 
     def __init__(
-        self, detector: Detector, tracker: Tracker, config: Config, quarter_turns: int = 0
+        self,
+        detector: Detector,
+        tracker: Tracker,
+        config: Config,
+        others: OtherLabels | None = None,
     ) -> None:
+        self._others = others
         self._detector = detector
         self._tracker = tracker
-        self._quarter_turns = quarter_turns
+        self._form: tuple[int, int, int] | None = None
         self._stops = config.fault.policy == "stop"
         self._budget = config.tracker.window_megabytes << 20
         self._waiting: deque[Frame] = deque()
@@ -71,11 +81,18 @@ class StreamAnalyzer:
         """Take the next frame and yield those that are decided.
 
         Raises:
-            Fault: detection or tracking failed and the policy is to stop.
+            Fault: detection or tracking failed and the policy is to stop, or, under either
+                policy, the frame has another size than those before it.
         """
-        if frame.index == 0:
+        form = frame.width, frame.height, frame.quarter_turns
+        if self._form is None:
+            self._form = form
             self._limit(frame)
+        elif form != self._form:
+            # Boxes of one size mean nothing in another; a source says so by a gap.
+            raise FrameFault(f"frame {frame.index} of stream {frame.stream} has changed its size")
         try:
+            frame = frame.detach()
             luma = frame.luma(self._tracker.luma_step)
             self._look_back_once(self._tracker.ending(frame.seconds, luma))
             self._waiting.append(frame)
@@ -84,6 +101,7 @@ class StreamAnalyzer:
                 attention = Attention(None)
             look = None if attention is None else self._detect(frame, attention)
             faces, areas = (None, None) if look is None else (look.faces, look.areas)
+            self._look_for_others(frame, luma, faces)
             decided = self._tracker.push(frame.index, frame.seconds, luma, faces, areas)
         except Fault:
             raise
@@ -92,6 +110,10 @@ class StreamAnalyzer:
         if self._analysis_error is not None:
             self._analysis_errors[frame.index] = self._analysis_error
         yield from map(self._pair, decided)
+
+    def pace(self, interval: float) -> None:
+        """Let the detector look within another interval, in seconds; see ``Tracker.pace``."""
+        self._tracker.pace(interval)
 
     def _limit(self, frame: Frame) -> None:
         """Bound the frames that wait by memory, but never below what looking back needs."""
@@ -127,17 +149,23 @@ class StreamAnalyzer:
         try:
             self._look_back_once(self._tracker.ending())
             decided = self._tracker.flush()
+            last = decided[-1].index if decided else None
         except Fault:
             raise
         except Exception as error:
             raise TrackerFault(f"the tracker failed: {type(error).__name__}: {error}") from error
-        yield from map(self._pair, decided)
+        for one in decided:
+            made = self._pair(one)
+            if one.index == last and self._others is not None:
+                made.ended += self._others.flush()
+            yield made
         if self._waiting:
             raise GateError(f"{len(self._waiting)} frames were never decided")
 
     def _detect(self, frame: Frame, attention: Attention) -> Look | None:
         try:
-            look = self._detector.look(frame, self._quarter_turns, attention.regions)
+            look = self._detector.look(frame, frame.quarter_turns, attention.regions)
+            check_look(look, frame.width, frame.height, self._detector.name)
         except DetectorFault as fault:
             self._fail_since_last_detection(fault)
             return None
@@ -155,7 +183,23 @@ class StreamAnalyzer:
             self.partial_detections_run += 1
         return look
 
-    def _fail_since_last_detection(self, fault: DetectorFault) -> None:
+    def _look_for_others(self, frame: Frame, luma: Pixels, faces: list[Face] | None) -> None:
+        if self._others is None:
+            return
+        try:
+            self._others.push(frame, luma, self._tracker.luma_step, faces)
+        except DetectorFault as fault:
+            self._fail_since_last_detection(fault, self._others.last_looked)
+        except Exception as error:  # noqa: BLE001 - as of the detector of faces
+            failed = DetectorFault(
+                f"the detector of other labels failed: {type(error).__name__}: {error}"
+            )
+            failed.__cause__ = error
+            self._fail_since_last_detection(failed, self._others.last_looked)
+
+    def _fail_since_last_detection(
+        self, fault: DetectorFault, last_looked: int | None = None
+    ) -> None:
         if self._stops:
             raise fault
         # Whoever came into the frame since the last successful detector run is not known either,
@@ -163,6 +207,8 @@ class StreamAnalyzer:
         self._analysis_error = fault
         soon = self._last_seen - self._tracker.look_frames + 1
         since = max(self._last_whole, soon)
+        if last_looked is not None:
+            since = min(since, last_looked)
         for waiting in self._waiting:
             if waiting.index > since:
                 self._analysis_errors[waiting.index] = fault
@@ -171,9 +217,15 @@ class StreamAnalyzer:
         if not self._waiting or self._waiting[0].index != decided.index:
             raise GateError(f"the tracker decided about frame {decided.index} out of turn")
         frame = self._waiting.popleft()
-        return AnalyzedFrame(
-            frame, decided.faces, decided.ended, self._analysis_errors.pop(decided.index, None)
-        )
+        error = self._analysis_errors.pop(decided.index, None)
+        if self._others is None:
+            return AnalyzedFrame(frame, decided.faces, tuple(map(str, decided.ended)), error)
+        try:
+            faces, others, ended = self._others.decide(decided.index, decided.faces, decided.ended)
+        except Exception as problem:
+            why = f"{type(problem).__name__}: {problem}"
+            raise TrackerFault(f"the tracker of other labels failed: {why}") from problem
+        return AnalyzedFrame(frame, faces, ended, error, others)
 
 
 def _memory() -> int:

@@ -16,6 +16,7 @@ from stream_anon.errors import MethodFault
 from stream_anon.privacy.contract import Code, Mechanism
 from stream_anon.privacy.ledger import Ledger
 from stream_anon.privacy.randomness import SecureRandom
+from stream_anon.track_state import Part, TrackState
 
 
 class ReleaseError(MethodFault):
@@ -61,7 +62,9 @@ class Release:
 class Releases:
     """The releases of a run: one for each track, written into the ledger.
 
-    Safe to share between threads. A track that has been forgotten is never released again:
+    A release is kept in its track's state and goes with it; the ledger keeps its line.
+
+    Safe to share between threads. A track that has ended is never released again:
     the same number with a second draw would be a second release under the name of the first.
 
     Args:
@@ -81,40 +84,43 @@ class Releases:
         self._record = mechanism.record()
         self.ledger = ledger if ledger is not None else Ledger()
         self._rng = rng if rng is not None else SecureRandom()
-        self._held: dict[int, Release] = {}
+        self._held: Part[tuple[int, Release]] = Part(self._ended)
         self._lock = threading.Lock()
 
-    def get(self, track: int) -> Release | None:
-        """The release of ``track``, or None while there is none. Spares the encoder's work."""
+    def get(self, state: TrackState) -> Release | None:
+        """The release of a track, or None while there is none. Spares the encoder's work."""
         with self._lock:
-            return self._held.get(track)
+            held = self._held.get(state)
+        return None if held is None else held[1]
 
-    def of(self, track: int, code: Code | None = None, *, time: float | None = None) -> Release:
-        """The release of ``track``: drawn from ``code`` the first time, the same one ever after.
+    def of(
+        self, state: TrackState, code: Code | None = None, *, time: float | None = None
+    ) -> Release:
+        """The release of a track: drawn from ``code`` the first time, the same one ever after.
 
         Args:
-            track: number of the track.
+            state: of the track.
             code: (d,) true code; read only the first time. None for ``independent``.
             time: of the frame in seconds, for the ledger's first and last time.
         """
+        track = state.track
         with self._lock:
-            held = self._held.get(track)
+            held = self._held.get(state)
             if held is None:
                 if self.ledger.has(track):
                     raise ReleaseError(f"track {track} has ended: it is not released a second time")
-                held = Release.draw(self.mechanism, code, self._rng)
+                held = track, Release.draw(self.mechanism, code, self._rng)
                 self.ledger.add(track, self._record, unsafe=self._rng.unsafe)
-                self._held[track] = held
+                self._held.put(state, held)
             self.ledger.seen(track, time)
-            return held
+            return held[1]
 
-    def forget(self, track: int) -> None:
-        """The track has ended: drop its code. The ledger keeps its line."""
+    def _ended(self, held: tuple[int, Release]) -> None:
+        """A track's state is dropped, and its release with it. The ledger keeps its line."""
         with self._lock:
-            self._held.pop(track, None)
+            self.ledger.end(held[0])
 
     def close(self) -> None:
-        """The run has ended: drop every code and the key. The ledger stays readable."""
+        """The run has ended: drop the key. The ledger stays readable."""
         with self._lock:
-            self._held.clear()
             self._rng.close()

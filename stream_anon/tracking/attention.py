@@ -24,8 +24,26 @@ LOOK_RATE = 30.0
 """Frames a second by which the detector's interval is counted in frames, at least: a clock
 that runs too slow must not make looks rare."""
 
-AFTER_CUT = (2, 5, 11, 20)
-"""Frames into a shot that are looked at whole again: the first one may be blurred."""
+SECOND = 2
+"""Frame of a shot that is looked at whole again: what the first look missed, a second one in other
+noise may find."""
+
+FIRST_IDLE = 2.5
+"""Intervals after which what stands still is looked at early in a shot; the longer it has lasted,
+the longer it can wait: half as long as the shot, up to the idle interval."""
+
+AFTER_CUT = 25
+"""Frames into a shot in which it is looked at whole again when it has become sharper."""
+
+SHARPER = 1.1
+"""By this factor."""
+
+DOUBTFUL = 0.1
+"""Score of a candidate that is no face yet, from which its place is looked at as often as if
+somebody moved there; and once in the next frame, in a tile, where it scores otherwise."""
+
+MOST_RARELY = 2.0
+"""Factor on the interval, at most, where something moves and nothing was found several times."""
 
 AROUND = 0.5
 """Share of its size by which a tracked face's box is grown to where it is looked for again."""
@@ -84,19 +102,40 @@ class Schedule:
         luma_step: int,
         smallest: float,
     ) -> None:
+        self._usual, self._delay = usual, delay
+        self._most = 1 << 30
         interval = min(config.interval, delay)
         # Half a frame early rather than half a frame late, whatever the rounding of times.
         self._periods = Periods(
             interval - 0.5 * usual,
             max(1, round(interval * LOOK_RATE)),
             max(1.0, config.idle_interval / config.interval),
+            # Who turns round slowly is found that much later, and painted from before that.
+            min(MOST_RARELY, max(1.0, min(config.backfill, delay) / interval)),
         )
         self._changes = ChangeMap(smallest / luma_step)
-        self._cell = float(CELL * luma_step)
+        self._cell = float(CELL * self._changes.step * luma_step)
         self._border = np.array([*size, *size], np.float64)
         self._whole = True
         self._shot = -1
+        self._began = 0.0
+        self._detail = 0.0
+        self._doubtful: list[Array] = []
+        self._all = False
         self._index, self._seconds = -1, 0.0
+
+    def pace(self, interval: float) -> None:
+        """Look within another interval from now on; never less often than frames wait.
+
+        Args:
+            interval: seconds.
+        """
+        interval = min(interval, self._delay)
+        self._periods = replace(
+            self._periods,
+            seconds=interval - 0.5 * self._usual,
+            frames=max(1, min(round(interval * LOOK_RATE), self._most)),
+        )
 
     @property
     def frames(self) -> int:
@@ -105,6 +144,7 @@ class Schedule:
 
     def limit(self, frames: int) -> None:
         """Look at least once in so many frames."""
+        self._most = max(1, min(self._most, frames))
         frame_count = max(1, min(self._periods.frames, frames))
         self._periods = replace(self._periods, frames=frame_count)
 
@@ -119,16 +159,29 @@ class Schedule:
         """
         self._index, self._seconds = index, seconds
         self._shot = 0 if begins else self._shot + 1
-        self._whole = self._whole or begins or self._shot in AFTER_CUT
+        if self._shot == 0:
+            self._began = seconds
         self._changes.push(luma, seconds)
+        self._whole = self._whole or begins or self._shot == SECOND
+        if not self._whole and self._shot <= AFTER_CUT:
+            self._whole = self._changes.detail() > SHARPER * self._detail
 
     def needs_detection(self, tracks: Sequence[Followed]) -> Attention | None:
         """Where the detector must look in the latest frame, or None."""
         if self._whole:
             return Attention(None)
-        cells = self._changes.needs_detection(self._periods)
-        late = any(self._expected(track, 1.0) for track in tracks)
-        boxes = [track.box for track in tracks if late and self._expected(track, 0.5)]
+        known = [track.box for track in tracks if track.followed and track.detections_run > 1]
+        shape = self._changes.shape
+        lasted = (self._seconds - self._began) / max(self._periods.seconds, 1e-6)
+        idle = min(self._periods.idle, max(FIRST_IDLE, 0.5 * lasted))
+        known_cells = tiles.cells_in(np.array(known).reshape(-1, 4), self._cell, shape)
+        cells = self._changes.needs_detection(replace(self._periods, idle=idle), known_cells)
+        if self._doubtful:
+            cells |= tiles.cells_touched(np.array(self._doubtful), self._cell, shape)
+        late = any(self._due(track, 1.0) for track in tracks)
+        boxes = [
+            track.box for track in tracks if self._lost(track) or (late and self._due(track, 0.5))
+        ]
         return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
 
     def unseen(self, tracks: Sequence[Followed]) -> Attention | None:
@@ -141,9 +194,13 @@ class Schedule:
 
     def looked(self, areas: Array | None, tracks: Sequence[Followed]) -> None:
         """The detector has seen parts of the latest frame, (n, 4) pixels, or all of it."""
+        self._doubtful = []
+        self._all = areas is None
         if areas is None:
             self._whole = False
             self._changes.looked()
+            if self._shot <= AFTER_CUT:
+                self._detail = self._changes.detail()
         else:
             shape = self._changes.shape
             self._changes.looked(tiles.cells_in(areas, self._cell, shape))
@@ -152,12 +209,32 @@ class Schedule:
                 track.looked = (self._index, self._seconds)
                 track.missed += 1
 
-    def _expected(self, track: Followed, share: float) -> bool:
+    def found(self, tracks: Sequence[Followed], doubtful: Sequence[Array]) -> None:
+        """What came of the latest look.
+
+        Args:
+            tracks: all, with what was found.
+            doubtful: boxes (4,) of candidates that are no face yet.
+        """
+        if self._all:
+            self._doubtful = list(doubtful)
+        shape = self._changes.shape
+        near = np.array([track.box for track in tracks]).reshape(-1, 4)
+        sides = near[:, 2:] - near[:, :2]
+        near = np.concatenate([near[:, :2] - sides, near[:, 2:] + sides], axis=1)
+        self._changes.found(
+            tiles.cells_touched(near, self._cell, shape),
+            tiles.cells_touched(np.array(list(doubtful)).reshape(-1, 4), self._cell, shape),
+        )
+
+    def _lost(self, track: Followed) -> bool:
+        """Who has just been lost is looked for at once, and from then on like everybody."""
+        unseen = not track.followed and track.missed == 0 and track.detections_run > 1
+        return unseen and self._index > track.looked[0]
+
+    def _due(self, track: Followed, share: float) -> bool:
         """Whether so much of the period has passed since the detector looked for a track."""
         frames, since = self._index - track.looked[0], self._seconds - track.looked[1]
-        if not track.followed and track.missed == 0 and track.detections_run > 1 and frames:
-            # Who has just been lost is looked for at once, and from then on like everybody.
-            return True
         if frames >= share * self._periods.frames:
             return True
         return since + 1e-6 >= share * self._periods.seconds

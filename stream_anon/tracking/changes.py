@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 Luma = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
+FACE_SAMPLES = 9.0
+"""Samples along the side of the smallest face that are enough to see it come; finer planes are
+averaged down to that."""
+
 CELL = 8
-"""Luma samples along the side of a cell, in which it is remembered what was looked at when."""
+"""Samples along the side of a cell, in which it is remembered what was looked at when."""
 
 LEVELS = 14
 """Difference in levels from which a sample has become something else, noise permitting."""
@@ -46,10 +50,11 @@ BEYOND = 32
 """Samples around what moves among which the flow is computed."""
 
 FASTEST_SAMPLES = 20.0
-"""Samples from frame to frame up to which motion explains a change."""
+"""Luma samples from frame to frame up to which motion explains a change."""
 
 SMALL = (1.4, 3, 12)
-"""New content is a patch of at least this side: smallest faces, least and most samples."""
+"""New content is a patch of at least this side: smallest faces, least samples, most luma
+samples."""
 
 SUDDEN = (2.5, 5, 18)
 """New content of this side that is there at once is looked at in this very frame."""
@@ -59,6 +64,9 @@ PATIENCE = 4
 
 DENSE = 0.6
 """Share of a patch that must be new: a face is never unlike what was behind it everywhere."""
+
+EMPTY_LOOKS = 3
+"""Looks in a row that found nothing, after which what only moves is looked at less often."""
 
 _SQUARE3 = np.ones((3, 3), np.uint8)
 _SQUARE5 = np.ones((5, 5), np.uint8)
@@ -73,11 +81,13 @@ class Periods:
         seconds: where something moves.
         frames: likewise; the shorter of the two counts.
         idle: factor on both where nothing has changed.
+        empty: factor on both where ``EMPTY_LOOKS`` have found nothing and nothing new has come.
     """
 
     seconds: float
     frames: int
     idle: float
+    empty: float = 1.0
 
 
 class ChangeMap:
@@ -88,11 +98,15 @@ class ChangeMap:
 
     Args:
         smallest: side of the smallest face that matters, in luma samples.
+
+    Attributes:
+        step: luma samples along the side of a sample that is compared.
     """
 
     def __init__(self, smallest: float) -> None:
-        self._small = _side(smallest, SMALL)
-        self._sudden = _side(smallest, SUDDEN)
+        self.step = max(1, int(smallest / FACE_SAMPLES))
+        self._small = _side(smallest, SMALL, self.step)
+        self._sudden = _side(smallest, SUDDEN, self.step)
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._now: Luma | None = None
         self._seen: Luma
@@ -104,6 +118,7 @@ class ChangeMap:
         self._seconds = 0.0
         self._looked_frame: NDArray[np.int64]
         self._looked_seconds: NDArray[np.float64]
+        self._empty: NDArray[np.uint8]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -119,13 +134,13 @@ class ChangeMap:
         """
         self._frame += 1
         self._seconds = seconds
-        now = np.asarray(cv2.blur(luma, (3, 3)), np.uint8)
+        now = np.asarray(cv2.blur(_averaged(luma, self.step), (3, 3)), np.uint8)
         if self._now is None or self._now.shape != now.shape:
             self._begin(now)
             return
         before, self._now = self._now, now
-        change = cv2.absdiff(now, before)
-        noise = QUIET[1] * float(np.percentile(change[::4, ::4], QUIET[0]))
+        change = np.asarray(cv2.absdiff(now, before), np.uint8)
+        noise = QUIET[1] * _quantile(change[::4, ::4], QUIET[0] / 100.0)
         moving = (change > max(MOVING_LEVELS, 3.0 * noise)).view(np.uint8)
         if not moving.any() and not self._age.any():
             # Slow changes add up in here without one frame that moves.
@@ -138,19 +153,30 @@ class ChangeMap:
         moving = np.asarray(cv2.morphologyEx(moving, cv2.MORPH_OPEN, _SQUARE3), np.uint8)
         self._moved |= _cells(moving, self.shape)
 
-    def needs_detection(self, periods: Periods) -> Mask:
-        """Cells (rows, columns) at which the detector must look in this frame."""
+    def needs_detection(self, periods: Periods, known: Mask | None = None) -> Mask:
+        """Cells (rows, columns) at which the detector must look in this frame.
+
+        Args:
+            periods: how long they may go without.
+            known: cells in which somebody is painted anyway: what is new there can wait.
+        """
         frames = self._frame - self._looked_frame
         seconds = self._seconds - self._looked_seconds + 1e-6
-        needs_detection = self._urgent.copy()
+        free = np.True_ if known is None else ~known
+        needs_detection = self._urgent & free
         if (self._age > PATIENCE).any():
-            # The younger go with the older: one detector run for all in a few frames, not one for
-            # each.
-            needs_detection |= _cells((self._age > PATIENCE // 2).view(np.uint8), self.shape)
-        overdue = self._moved & ((frames >= periods.frames) | (seconds >= periods.seconds))
+            aged = _cells((self._age > PATIENCE).view(np.uint8), self.shape) & free
+            if aged.any():
+                # The younger go with the older: one detector run for all in a few frames, not one
+                # for each.
+                young = _cells((self._age > PATIENCE // 2).view(np.uint8), self.shape)
+                needs_detection |= young & free
+        factor = np.where(self._empty >= EMPTY_LOOKS, periods.empty, 1.0)
+        most_frames, most_seconds = factor * periods.frames, factor * periods.seconds
+        overdue = self._moved & ((frames >= most_frames) | (seconds >= most_seconds))
         if overdue.any():
             # What would be due soon goes with it: one large look costs less than two.
-            half = (frames >= 0.5 * periods.frames) | (seconds >= 0.5 * periods.seconds)
+            half = (frames >= 0.5 * most_frames) | (seconds >= 0.5 * most_seconds)
             needs_detection |= self._moved & half
         idle = periods.idle
         needs_detection |= (frames >= idle * periods.frames) | (seconds >= idle * periods.seconds)
@@ -160,13 +186,33 @@ class ChangeMap:
         """Cells in which anything has moved or changed since the detector looked."""
         return (self._moved | _cells(self._age, self.shape)) & (self._looked_frame < self._frame)
 
+    def detail(self) -> float:
+        """How sharp the latest frame is: levels by which samples differ from those around."""
+        if self._now is None:
+            return 0.0
+        return float(cv2.mean(cv2.absdiff(self._now, cv2.blur(self._now, (5, 5))))[0])
+
+    def found(self, cells: Mask, doubtful: Mask) -> None:
+        """What came of looking at the latest frame.
+
+        Args:
+            cells: in which, or near which, there is a face or may be one.
+            doubtful: in which may be one that nobody follows: they are looked at as what moves.
+        """
+        looked = self._looked_frame == self._frame
+        self._empty[looked] = np.minimum(self._empty[looked], 254) + 1
+        self._empty[cells | doubtful] = 0
+        self._moved |= doubtful
+
     def looked(self, cells: Mask | None = None) -> None:
         """The detector has seen these cells of the latest frame, or all of it."""
         now = self._now
         if now is None:
             return
         if cells is None:
+            empty = self._empty
             self._begin(now)
+            self._empty = empty
             return
         self._looked_frame[cells] = self._frame
         self._looked_seconds[cells] = self._seconds
@@ -191,6 +237,7 @@ class ChangeMap:
         self._moved = np.zeros((rows, columns), np.bool_)
         self._looked_frame = np.full((rows, columns), self._frame, np.int64)
         self._looked_seconds = np.full((rows, columns), self._seconds)
+        self._empty = np.zeros((rows, columns), np.uint8)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._grid = (x, y)
 
@@ -212,13 +259,14 @@ class ChangeMap:
         ratio = (x1 - x0) / small[0], (y1 - y0) / small[1]
         # Faster than faces can be followed is no explanation: what came there is looked at.
         speed = np.maximum(np.abs(across), np.abs(down))
-        slow = (speed <= FASTEST_SAMPLES / max(ratio)).view(np.uint8)
+        slow = (speed <= FASTEST_SAMPLES / (self.step * max(ratio))).view(np.uint8)
         size = (x1 - x0, y1 - y0)
         cv2.min(where[part], cv2.resize(slow, size, interpolation=cv2.INTER_NEAREST), where[part])
         x = cv2.scaleAdd(cv2.resize(across, size), ratio[0], self._grid[0][part])
         y = cv2.scaleAdd(cv2.resize(down, size), ratio[1], self._grid[1][part])
-        border = cv2.BORDER_CONSTANT
-        moved = cv2.remap(self._seen, x, y, cv2.INTER_LINEAR, borderMode=border, borderValue=0)
+        # What comes in over the frame's border is news unless it goes on like what is there.
+        border = cv2.BORDER_REPLICATE
+        moved = cv2.remap(self._seen, x, y, cv2.INTER_LINEAR, borderMode=border)
         cv2.copyTo(np.asarray(moved, np.uint8), where[part], self._seen[part])
 
     def _compare(self, now: Luma, levels: float) -> None:
@@ -233,12 +281,28 @@ class ChangeMap:
         # News that grows out of older news is as old; what is large and young came at once.
         self._age = (np.minimum(cv2.dilate(self._age, _SQUARE5), 254) + 1).astype(np.uint8) * news
         at_once = _dense(news & (self._age <= 1).view(np.uint8), self._sudden)
-        self._urgent |= _cells(at_once, self.shape)
+        urgent = _cells(at_once, self.shape)
+        self._urgent |= urgent
+        self._empty[urgent] = 0
 
 
-def _side(smallest: float, bounds: tuple[float, int, int]) -> int:
+def _quantile(levels: Luma, share: float) -> int:
+    """The level that so many of the samples do not exceed."""
+    counts = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    return int(np.searchsorted(counts, share * counts[-1]))
+
+
+def _averaged(luma: Luma, step: int) -> Luma:
+    """Averages of step x step samples."""
+    if step == 1 or min(luma.shape) < 8 * step:
+        return luma
+    size = (luma.shape[1] // step, luma.shape[0] // step)
+    return np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _side(smallest: float, bounds: tuple[float, int, int], step: int) -> int:
     share, least, most = bounds
-    return min(most, max(least, round(share * smallest)))
+    return max(least, round(min(most, share * smallest) / step))
 
 
 def _dense(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

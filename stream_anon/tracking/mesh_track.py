@@ -20,6 +20,7 @@ from stream_anon.alignment.mesh import PRESENT, SIDE, FaceMesh
 from stream_anon.alignment.mesh_measures import mean_mesh
 from stream_anon.alignment.topology import INNER_LIPS, LEFT_EYE, RIGHT_EYE
 from stream_anon.geometry import ALIGNED_SIDE, apply, invert, scale_of, similarity
+from stream_anon.track_state import Part, TrackState
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -66,6 +67,21 @@ class _State:
     frame: Array
 
 
+@dataclass(slots=True, eq=False)
+class _Track:
+    """Attributes:
+    last: the mesh of the frame before, or None.
+    presence: None where it was never looked at.
+    wait: frames until it is looked at again.
+    close: whether it is looked at in every frame.
+    """
+
+    last: _State | None = None
+    presence: float | None = None
+    wait: int = 0
+    close: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """What is known of a face in one frame.
@@ -88,33 +104,21 @@ class MeshTracks:
 
     def __init__(self, finder: FaceMesh) -> None:
         self._finder = finder
-        self._states: dict[int, _State] = {}
-        self._presence: dict[int, float] = {}
-        self._wait: dict[int, int] = {}
-        self._close: set[int] = set()
+        self._known: Part[_Track] = Part()
 
-    def forget(self, track: int) -> None:
-        """The track has ended."""
-        self._states.pop(track, None)
-        self._presence.pop(track, None)
-        self._wait.pop(track, None)
-        self._close.discard(track)
-
-    def wants(self, track: int, size: float) -> bool:
+    def wants(self, state: TrackState, size: float) -> bool:
         """Whether a crop of this face should be looked at in this frame."""
         if size < SMALLEST:
             return False
-        if size >= CLOSE:
-            self._close.add(track)
-        else:
-            self._close.discard(track)
-        waiting = self._wait.get(track, 0)
-        self._wait[track] = max(0, waiting - 1)
+        known = self._known.of(state, _Track)
+        known.close = size >= CLOSE
+        waiting = known.wait
+        known.wait = max(0, waiting - 1)
         return waiting <= 0
 
     def carried(
         self,
-        track: int,
+        state: TrackState,
         frame: Array,
         motion: Floats | None,
         landmarks: Array | None,
@@ -123,7 +127,7 @@ class MeshTracks:
         """What is known of a face that is not looked at now.
 
         Args:
-            track: whose.
+            state: of the track.
             frame: (2, 3), frame pixels to the units that ``motion`` is in.
             motion: (g, g, 2), how far from each cell its surface lay (`alignment.non_rigid_flow`),
                 or None.
@@ -133,20 +137,20 @@ class MeshTracks:
         Returns:
             None where the track was never looked at.
         """
-        presence = self._presence.get(track)
-        if presence is None:
+        known = self._known.get(state)
+        if known is None or known.presence is None:
             return None
-        last = self._states.get(track)
+        presence, last = known.presence, known.last
         if last is None or not 0.0 < seconds - last.seconds <= LONGEST:
-            self._wait[track] = 0 if presence >= PRESENT else self._wait.get(track, 0)
+            known.wait = 0 if presence >= PRESENT else known.wait
             return Found(None, presence)
         points = _followed(last, landmarks) if motion is None else carried(last, frame, motion)
-        self._states[track] = _State(points, landmarks, seconds, frame)
+        known.last = _State(points, landmarks, seconds, frame)
         return Found(points, presence)
 
     def __call__(
         self,
-        tracks: Sequence[int],
+        states: Sequence[TrackState],
         crops: Pixels,
         transforms: Array,
         frames: Array,
@@ -156,7 +160,7 @@ class MeshTracks:
         """Find and steady.
 
         Args:
-            tracks: n numbers.
+            states: n, of the tracks.
             crops: (n, 192, 192, 3) uint8 RGB over the aligned face space of ``transforms``.
             transforms: (n, 2, 3), frame pixels to aligned units.
             frames: (n, 2, 3), likewise, to the units that motion will be told in.
@@ -165,27 +169,31 @@ class MeshTracks:
         """
         meshes, presences = self._finder(crops)
         out = []
-        for i, track in enumerate(tracks):
-            before = self._presence.get(track)
-            now = float(presences[i])
+        for i, state in enumerate(states):
+            known = self._known.of(state, _Track)
+            before, now = known.presence, float(presences[i])
             presence = now if before is None else before + HABIT * (now - before)
-            self._presence[track] = presence
+            known.presence = presence
             if now < PRESENT:
-                self._wait[track] = REST if presence < PRESENT else 0
-                self._states.pop(track, None)
+                known.wait = REST if presence < PRESENT else 0
+                known.last = None
                 out.append(Found(None, presence))
                 continue
             seen = placed(meshes[i], transforms[i])
-            points = self._steadied(track, seen, landmarks[i], transforms[i], seconds)
-            self._states[track] = _State(points, landmarks[i], seconds, frames[i])
-            self._wait[track] = 0 if track in self._close else EVERY - 1
+            points = self._steadied(known.last, seen, landmarks[i], transforms[i], seconds)
+            known.last = _State(points, landmarks[i], seconds, frames[i])
+            known.wait = 0 if known.close else EVERY - 1
             out.append(Found(points, presence))
         return out
 
+    @staticmethod
     def _steadied(
-        self, track: int, seen: Array, landmarks: Array | None, transform: Array, seconds: float
+        last: _State | None,
+        seen: Array,
+        landmarks: Array | None,
+        transform: Array,
+        seconds: float,
     ) -> Array:
-        last = self._states.get(track)
         if last is None or not 0.0 < seconds - last.seconds <= LONGEST:
             return seen
         expected = _followed(last, landmarks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,8 @@ class CutDetector:
     """Compares each frame with the one before it. A camera flash counts as a cut too."""
 
     def __init__(self) -> None:
-        self._last: NDArray[np.float32] | None = None
+        # Cells, what differs from their mean, and the energy of that.
+        self._last: tuple[NDArray[np.float32], NDArray[np.float32], float] | None = None
 
     def push(self, luma: NDArray[np.uint8]) -> bool:
         """Whether this frame begins a new shot.
@@ -33,11 +36,12 @@ class CutDetector:
             True at a cut; False for the very first frame.
         """
         cells = cv2.resize(luma, GRID, interpolation=cv2.INTER_AREA).astype(np.float32)
-        last, self._last = self._last, cells
+        level = cv2.mean(cells)[0]
+        structure = (cells - np.float32(level)).ravel()
+        energy = float(structure @ structure) + GRID[0] * GRID[1] * _FLOOR
+        last, self._last = self._last, (cells, structure, energy)
         if last is None:
             return False
-        change = float(np.abs(cells - last).mean())
-        a, b = cells - cells.mean(), last - last.mean()
-        floor = GRID[0] * GRID[1] * _FLOOR
-        energy = float(np.sqrt(((a * a).sum() + floor) * ((b * b).sum() + floor)))
-        return change * (1.0 - float((a * b).sum()) / energy) > THRESHOLD
+        change = cv2.norm(cells, last[0], cv2.NORM_L1) / cells.size
+        alike = float(structure @ last[1]) / math.sqrt(energy * last[2])
+        return bool(change * (1.0 - alike) > THRESHOLD)

@@ -24,7 +24,7 @@ from stream_anon.config import TrackerConfig
 from stream_anon.detection.types import Face, TrackedFace
 from stream_anon.errors import TrackerFault
 from stream_anon.tracking import association, template_matching
-from stream_anon.tracking.attention import LOOK_RATE, Attention, Schedule
+from stream_anon.tracking.attention import DOUBTFUL, LOOK_RATE, Attention, Schedule
 from stream_anon.tracking.clock import StreamClock
 from stream_anon.tracking.over_cover import CONFIRMED_SCORE, over_cover
 from stream_anon.tracking.shot_boundary import CutDetector
@@ -132,6 +132,19 @@ class Tracker:
     def look_frames(self) -> int:
         """Frames within which whatever moves is looked at."""
         return self._schedule.frames
+
+    def pace(self, interval: float) -> None:
+        """Let the detector look within another interval from now on.
+
+        Args:
+            interval: seconds; never longer than frames wait for what comes after them.
+
+        Raises:
+            ValueError: it is not positive.
+        """
+        if not interval > 0:
+            raise ValueError(f"there is no interval of {interval} s")
+        self._schedule.pace(interval)
 
     def limit(self, frames: int) -> None:
         """Never keep more than this many frames waiting, whatever ``delay`` says.
@@ -273,12 +286,14 @@ class Tracker:
         strong = [face for face in faces if face.score >= self._threshold]
         tentative = [face for face in faces if face.score < self._threshold]
         free, strong = self._match(now, list(self._tracks), strong, 1.0, growth)
-        self._match(now, free, tentative, 0.7, growth)
+        _, tentative = self._match(now, free, tentative, 0.7, growth)
         for face in strong:
             first = observation_of(face, now.index, now.seconds, growth)
             track = Trajectory(next(self._track_ids), first, now)
             track.backfill(reversed(self._seen))
             self._tracks.append(track)
+        doubtful = [face.box for face in tentative if face.score >= DOUBTFUL]
+        self._schedule.found(self._tracks, doubtful)
 
     def _match(
         self,

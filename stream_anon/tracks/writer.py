@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import glob
 import hashlib
 import os
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from stream_anon.errors import GateError, OutputError, TracksError, UsageError
+from stream_anon.media.part_file import PartFile
 from stream_anon.regions import Regions
 from stream_anon.tracks import edits as editing
 from stream_anon.tracks.lines import (
@@ -36,8 +35,6 @@ from stream_anon.tracks.lines import (
     parse_line,
 )
 from stream_anon.tracks.reader import TracksFile
-
-OWNER_ONLY = 0o600
 
 AnyChange = Add | Keep | SetMethod | Merge | Split | Zone | Undo
 
@@ -59,16 +56,12 @@ class TracksWriter:
         self.path = Path(path)
         self._overwrite = overwrite
         self._check_target()
-        self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}.part")
         self._digest = hashlib.sha256()
         self._frames = {line.stream: 0 for line in header.streams}
         self._regions = 0
         self._tracks: set[str] = set()
-        try:
-            self._clear_stale()
-            self._file = self._open()
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+        self._part = PartFile(self.path, private=True)
+        self._file = self._part.open()
         self._write(header.to_json())
 
     def write(self, regions: Regions) -> None:
@@ -111,11 +104,11 @@ class TracksWriter:
         )
         self._write(end.to_json())
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
             self._check_target()
-            self._part.replace(self.path)
+            self._part.commit(self._overwrite)
+        except FileExistsError as error:
+            raise UsageError(f"{self.path}: exists; -y replaces it") from error
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror})") from error
 
@@ -124,24 +117,7 @@ class TracksWriter:
         with contextlib.suppress(OSError):
             self._file.close()
         with contextlib.suppress(OSError):
-            self._part.unlink(missing_ok=True)
-
-    def _open(self) -> BinaryIO:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        while True:
-            file = os.fdopen(os.open(self._part, flags, OWNER_ONLY), "wb")
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Another run may have taken it for stale before it was locked.
-            if os.fstat(file.fileno()).st_nlink:
-                return file
-            file.close()
-
-    def _clear_stale(self) -> None:
-        """Remove what runs that were killed left behind: parts that no process holds."""
-        for part in self.path.parent.glob(f".{glob.escape(self.path.name)}.*.part"):
-            with contextlib.suppress(OSError), part.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                part.unlink(missing_ok=True)
+            self._part.discard()
 
     def _check_target(self) -> None:
         if self.path.is_dir():

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
+
 from stream_anon.config import VerifyConfig
 from stream_anon.errors import Cancelled, StreamAnonError
 from stream_anon.verification.pairs import Pair, Pairs
@@ -148,7 +150,7 @@ def check(
                 _look(verifier, pairs, pair, files, verdict)
     except Cancelled:
         raise
-    except (StreamAnonError, ValueError, OSError) as error:
+    except (StreamAnonError, ValueError, OSError, MemoryError, cv2.error) as error:
         verdict.problem = " ".join(str(error).split()) or type(error).__name__
     if verdict.frames == 0 and verdict.problem is None:
         verdict.problem = "no frame could be compared"

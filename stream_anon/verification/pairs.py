@@ -20,13 +20,17 @@ import av
 
 from stream_anon.errors import InputError, StreamAnonError, VerificationError
 from stream_anon.media.frame import Frame
+from stream_anon.media.input.base import Source
 from stream_anon.media.input.decoder import StreamDecoder
+from stream_anon.media.input.files import describe_file, open_file
 from stream_anon.media.input.info import MediaInfo
-from stream_anon.media.input.probe import has_timestamps, open_input, probe, reason
-from stream_anon.media.input.source import FileSource
+from stream_anon.media.input.probe import has_timestamps, open_input, reason
 
 INDEXED = frozenset({"mov", "matroska"})
 """Demuxers that find a keyframe before any moment."""
+
+BACK = (0.0, 0.25, 2.0)
+"""Seconds before a moment behind which there is no frame any more, where one is looked for."""
 
 FARTHEST = 2000
 """Frames that are read for one moment before it is given up."""
@@ -78,7 +82,7 @@ class Pairs:
     ) -> None:
         self._original, self._output = original, output
         self._start, self._end, self._tolerant = start, end, tolerant
-        self._info, self._made = probe(original), probe(output)
+        self._info, self._made = describe_file(original), describe_file(output)
         made = (stream.index for stream in self._made.video)
         self._streams = dict(zip(sorted(streams), made, strict=False))
         if not len(streams) == len(self._streams) == len(self._made.video):
@@ -118,8 +122,8 @@ class Pairs:
             VerificationError: a frame has no counterpart, or one of another size.
         """
         options = {"start": self._start, "end": self._end, "tolerant": self._tolerant}
-        original = FileSource(self._original, copied=(), **options)  # type: ignore[arg-type]
-        output = FileSource(self._output, copied=())
+        original = open_file(self._original, copied=(), **options)  # type: ignore[arg-type]
+        output = open_file(self._output, copied=())
         quarter_turns = self.quarter_turns(stream)
         with original, output:
             frames = zip_longest(
@@ -133,7 +137,7 @@ class Pairs:
                 yield self._pair(stream, index, before, after, quarter_turns)
 
     def at(self, stream: int, moment: float) -> Pair | None:
-        """The first pair at or after a moment of the output.
+        """The first pair at or after a moment of the output, or at its end one shortly before.
 
         Args:
             stream: of the original.
@@ -145,6 +149,14 @@ class Pairs:
         Raises:
             InputError: a file cannot be read there.
         """
+        for back in BACK:
+            pair = self._first(stream, max(0.0, moment - back))
+            if pair is not None or back >= moment:
+                return pair
+        return None
+
+    def _first(self, stream: int, moment: float) -> Pair | None:
+        """The first pair at or after a moment; arguments and errors as of ``at``."""
         try:
             if self._shift is None:
                 self._shift = self._cut()
@@ -202,7 +214,7 @@ class Pairs:
         return frame.pts * frame.time_base
 
 
-def _of(source: FileSource, stream: int) -> Iterator[Frame]:
+def _of(source: Source, stream: int) -> Iterator[Frame]:
     return (frame for frame in source.frames() if frame.stream == stream)
 
 

@@ -2,11 +2,15 @@
 
 A face counts as unchanged when three things hold:
 
-1. a detector of another make than the one that analysed finds it in the original, at a low
-   threshold;
+1. it is found in the original: by a detector of another make than the one that analysed, at a low
+   threshold, or by a third one, which may be of the same make, at a higher one;
 2. its place looks the same in the output (``likeness``);
-3. in the output, enlarged, a face is still seen there: by a third detector as well, or by the
-   second one with confidence.
+3. in the output, enlarged, a face is still seen there: by the other of the two as well, or by the
+   one that found it with confidence. A place that the analysing make is sure of needs no such
+   look: the run should have painted it, face or not.
+
+Two find more than one: each is blind to some people, and what broke below the detector hides
+nobody from the one that analysed.
 
 The second rule lets a new face pass, the third one lions on coats of arms. The verifier knows
 nothing of how the output was made: neither tracks nor boxes reach it, but for those of persons whom
@@ -15,6 +19,7 @@ an edit has left visible on purpose.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +33,7 @@ from stream_anon.config import DetectorConfig, VerifyConfig
 from stream_anon.detection.base import NetworkDetector
 from stream_anon.detection.blazeface import BlazeFace
 from stream_anon.detection.centerface import CenterFace
+from stream_anon.detection.suppression import OVERLAP, overlaps
 from stream_anon.detection.types import Face
 from stream_anon.detection.yunet import YuNet
 from stream_anon.errors import DetectorFault
@@ -49,11 +55,19 @@ SMALLEST = 0.8
 ZOOM, SIDE = 3.0, 192
 """The place is shown again with so many times its size around it, in so many pixels."""
 
+THIRD = 0.4
+"""Score from which it counts what the third detector sees in the original as a face. What it sees
+below may be what the run saw as well, took for nothing and left as it was."""
+
+BELIEVED = 0.5
+"""Score from which a find of the analysing make must have been painted: half a face at the frame's
+border, enlarged, is seen by nobody again."""
+
 SURE = 0.9
-"""Score from which the second detector alone is believed about the enlarged place."""
+"""Score from which the one that found a face is believed alone about the enlarged place."""
 
 AGREED = 0.35
-"""Score from which the third detector confirms what the second one saw."""
+"""Score from which the other one confirms it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +103,23 @@ class Verifier:
         detector: DetectorConfig | None = None,
         models_dir: Path | None = None,
     ) -> None:
-        self._config = config
-        self._models_dir = models_dir
         base = detector or DetectorConfig()
         if not base.threads:
             # The run is over: nothing else wants the processor.
             base = base.model_copy(update={"threads": len(os.sched_getaffinity(0))})
-        changes = {"threshold": config.threshold, "keep_threshold": config.threshold}
-        self._options = base.model_copy(update=changes)
-        close = {"threshold": 0.05, "keep_threshold": 0.05, "smallest_face": 20.0}
-        self._close = base.model_copy(update=close)
+        self._smallest = base.smallest_face
+        self._analysed = analysed
         self._names = choose(config.detector, analysed, models_dir)
-        self._second = KINDS[self._names[0]](self._options, models_dir)
-        self._near: list[NetworkDetector] = []
+        close = base.model_copy(
+            update={"threshold": 0.05, "keep_threshold": 0.05, "smallest_face": 20.0}
+        )
+        self._eyes: list[_Eye] = []
+        for name, threshold in zip(self._names, (config.threshold, THIRD), strict=True):
+            changes = {"threshold": threshold, "keep_threshold": threshold}
+            wide = KINDS[name](base.model_copy(update=changes), models_dir)
+            near = copy.copy(wide)  # with the same engines
+            near.config = close
+            self._eyes.append(_Eye(wide, near))
 
     @property
     def detector(self) -> str:
@@ -128,29 +146,62 @@ class Verifier:
             DetectorFault: a network answered with something that describes no face.
             ValueError: the frames differ in size.
         """
+        boxes, unchanged = self.places(original, output, quarter_turns, visible)
+        return Look(_people(boxes), _people(boxes[unchanged]))
+
+    def places(
+        self,
+        original: Frame,
+        output: Frame,
+        quarter_turns: int = 0,
+        visible: Sequence[tuple[float, float, float, float]] = (),
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """What ``check`` counts, with its places: for measurements, and no report.
+
+        Args and errors: as of ``check``.
+
+        Returns:
+            (n, 4) x0 y0 x1 y1 in pixels of what was found in the original, by either detector, so
+            that a face may be there twice; and (n,) whether it is open in the output.
+        """
         if (original.width, original.height) != (output.width, output.height):
             raise ValueError("the frames differ in size")
-        found = self._second.detect(original, quarter_turns)
-        least = SMALLEST * self._options.smallest_face
-        found = [f for f in found if f.score >= self._options.threshold and f.size >= least]
-        found = [f for f in found if not any(_inside(f.box, box) for box in visible)]
+        found: list[tuple[Face, int]] = []
+        for number, eye in enumerate(self._eyes):
+            found += [
+                (face, number)
+                for face in eye.wide.detect(original, quarter_turns)
+                if face.size >= SMALLEST * self._smallest
+                and not any(_inside(face.box, box) for box in visible)
+            ]
         if not found:
-            return Look(0, 0)
-        boxes = np.stack([face.box for face in found])
+            return np.empty((0, 4)), np.empty(0, np.bool_)
+        boxes = np.stack([face.box for face, _ in found])
         same = same_shares(original, output, boxes) >= OPEN
-        open_ = [face for face, is_same in zip(found, same, strict=True) if is_same]
-        unchanged = sum(self._seen(output, face, quarter_turns) for face in open_)
-        return Look(len(found), unchanged)
+        open_ = [
+            bool(is_same) and self._seen(output, face, number, quarter_turns)
+            for (face, number), is_same in zip(found, same, strict=True)
+        ]
+        return boxes, np.array(open_, np.bool_)
 
-    def _seen(self, output: Frame, face: Face, quarter_turns: int) -> bool:
-        """Whether a face is still seen in the output at the place of one."""
-        view = _Place(output, face.box)
-        if not self._near:
-            self._near = [KINDS[name](self._close, self._models_dir) for name in self._names]
-        second, third = self._near
-        if _strength(third, view, quarter_turns) >= AGREED:
+    def _seen(self, output: Frame, face: Face, finder: int, quarter_turns: int) -> bool:
+        """Whether a face is still seen in the output at the unchanged place of one."""
+        analysing = self._names[finder] == self._analysed
+        if analysing and face.score >= BELIEVED and face.size >= self._smallest:
             return True
-        return _strength(second, view, quarter_turns) >= SURE
+        view = _Place(output, face.box)
+        one, other = self._eyes[finder].near, self._eyes[1 - finder].near
+        if _strength(other, view, quarter_turns) >= AGREED:
+            return True
+        return _strength(one, view, quarter_turns) >= SURE
+
+
+@dataclass(frozen=True, slots=True)
+class _Eye:
+    """A detector for whole frames, and the same for one place of a frame, enlarged."""
+
+    wide: NetworkDetector
+    near: NetworkDetector
 
 
 def choose(wanted: str, analysed: str, models_dir: Path | None = None) -> tuple[str, str]:
@@ -173,6 +224,20 @@ def _inside(face: NDArray[np.float64], box: tuple[float, float, float, float]) -
     """Whether half of a face's box, or more, lies in another box."""
     sides = np.minimum(face[2:], box[2:]) - np.maximum(face[:2], box[:2])
     return bool(sides.min() > 0 and sides.prod() >= 0.5 * (face[2:] - face[:2]).prod())
+
+
+def reported(true: NDArray[np.float64], boxes: NDArray[np.float64], least: float) -> int:
+    """How many of (n, 4) true boxes share ``least`` (IoU) or more with one of (m, 4) boxes."""
+    return int(np.count_nonzero((overlaps(true, boxes) >= least).any(axis=1)))
+
+
+def _people(boxes: NDArray[np.float64]) -> int:
+    """How many faces (n, 4) boxes are, of which two detectors may have found each."""
+    kept: list[NDArray[np.float64]] = []
+    for box in boxes:
+        if not kept or float(overlaps(box[None], np.stack(kept)).max()) < OVERLAP:
+            kept.append(box)
+    return len(kept)
 
 
 class _Place:

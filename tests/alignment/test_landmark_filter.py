@@ -7,6 +7,7 @@ import pytest
 from stream_anon.alignment import landmark_filter
 from stream_anon.alignment.landmark_filter import LandmarkFilter, follow
 from stream_anon.geometry import ALIGNED_SIDE, TEMPLATE, apply, invert, similarity
+from tests.fakes import STATES, state
 
 
 def texture(seed: int = 0) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_a_trembling_detector_is_calmed_and_followed():
         noisy = points + rng.normal(0, 3.0, (5, 2))
         alignment = similarity(noisy)
         frame = moved(texture(), tuple(shift))
-        filtered.append(smooth(1, cut(frame, alignment), alignment, noisy, k / 25))
+        filtered.append(smooth(state(1), cut(frame, alignment), alignment, noisy, k / 25))
         seen.append(noisy)
         true.append(points)
     centre = [np.stack(x)[15:].mean(axis=1) for x in (filtered, seen, true)]
@@ -68,17 +69,17 @@ def test_without_texture_the_detector_is_believed():
     )
     alignment = similarity(LANDMARKS)
     smooth = LandmarkFilter()
-    smooth(1, flat, alignment, LANDMARKS, 0.0)
-    assert np.allclose(smooth(1, noise, alignment, LANDMARKS + 9.0, 0.04), LANDMARKS + 9.0)
+    smooth(state(1), flat, alignment, LANDMARKS, 0.0)
+    assert np.allclose(smooth(state(1), noise, alignment, LANDMARKS + 9.0, 0.04), LANDMARKS + 9.0)
 
 
 def test_a_lock_that_lost_its_face_lets_go():
     alignment = similarity(LANDMARKS)
     crop = cut(texture(), alignment)
     smooth = LandmarkFilter()
-    smooth(1, crop, alignment, LANDMARKS, 0.0)
+    smooth(state(1), crop, alignment, LANDMARKS, 0.0)
     far = LANDMARKS + 60.0
-    assert np.allclose(smooth(1, crop, alignment, far, 0.04), far)
+    assert np.allclose(smooth(state(1), crop, alignment, far, 0.04), far)
 
 
 @pytest.mark.parametrize("seconds", [-0.04, 0.0, 0.3])
@@ -86,16 +87,18 @@ def test_a_gap_begins_anew(seconds):
     alignment = similarity(LANDMARKS)
     crop = cut(texture(), alignment)
     smooth = LandmarkFilter()
-    smooth(1, crop, alignment, LANDMARKS, 0.0)
-    assert np.array_equal(smooth(1, crop, alignment, LANDMARKS + 5.0, seconds), LANDMARKS + 5.0)
+    smooth(state(1), crop, alignment, LANDMARKS, 0.0)
+    moved = smooth(state(1), crop, alignment, LANDMARKS + 5.0, seconds)
+    assert np.array_equal(moved, LANDMARKS + 5.0)
 
 
 def test_a_forgotten_track_leaves_no_crop():
     alignment = similarity(LANDMARKS)
     smooth = LandmarkFilter()
-    smooth(7, cut(texture(), alignment), alignment, LANDMARKS, 0.0)
-    smooth.forget(7)
-    assert not smooth._states
+    smooth(state(7), cut(texture(), alignment), alignment, LANDMARKS, 0.0)
+    assert len(state(7)) == 1
+    STATES.end(7)
+    assert smooth._last.get(state(7)) is None
 
 
 def test_the_crop_and_the_crop_agree():

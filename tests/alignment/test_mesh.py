@@ -14,6 +14,7 @@ from stream_anon.errors import ModelError
 from stream_anon.models import registry
 from stream_anon.tracking.mesh_track import HASTE, MIN_BLEND, REST, MeshTracks, placed, told
 from tests.detection.conftest import FACE, Pixels, fetched
+from tests.fakes import STATES, state
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ POINTS_5 = geometry.apply(geometry.invert(FRAME), geometry.TEMPLATE)
 
 def one(tracks: MeshTracks, seconds: float, landmarks=POINTS_5, frame=FRAME):
     crops = np.zeros((1, SIDE, SIDE, 3), np.uint8)
-    return tracks([7], crops, frame[None], frame[None], [landmarks], seconds)[0]
+    return tracks([state(7)], crops, frame[None], frame[None], [landmarks], seconds)[0]
 
 
 def test_a_mesh_lies_in_the_frame_where_its_crop_was():
@@ -147,53 +148,53 @@ def test_what_shows_no_face_is_looked_at_now_and_then_only():
     tracks = MeshTracks(net)
     looked = 0
     for k in range(3 * (REST + 1)):
-        if tracks.wants(7, 60.0):
+        if tracks.wants(state(7), 60.0):
             looked += 1
             assert one(tracks, k / 25).mesh is None
     assert looked == 3
-    assert tracks.carried(7, FRAME, None, None, 2.0).presence < PRESENT
-    tracks.forget(7)
-    assert tracks.carried(7, FRAME, None, None, 2.0) is None
-    assert not tracks.wants(8, 12.0), "too small"
+    assert tracks.carried(state(7), FRAME, None, None, 2.0).presence < PRESENT
+    STATES.end(7)
+    assert tracks.carried(state(7), FRAME, None, None, 2.0) is None
+    assert not tracks.wants(state(8), 12.0), "too small"
 
 
 def test_between_two_looks_a_mesh_goes_with_the_surface():
     tracks = MeshTracks(Told())
-    assert tracks.wants(7, 60.0)
+    assert tracks.wants(state(7), 60.0)
     first = one(tracks, 0.0).mesh
-    assert not tracks.wants(7, 60.0), "looked at just now"
+    assert not tracks.wants(state(7), 60.0), "looked at just now"
     moved = FRAME.copy()
     moved[:, 2] += 5.0
     # The surface lay two units further left in the frame before, whose own place changed as well.
     motion = np.zeros((16, 16, 2), np.float32)
     motion[..., 0] = -2.0
-    found = tracks.carried(7, moved, motion, None, 0.04)
+    found = tracks.carried(state(7), moved, motion, None, 0.04)
     assert np.allclose(found.mesh - first, [(2.0 - 5.0) / 2.0, -5.0 / 2.0, 0.0], atol=1e-4)
-    assert tracks.wants(7, 60.0)
+    assert tracks.wants(state(7), 60.0)
 
 
 def test_without_a_surface_it_goes_with_the_landmarks_and_after_a_gap_it_is_found_anew():
     tracks = MeshTracks(Told())
-    tracks.wants(7, 60.0)
+    tracks.wants(state(7), 60.0)
     first = one(tracks, 0.0).mesh
-    tracks.wants(7, 60.0)
-    away = tracks.carried(7, FRAME, None, POINTS_5 + 4.0, 0.04).mesh
+    tracks.wants(state(7), 60.0)
+    away = tracks.carried(state(7), FRAME, None, POINTS_5 + 4.0, 0.04).mesh
     assert np.allclose(away - first, [4.0, 4.0, 0.0], atol=1e-6)
-    tracks.wants(7, 60.0)
-    assert tracks.carried(7, FRAME, None, POINTS_5, 3.0).mesh is None
-    assert tracks.wants(7, 60.0)
+    tracks.wants(state(7), 60.0)
+    assert tracks.carried(state(7), FRAME, None, POINTS_5, 3.0).mesh is None
+    assert tracks.wants(state(7), 60.0)
 
 
 def test_a_close_up_is_looked_at_in_every_frame():
     tracks = MeshTracks(Told())
     for k in range(4):
-        assert tracks.wants(7, 200.0)
+        assert tracks.wants(state(7), 200.0)
         one(tracks, k / 25)
     looks = 0
     for k in range(4, 12):
-        if tracks.wants(7, 60.0):
+        if tracks.wants(state(7), 60.0):
             looks += 1
             one(tracks, k / 25)
         else:
-            tracks.carried(7, FRAME, None, POINTS_5, k / 25)
+            tracks.carried(state(7), FRAME, None, POINTS_5, k / 25)
     assert looks in (4, 5)

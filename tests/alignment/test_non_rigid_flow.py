@@ -6,6 +6,7 @@ import pytest
 
 from stream_anon.alignment.non_rigid_flow import GRID, LARGEST, NonRigidFlow
 from stream_anon.geometry import ALIGNED_SIDE, TEMPLATE, apply, invert, similarity
+from tests.fakes import STATES, state
 
 SIDE = 64
 ALIGNMENT = similarity((TEMPLATE - 64.0) * 2.0 + 300.0)
@@ -32,9 +33,9 @@ def shifted(frame: np.ndarray, way: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("way", [(4.0, 0.0), (-3.0, 5.0)])
 def test_motion_within_a_resting_crop_is_told_in_its_units(way):
     flow = NonRigidFlow(ALIGNED_SIDE)
-    assert flow(1, cut(texture(), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0) is None
+    assert flow(state(1), cut(texture(), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0) is None
     now = cut(shifted(texture(), np.array(way)), ALIGNMENT)
-    motion = flow(1, now, ALIGNMENT, ALIGNMENT, 0.04)
+    motion = flow(state(1), now, ALIGNMENT, ALIGNMENT, 0.04)
     assert motion is not None
     assert motion.shape == (GRID, GRID, 2)
     assert motion.dtype == np.float32
@@ -45,12 +46,12 @@ def test_motion_within_a_resting_crop_is_told_in_its_units(way):
 
 def test_a_crop_that_moves_with_the_face_sees_no_motion():
     flow = NonRigidFlow(ALIGNED_SIDE)
-    flow(1, cut(texture(), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0)
+    flow(state(1), cut(texture(), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0)
     way = np.array((6.0, -4.0))
     moved = ALIGNMENT.copy()
     moved[:, 2] = ALIGNMENT[:, 2] - ALIGNMENT[:, :2] @ way
     # The crop still follows the old place: only the crop is locked to the face.
-    motion = flow(1, cut(shifted(texture(), way), ALIGNMENT), ALIGNMENT, moved, 0.04)
+    motion = flow(state(1), cut(shifted(texture(), way), ALIGNMENT), ALIGNMENT, moved, 0.04)
     assert motion is not None
     assert np.abs(np.median(motion[3:-3, 3:-3].reshape(-1, 2), axis=0)).max() < 0.25
     assert apply(invert(moved), TEMPLATE) - apply(invert(ALIGNMENT), TEMPLATE) == pytest.approx(
@@ -60,8 +61,8 @@ def test_a_crop_that_moves_with_the_face_sees_no_motion():
 
 def test_nothing_moves_further_than_a_face_can():
     flow = NonRigidFlow(ALIGNED_SIDE)
-    flow(1, cut(texture(0), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0)
-    motion = flow(1, cut(texture(9), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.04)
+    flow(state(1), cut(texture(0), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0)
+    motion = flow(state(1), cut(texture(9), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.04)
     assert motion is not None
     assert np.isfinite(motion).all()
     assert np.abs(motion).max() <= LARGEST
@@ -71,12 +72,12 @@ def test_nothing_moves_further_than_a_face_can():
 def test_a_gap_or_a_step_back_tells_nothing(gap):
     flow = NonRigidFlow(ALIGNED_SIDE)
     crop = cut(texture(), ALIGNMENT)
-    flow(1, crop, ALIGNMENT, ALIGNMENT, 5.0)
-    assert flow(1, crop, ALIGNMENT, ALIGNMENT, 5.0 + gap) is None
+    flow(state(1), crop, ALIGNMENT, ALIGNMENT, 5.0)
+    assert flow(state(1), crop, ALIGNMENT, ALIGNMENT, 5.0 + gap) is None
 
 
 def test_an_ended_track_leaves_nothing():
     flow = NonRigidFlow(ALIGNED_SIDE)
-    flow(1, cut(texture(), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0)
-    flow.forget(1)
-    assert not flow._states
+    flow(state(1), cut(texture(), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.0)
+    STATES.end(1)
+    assert flow(state(1), cut(texture(), ALIGNMENT), ALIGNMENT, ALIGNMENT, 0.04) is None

@@ -98,7 +98,7 @@ def test_6_a_detector_that_fails_stops_the_run(clip, tmp_path, name, first):
     assert nothing_left(clip)
 
 
-@pytest.mark.parametrize("name", ["raises", "refuses", "nan"])
+@pytest.mark.parametrize("name", DETECTORS)
 def test_6_a_detector_that_fails_steps_down(clip, tmp_path, name):
     detector = Scripted(from_frame(11, DETECTORS[name]))
     config = quick(**{"fault.policy": "step-down"})

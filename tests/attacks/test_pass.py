@@ -113,7 +113,14 @@ def test_5_nobody_else_opens_an_encoder_for_frames():
         if call in ("add_stream", "imwrite", "imencode", "VideoWriter")
         and not name.startswith(APART)
     }
-    assert found == {"stream_anon/media/output/_mux.py"}
+    assert found == {
+        "stream_anon/media/output/_mux.py",
+        # Takes cleared frames alone, as the sink does: tests/media/contracts/test_ends.py.
+        "stream_anon/media/output/photo_sink.py",
+        # Shows one frame as it was beside what becomes of it, asked for, with a warning and for its
+        # owner only: tests/cli/test_preview.py.
+        "stream_anon/pipeline/painting/preview.py",
+    }
 
 
 def test_5_only_the_sink_uses_the_muxer():

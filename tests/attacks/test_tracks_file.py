@@ -34,7 +34,7 @@ def analysed(tmp_path_factory):
         other = type(faces[0])(faces[0].box + np.array([150.0, 0.0, 150.0, 0.0]), None, 0.9)
         return [*faces, other] if index >= 4 else faces
 
-    made = lambda info, config: DetectAndTrack(Scripted(second), info, config)  # noqa: E731
+    made = lambda config: DetectAndTrack(Scripted(second), config)  # noqa: E731
     analyze_file(clip, folder / "t.jsonl", quick(), analyzer_of=made)
     return folder
 

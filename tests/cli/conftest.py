@@ -24,6 +24,7 @@ class FakeReport:
     input: FilePart = field(default_factory=lambda: FilePart(name=None, bytes=3, sha256="0" * 64))
     output: FilePart = field(default_factory=lambda: FilePart(name=None, bytes=4, sha256="1" * 64))
     tracks: tuple[()] = ()
+    tracks_seen: int = 0
 
     def summary(self) -> str:
         return self.words

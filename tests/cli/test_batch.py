@@ -36,7 +36,7 @@ def real(name: str, suffix: str = ".mp4") -> Path:
     "suffix",
     [
         ".vob", ".mxf", ".dv", ".rm", ".nut", ".ivf", ".asf", ".divx", ".f4v", ".qt", ".mp4",
-        ".MKV", ".3gp", ".gif", ".M2TS", ".h264",
+        ".MKV", ".3gp", ".gif", ".M2TS", ".h264", ".jpg", ".JPEG", ".png", ".webp", ".tif", ".heic",
     ],
 )  # fmt: skip
 def test_a_name_that_says_video_is_never_left_out(command, video, api, suffix):
@@ -50,7 +50,7 @@ def test_a_video_is_known_by_what_is_in_it(command, api, here):
     for name in ("in/recording", "in/export.bin", "in/b.mp4.bak", "in/deep/x.tmp"):
         real(name)
     Path("in/notes.txt").write_text("hello, this is no video. " * 300)
-    Path("in/frame.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    Path("in/frame.raw").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
     Path("in/README").write_text("x")
     done = command("redact", "in", "-o", "out")
     assert done.code == 0, done.err
@@ -355,3 +355,22 @@ def test_every_name_that_a_result_can_have_is_known_as_a_video():
     from stream_anon.media.output.formats import BY_SUFFIX
 
     assert set(BY_SUFFIX) <= inputs.EXTENSIONS
+
+
+def test_a_summary_is_whole_or_not_there(command, video, api, monkeypatch):
+    video("in/a.mp4")
+    Path("s.json").write_text("of yesterday")
+    stale = Path(".s.0123abcd.part.json")
+    stale.write_text("half of it")
+    os.utime(stale, (0, 0))
+
+    def full(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        done = command("redact", "in", "-o", "out", "--summary", "s.json", "-n")
+    assert done.code == 1
+    assert "s.json: cannot be written (No space left on device)" in done.err
+    assert Path("s.json").read_text() == "of yesterday"
+    assert not [path for path in Path().iterdir() if path.name.startswith(".")], "no part is left"

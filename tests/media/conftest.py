@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from stream_anon.config import FaultConfig, VideoConfig
-from stream_anon.media.input.source import FileSource, PassthroughPacket
+from stream_anon.media.input.source import FileSource
 from stream_anon.media.output.sink import FileSink
 from stream_anon.media.output.streams import MediaPlan, plan_streams
+from stream_anon.media.packets import Packet
 from stream_anon.methods.fill import Fill
 from stream_anon.pipeline.painting.gate import Compositor
 
@@ -38,7 +39,7 @@ def pass_through(
         reader.select(plan.copied)
         with FileSink(target, plan, reader.info, config) as sink:
             for item in reader:
-                if isinstance(item, PassthroughPacket):
+                if isinstance(item, Packet):
                     sink.copy(item)
                 else:
                     sink.write(gate.clear(item, ()))

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_anon.media.input.source import FileSource, PassthroughPacket
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.packets import Packet
 from stream_anon.media.splices import Splices
 from tests.media.clips import av_frame, make_clip
 from tests.media.conftest import pass_through
@@ -61,14 +62,14 @@ def test_recordings_that_were_joined_follow_each_other(tmp_path, bf, target):
     assert gaps.max() < 0.2
     assert sorted(gaps)[:-2] == pytest.approx(np.full(86, 0.04), abs=2e-3)
     # Sound keeps its place beside the frames of its own recording.
-    sound = [i.packet.pts * i.packet.time_base for i in items if isinstance(i, PassthroughPacket)]
-    shown = [i.seconds for i in items if not isinstance(i, PassthroughPacket)]
+    sound = [i.data.pts * i.data.time_base for i in items if isinstance(i, Packet)]
+    shown = [i.seconds for i in items if not isinstance(i, Packet)]
     assert all(a < b for a, b in pairwise(sound))
     alone = [FileSource(p) for p in parts]
     for source, first in zip(alone, (0, 33, 59), strict=True):
         items = list(source)
-        own = next(i for i in items if isinstance(i, PassthroughPacket)).packet
-        ahead = min(i.seconds for i in items if not isinstance(i, PassthroughPacket))
+        own = next(i for i in items if isinstance(i, Packet)).data
+        ahead = min(i.seconds for i in items if not isinstance(i, Packet))
         ahead -= float(own.pts * own.time_base)
         near = min(abs(shown[first] - float(s) - ahead) for s in sound)
         assert near < 1e-3

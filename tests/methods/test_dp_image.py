@@ -14,12 +14,12 @@ from stream_anon.methods.dp_image import EPSILON, DPImage
 from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.painting.likeness import unchanged
 from stream_anon.privacy.randomness import RandomnessError
-from tests.fakes import MemoryFrame, noise, tracked
+from tests.fakes import MemoryFrame, noise, state, tracked
 from tests.pipeline.portraits import portrait
 
 
 def subject(track=1, seconds=0.0):
-    return Subject(track, TEMPLATE.copy(), 110.0, 0.9, seconds)
+    return Subject(state(track), TEMPLATE.copy(), 110.0, 0.9, seconds)
 
 
 @pytest.fixture

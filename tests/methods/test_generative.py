@@ -28,7 +28,7 @@ from stream_anon.methods.generative.blending import (
 from stream_anon.methods.generative.eligibility import EligibilityFilter, is_face, posed
 from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.privacy import ReleaseError, mechanism
-from tests.fakes import MemoryFrame, detail, noise, tracked
+from tests.fakes import STATES, MemoryFrame, detail, noise, state, tracked
 
 
 class Drawn(CodedMethod):
@@ -58,7 +58,7 @@ class Drawn(CodedMethod):
 
 
 def subject(track=1, landmarks=TEMPLATE, size=80.0, seconds=0.0):
-    return Subject(track, landmarks, size, 0.9, seconds)
+    return Subject(state(track), landmarks, size, 0.9, seconds)
 
 
 def crop(seed=0):
@@ -88,7 +88,7 @@ def test_the_encoder_runs_once_per_track_and_the_noisy_code_is_frozen():
 def test_a_track_that_ended_gets_no_second_release():
     method = Drawn()
     method.render(crop(), [subject()])
-    method.forget(1)
+    STATES.end(1)
     with pytest.raises(ReleaseError):
         method.render(crop(), [subject()])
 
@@ -132,7 +132,7 @@ class Hues(Drawn):
 def test_nobody_is_recognised():
     method = Hues()
     method.render(person(0), [subject(1)])
-    method.forget(1)
+    STATES.end(1)
     method.render(person(0), [subject(2)])
     assert method.encoded == 0
     assert not np.allclose(*method.codes)
@@ -243,7 +243,7 @@ def test_grain_is_matched_and_limited():
 
 
 def test_a_face_that_is_hardly_one_is_covered():
-    rendered = Drawn().render(crop(), [Subject(1, TEMPLATE, 80.0, 0.12, 0.0)])
+    rendered = Drawn().render(crop(), [Subject(state(1), TEMPLATE, 80.0, 0.12, 0.0)])
     assert rendered.declined.tolist() == [True]
 
 

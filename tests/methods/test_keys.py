@@ -10,6 +10,7 @@ from stream_anon.geometry import TEMPLATE
 from stream_anon.methods import make_method
 from stream_anon.methods.base import Subject
 from stream_anon.privacy import SecureRandom
+from stream_anon.track_state import TrackState
 from tests.fakes import noise
 
 
@@ -40,7 +41,7 @@ def made(monkeypatch) -> list[SecureRandom]:
 def test_every_key_is_wiped_when_the_method_is_closed(made, options):
     method = make_method(MethodConfig(**options))
     side = method.crop_size
-    subject = Subject(track=1, landmarks=TEMPLATE, size=100.0, score=0.9)
+    subject = Subject(TrackState(1), landmarks=TEMPLATE, size=100.0, score=0.9)
     method.render(noise(128, 128)[None, :side, :side].copy(), [subject])
     assert made, "a method that draws must have a generator"
     keys = [random._key for random in made]
@@ -54,7 +55,7 @@ def test_every_key_is_wiped_when_the_method_is_closed(made, options):
 def test_others_draw_nothing(made, name):
     method = make_method(MethodConfig(name=name))
     side = method.crop_size
-    subject = Subject(track=1, landmarks=TEMPLATE, size=100.0, score=0.9)
+    subject = Subject(TrackState(1), landmarks=TEMPLATE, size=100.0, score=0.9)
     method.render(np.ascontiguousarray(noise(128, 128)[None, :side, :side]), [subject])
     method.close()
     assert made == []

@@ -25,6 +25,7 @@ from stream_anon.methods.generative.networks import prior_codes
 from stream_anon.methods.identity import Identity
 from stream_anon.methods.morph import MOST_TILT, READ_EVERY, READ_FIRST, Morph, shown_mouth, tilted
 from stream_anon.methods.morph_warp import where
+from tests.fakes import STATES, state
 from tests.models.test_mesh_measures import rotation
 from tests.privacy.tools import fixed
 
@@ -37,7 +38,7 @@ def mesh(yaw: float = 0.0, shift=(0.0, 0.0), scale: float = 0.8, change=None) ->
 
 
 def subject(points, track: int = 1) -> Subject:
-    return Subject(track, None, 90.0, 0.9, 0.0, None, points, 1.0)
+    return Subject(state(track), None, 90.0, 0.9, 0.0, None, points, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_close_ups_get_more_pixels(codes):
 def test_a_track_that_ended_is_forgotten(codes):
     morph = Morph()
     first = painted(morph, codes[0], mesh())
-    morph.forget(1)
+    STATES.end(1)
     assert np.array_equal(morph(drawn(), [subject(mesh())], 1.0)[0], drawn()[0])
     assert not np.array_equal(first, drawn()[0])
 
@@ -171,7 +172,9 @@ def test_the_method_renders_with_and_without_a_mesh():
 
     points = WIDE_TEMPLATE.astype(np.float64)
     for known in (None, mesh()):
-        people = [Subject(track, points, 90.0, 0.9, 0.0, None, known, 1.0) for track in range(6)]
+        people = [
+            Subject(state(track), points, 90.0, 0.9, 0.0, None, known, 1.0) for track in range(6)
+        ]
         rendered = method.render(crop, people)
         assert rendered.crops.shape == (6, 128, 128, 3)
         assert not rendered.declined.any()
@@ -199,7 +202,7 @@ def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landma
     flat[2, 0] += 30.0  # the landmarks alone say profile
 
     def fit(landmarks, presence, known) -> bool:
-        one = Subject(1, landmarks, 90.0, 0.9, 0.0, None, known, presence)
+        one = Subject(state(1), landmarks, 90.0, 0.9, 0.0, None, known, presence)
         return not EligibilityFilter(24.0).declined([one])[0]
 
     assert fit(points, None, None)
@@ -215,14 +218,15 @@ def test_where_a_mesh_is_sure_a_frame_of_little_confidence_is_drawn_all_the_same
 
     points = WIDE_TEMPLATE.astype(np.float64)
     for presence, fit in ((None, False), (0.5, False), (0.95, True)):
-        unsure = Subject(1, points, 90.0, LEAST_SCORE - 0.05, 0.0, None, mesh(), presence)
+        unsure = Subject(state(1), points, 90.0, LEAST_SCORE - 0.05, 0.0, None, mesh(), presence)
         known = EligibilityFilter(24.0)
         known.declined([replace(unsure, score=0.9)])
         assert known.declined([unsure]).tolist() == [not fit], presence
         # What never was more than a faint find may be a chin that is taken for a second face.
         assert EligibilityFilter(24.0).declined([unsure]).tolist() == [True]
-        known.forget(1)
-        assert known.declined([unsure]).tolist() == [True]
+        STATES.end(1)
+        ended = replace(unsure, state=state(1))
+        assert known.declined([ended]).tolist() == [True]
 
 
 def test_a_small_face_in_a_wide_crop_is_drawn_where_a_mesh_says_where_it_is():
@@ -234,7 +238,7 @@ def test_a_small_face_in_a_wide_crop_is_drawn_where_a_mesh_says_where_it_is():
     ):
         points = (TEMPLATE - np.array(MASK_CENTRE)) / factor + np.array(MASK_CENTRE)
         known = mesh(scale=1.0 / factor) if meshed else None
-        one = Subject(1, points, 90.0, 0.9, 0.0, None, known, 1.0 if meshed else None)
+        one = Subject(state(1), points, 90.0, 0.9, 0.0, None, known, 1.0 if meshed else None)
         assert EligibilityFilter(24.0).declined([one]).tolist() == [not fit], (factor, meshed)
 
 
@@ -242,7 +246,7 @@ def test_closed_eyes_come_out_closed(codes):
     morph = Morph()
     code, points = codes[1], mesh()
     morph.read(drawn(170.0), code[None], [subject(points)])
-    paint = morph._people[1].paint
+    paint = morph._people.get(state(1)).paint
     assert paint.at((0.0, 0.0, 0.0)) is paint.open
     shut = paint.at((0.0, 1.0, 1.0))
     for rows, columns, _ in paint.closed[1:]:
@@ -273,7 +277,8 @@ def test_a_new_face_that_looks_past_the_old_one_is_turned_back(codes):
     morph = Morph()
     people = [subject(mesh(10.0))]
     morph.read(drawn(), codes[:1], people)
-    person = morph._people[1]
+    person = morph._people.get(state(1))
+    assert person is not None
     sure = np.ones(1, np.float32)
     for _ in range(12):
         shown, amount, _ = morph.moved(people[0].mesh, person.offset, person.tilt)
@@ -296,7 +301,7 @@ def test_a_new_face_that_looks_past_the_old_one_is_turned_back(codes):
 
 def test_what_a_generator_starts_from_is_what_is_painted_over_its_drawing(codes):
     morph = Morph()
-    people = [subject(mesh()), Subject(2, None, 90.0, 0.9, 0.0, None, None, None)]
+    people = [subject(mesh()), Subject(state(2), None, 90.0, 0.9, 0.0, None, None, None)]
     assert not morph.drawings(people).any()
     assert morph.unread(people).tolist() == [True, False]
     morph.read(drawn(), codes[:1], people[:1])
@@ -328,7 +333,7 @@ def test_the_judge_sees_drawings_and_nothing_of_the_frame():
 
     points = WIDE_TEMPLATE.astype(np.float64)
     crop = np.random.default_rng(0).integers(90, 140, (1, 128, 128, 3), dtype=np.uint8)
-    method.render(crop, [Subject(1, points, 90.0, 0.9, 0.0, None, mesh(), 1.0)])
+    method.render(crop, [Subject(state(1), points, 90.0, 0.9, 0.0, None, mesh(), 1.0)])
     method.close()
     assert [faces.shape for faces in seen] == [(1, 128, 128, 3)]
     inside = minimum_mask()

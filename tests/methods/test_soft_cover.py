@@ -13,9 +13,10 @@ from stream_anon.geometry import ALIGNED_SIDE, MASK_CENTRE, apply, invert
 from stream_anon.methods import soft_cover
 from stream_anon.methods.base import Subject
 from stream_anon.methods.soft_cover import GROWTH, SIDE, SoftCover
-from stream_anon.pipeline.painting.gate import grown
+from stream_anon.pipeline.painting.shapes import grown
+from stream_anon.track_state import TrackState
 
-SUBJECT = Subject(track=1, landmarks=None, size=60.0, score=0.9)
+SUBJECT = Subject(TrackState(1), landmarks=None, size=60.0, score=0.9)
 
 
 def crop(seed: int = 0) -> np.ndarray:
@@ -58,7 +59,7 @@ def test_the_mask_is_whole_over_the_minimum_mask_of_the_face():
 
 def test_of_a_small_face_a_plane_is_left():
     frame = crop(4)
-    small = Subject(track=1, landmarks=None, size=30.0, score=0.9)
+    small = Subject(TrackState(1), landmarks=None, size=30.0, score=0.9)
     cover = SoftCover(np.zeros((SIDE, SIDE), np.float32))
     hidden = soft_cover._radius() < 0.75  # the blur brings the surroundings nearer than that
     y, x = np.nonzero(hidden)

@@ -15,6 +15,7 @@ from stream_anon.methods.generative.temporal_blending import (
     compose_flows,
     warp_by_flow,
 )
+from tests.fakes import STATES, state
 
 OPENED = TEMPLATE + np.eye(5)[3][:, None] * (0, 9)
 
@@ -24,7 +25,7 @@ RADIUS = mask_radius(_place.astype(np.float64)).reshape(128, 128)
 
 
 def subject(track=1, seconds=0.0, points=TEMPLATE):
-    return Subject(track, points, 80.0, 0.9, seconds)
+    return Subject(state(track), points, 80.0, 0.9, seconds)
 
 
 def flat(level):
@@ -82,7 +83,7 @@ def test_a_gap_or_a_step_back_begins_anew(gap):
 def test_an_ended_track_leaves_nothing():
     blender = TemporalBlender()
     show(blender, 100, subject())
-    blender.forget(1)
+    STATES.end(1)
     assert (show(blender, 200, subject(seconds=0.04)) == 200).all()
 
 
@@ -127,7 +128,7 @@ def test_a_drawing_is_carried_along_with_the_surface():
     blender(one[None], valid, blender.needs_redraw([subject()]), [subject()])
     for k in range(1, 3):
         # What is here lay a unit further right and half a unit further down before.
-        at = Subject(1, TEMPLATE, 80.0, 0.9, k / 25, field(1.0, 0.5))
+        at = Subject(state(1), TEMPLATE, 80.0, 0.9, k / 25, field(1.0, 0.5))
         needs_redraw = blender.needs_redraw([at])
         assert not needs_redraw.any()
         shown = blender(one[None][:0], valid[:0], needs_redraw, [at])[0]
@@ -152,7 +153,7 @@ def test_motions_in_a_row_are_one_motion():
 def test_a_drawing_is_not_carried_too_far():
     blender = TemporalBlender()
     show(blender, 100, subject())
-    far = Subject(1, TEMPLATE, 80.0, 0.9, 0.04, field(MAX_MEAN_DISPLACEMENT + 1.0, 0.0))
+    far = Subject(state(1), TEMPLATE, 80.0, 0.9, 0.04, field(MAX_MEAN_DISPLACEMENT + 1.0, 0.0))
     assert blender.needs_redraw([far]).all()
 
 

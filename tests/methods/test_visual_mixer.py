@@ -8,11 +8,12 @@ from stream_anon.methods.base import Subject
 from stream_anon.methods.visual_mixer import VisualMixer
 from stream_anon.privacy.randomness import RandomnessError, SecureRandom
 from stream_anon.visual_mixer.mix import vfe
+from tests.fakes import STATES, state
 from tests.visual_mixer.scenes import scene
 
 
 def subject(track: int, size: float = 200.0) -> Subject:
-    return Subject(track=track, landmarks=None, size=size, score=0.9)
+    return Subject(state(track), landmarks=None, size=size, score=0.9)
 
 
 @pytest.fixture
@@ -45,9 +46,9 @@ def test_a_later_face_of_the_track_moves_by_the_same_permutation(method):
 def test_a_forgotten_track_gets_a_fresh_permutation(method):
     face = scene(112, 112, 1)
     first = method.render(face[None], [subject(1)]).crops[0]
-    method.forget(1)
+    STATES.end(1)
     assert not np.array_equal(first, method.render(face[None], [subject(1)]).crops[0])
-    method.forget(77)
+    STATES.end(77)
 
 
 def test_two_methods_never_share_a_permutation():
@@ -82,8 +83,8 @@ def test_after_close_nothing_is_rendered():
 
 def test_the_permutation_is_overwritten_when_the_track_ends(method):
     method.render(scene(112, 112, 1)[None], [subject(1)])
-    index = method._tracks[1].index
-    method.forget(1)
+    index = method._shuffles.get(state(1)).index
+    STATES.end(1)
     assert not index.any()
 
 

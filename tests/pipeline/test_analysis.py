@@ -7,7 +7,7 @@ import pytest
 from stream_anon.config import Config
 from stream_anon.errors import TracksError
 from stream_anon.media.input.source import FileSource
-from stream_anon.pipeline.analysis import DetectAndTrack, ReadTracks, key_of, quarter_turns
+from stream_anon.pipeline.analysis import DetectAndTrack, ReadTracks
 from stream_anon.pipeline.analyze import analyze_file
 from stream_anon.regions import FARTHEST
 from stream_anon.tracks.origin import Fingerprint
@@ -17,11 +17,11 @@ from tests.media.clips import make_clip
 
 
 def detecting(clip, info, tmp_path):
-    return DetectAndTrack(Scripted(), info, quick())
+    return DetectAndTrack(Scripted(), quick())
 
 
 def reading(clip, info, tmp_path):
-    made = lambda info, config: DetectAndTrack(Scripted(), info, config)  # noqa: E731
+    made = lambda config: DetectAndTrack(Scripted(), config)  # noqa: E731
     analyze_file(clip, tmp_path / "t.jsonl", quick(), analyzer_of=made)
     return ReadTracks(TracksFile(tmp_path / "t.jsonl"), Fingerprint.of(clip))
 
@@ -53,7 +53,7 @@ def test_every_frame_comes_back_once_in_order_with_its_own_regions(tmp_path, ana
     for stream in {one.frame.stream for _, one in out}:
         own = [one for _, one in out if one.frame.stream == stream]
         assert [one.frame.index for one in own] == list(range(30))
-        assert all(one.regions.key == key_of(one.frame) for one in own)
+        assert all(one.regions.key == one.frame.key for one in own)
         assert all(one.regions.unknown is None for one in own)
         assert all(one.regions.items for one in own)
         ended = [track for one in own for track in one.regions.ended]
@@ -82,7 +82,7 @@ def test_a_place_that_a_tracker_cannot_mean_is_unknown_or_ends_the_run(tmp_path)
 
     config = quick(**{"fault.policy": "step-down"})
     with FileSource(clip, copied=()) as source:
-        analyzer = DetectAndTrack(Scripted(far), source.info, config)
+        analyzer = DetectAndTrack(Scripted(far), config)
         out = everything(analyzer, source)
     # Outside of the frame it is nobody's place: the tracker drops it, or it is not known.
     assert all(not one.regions.items for _, one in out)
@@ -101,5 +101,5 @@ def test_a_file_of_another_video_is_refused(tmp_path):
 def test_quarter_turns(tmp_path, rotation, upright_turns):
     clip = make_clip(tmp_path / "clip.mp4", rotation=rotation, count=2)
     with FileSource(clip) as source:
-        assert quarter_turns(source.info, 0) == upright_turns
+        assert {frame.quarter_turns for frame in source.frames()} == {upright_turns}
     assert Config().fault.policy == "stop"

@@ -41,7 +41,7 @@ def scene(tmp_path_factory):
 
 
 def analyze(clip, tracks, wrong=None, config=None):
-    made = lambda info, options: DetectAndTrack(Scripted(wrong), info, options)  # noqa: E731
+    made = lambda options: DetectAndTrack(Scripted(wrong), options)  # noqa: E731
     return analyze_file(clip, tracks, config or quick(), analyzer_of=made)
 
 

@@ -12,7 +12,7 @@ from stream_anon.pipeline.painting.face_stabilizer import (
     CropWidth,
     FaceStabilizer,
 )
-from tests.fakes import MemoryFrame, noise, tracked
+from tests.fakes import STATES, MemoryFrame, noise, state, tracked
 
 ANGLES = np.linspace(0, 2 * np.pi, 90, endpoint=False)
 OUTLINE = np.array(MASK_CENTRE) + np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1) * MASK_SEMI_AXES
@@ -28,7 +28,7 @@ def frame(index: int = 0) -> MemoryFrame:
 
 def test_a_method_without_a_wish_gets_the_trackers_crops():
     face = tracked(60, 40, 120)
-    transforms, (subject,) = FaceStabilizer(Fill()).of(frame(), [face])
+    transforms, (subject,) = FaceStabilizer(Fill()).of(frame(), [face], [state()])
     assert np.array_equal(transforms[0], face.transform)
     assert np.allclose(subject.landmarks, apply(face.transform, face.landmarks))
 
@@ -39,7 +39,7 @@ def test_a_wide_crop_covers_the_trackers_mask_at_every_frame(size):
     rng = np.random.default_rng(0)
     for k in range(6):
         face = tracked(60 + float(rng.normal(0, 2)), 40 + k, size)
-        transforms, _ = stabilizer.of(frame(k), [face])
+        transforms, _ = stabilizer.of(frame(k), [face], [state()])
         outline = apply(invert(face.transform), OUTLINE)
         assert mask_radius(apply(transforms[0], outline)).max() <= 1.0 + 1e-9
         assert scale_of(transforms[0]) < scale_of(face.transform)
@@ -48,15 +48,17 @@ def test_a_wide_crop_covers_the_trackers_mask_at_every_frame(size):
 def test_an_ended_track_leaves_nothing():
     stabilizer = FaceStabilizer(Wide())
     face = tracked(60, 40, 120)
-    stabilizer.of(frame(), [face])
-    stabilizer.forget(face.track)
-    assert not stabilizer._wide
-    assert not stabilizer._landmark_filter._states
+    stabilizer.of(frame(), [face], [state()])
+    kept = state()
+    assert len(kept) >= 3
+    STATES.end(face.track)
+    assert kept.closed
+    assert len(kept) == 0
 
 
 def test_a_face_without_landmarks_keeps_its_crop():
     face = replace(tracked(60, 40, 120), landmarks=None)
-    transforms, (subject,) = FaceStabilizer(Wide()).of(frame(), [face])
+    transforms, (subject,) = FaceStabilizer(Wide()).of(frame(), [face], [state()])
     assert np.array_equal(transforms[0], face.transform)
     assert subject.landmarks is None
 

@@ -196,3 +196,85 @@ def test_the_clock_counts_wall_and_processor_time():
     flow.run(lambda: None)
     assert clock.wall["sleep"] >= 0.05 > clock.cpu["sleep"]
     assert clock.cpu["work"] >= 0.05
+
+
+def _full(policy, items=(1, "a", 2, "b"), capacity=4):
+    channel = Flow(5.0).channel(capacity, policy, lambda item: isinstance(item, int))
+    for item in items:
+        channel.put(item)
+    return channel
+
+
+def _rest(channel):
+    channel.close()
+    return list(channel)
+
+
+def test_a_full_queue_drops_the_oldest_that_may_go():
+    channel = _full("drop-oldest")
+    channel.put(3)
+    channel.put("c")
+    assert channel.dropped == 2
+    assert _rest(channel) == ["a", "b", 3, "c"]
+
+
+def test_a_full_queue_drops_the_newest_if_that_may_go():
+    channel = _full("drop-newest")
+    channel.put(3)
+    assert channel.dropped == 1
+    assert _rest(channel) == [1, "a", 2, "b"]
+
+
+@pytest.mark.parametrize("policy", ["block", "drop-oldest", "drop-newest"])
+def test_what_may_not_be_dropped_waits_under_every_policy(policy):
+    flow = Flow(5.0)
+    channel = flow.channel(1, policy, lambda item: isinstance(item, int))
+    got = []
+
+    def source(worker: Worker) -> None:
+        for name in "abcdefgh":
+            channel.put(name)
+        channel.close()
+
+    flow.worker("source", source)
+    flow.worker("sink", lambda worker: got.extend(channel))
+    flow.run(lambda: None)
+    assert "".join(got) == "abcdefgh"
+    assert channel.dropped == 0
+
+
+def test_a_stop_reaches_whoever_waits_with_what_may_not_be_dropped():
+    flow = Flow(5.0)
+    channel = flow.channel(1, "drop-oldest", lambda item: False)
+
+    def source(worker: Worker) -> None:
+        while True:
+            channel.put("a")
+
+    def broken(worker: Worker) -> None:
+        raise ValueError("sink")
+
+    flow.worker("source", source)
+    flow.worker("sink", broken)
+    with pytest.raises(ValueError, match="sink"):
+        flow.run(lambda: None)
+    assert flow.stuck == ()
+
+
+def test_more_than_one_item_may_take_longer_and_no_longer_than_that():
+    release = threading.Event()
+
+    def run(allowance: float, lasts: float | None) -> None:
+        flow = Flow(0.2)
+
+        def body(worker: Worker) -> None:
+            with worker.busy("drain", Clock(), allowance=allowance):
+                release.wait(lasts)
+
+        flow.worker("painter", body)
+        flow.run(lambda: None)
+
+    run(60.0, 0.8)
+    with pytest.raises(StallFault, match=r"drain gave no answer for 0\.2 s"):
+        run(0.0, None)
+    release.set()

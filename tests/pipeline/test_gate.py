@@ -108,7 +108,8 @@ def test_frames_that_fail_step_down_to_the_solid_cover(monkeypatch):
     for fault in (STOP, STEP):
         frame = MemoryFrame(raw.copy())
         compositor = Compositor(Pixelate(), fault)
-        monkeypatch.setattr(compositor._stabilizer, "of", lambda *_: _raise(None))
+        painter = compositor._painters["face", compositor.method]
+        monkeypatch.setattr(painter._stabilizer, "of", lambda *_: _raise(None))
         if fault is STOP:
             with pytest.raises(MethodFault, match="frames failed"):
                 compositor.clear(frame, [tracked()])

@@ -23,7 +23,9 @@ from stream_anon.methods import Blur, Pixelate, Rendered, make_method
 from stream_anon.methods.base import Method
 from stream_anon.models import registry
 from stream_anon.pipeline.painting.face_stabilizer import networks, subject_of
-from stream_anon.pipeline.painting.gate import Compositor, grown
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.shapes import grown
+from stream_anon.track_state import Part
 from tests.fakes import MemoryFrame, detail, noise, tracked
 from tests.media.clips import noise_frame
 from tests.pipeline.portraits import ALTERED, portrait
@@ -75,13 +77,14 @@ def test_what_is_known_is_covered_before_the_frame_is_pixelated():
 def test_each_stream_has_covered_faces_of_its_own(monkeypatch):
     compositor = Compositor(Neighbours(opaque=False), STOP)
     told = []
-    real = compositor._stabilizer.of
+    stabilizer = compositor._painters["face", compositor.method]._stabilizer
+    real = stabilizer.of
 
-    def of(frame, faces, painted=()):
+    def of(frame, faces, states, painted=()):
         told.append((frame.stream, sorted(painted)))
-        return real(frame, faces, painted)
+        return real(frame, faces, states, painted)
 
-    monkeypatch.setattr(compositor._stabilizer, "of", of)
+    monkeypatch.setattr(stabilizer, "of", of)
     for index in range(3):
         for stream, track in ((0, 1), (1, 2), (2, 3)):
             frame = MemoryFrame(noise(), index)
@@ -156,16 +159,25 @@ def test_every_track_that_ends_is_forgotten_though_one_cannot_be():
         def __init__(self):
             super().__init__()
             self.told = []
+            self.kept = Part(wipe=self.wipe)
 
-        def forget(self, track):
+        def wipe(self, track):
             self.told.append(track)
             if track == 2:
                 raise RuntimeError("no such key")
 
+        def render(self, crops, subjects):
+            for subject in subjects:
+                self.kept.put(subject.state, subject.track)
+            return super().render(crops, subjects)
+
     method = Keeps()
-    with pytest.raises(MethodFault, match="kept a track: RuntimeError: no such key"):
-        Compositor(method, STEP).end([1, 2, 3])
+    compositor = Compositor(method, STEP)
+    compositor.clear(MemoryFrame(noise()), [tracked(20 + 90 * k, 80, 60, k + 1) for k in range(3)])
+    with pytest.raises(MethodFault, match="could not be wiped: RuntimeError: no such key"):
+        compositor.end([1, 2, 3])
     assert method.told == [1, 2, 3]
+    assert len(compositor.states) == 0
 
 
 def test_growing_keeps_the_centre():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from stream_anon.methods import Blur, Fill, Pixelate, Subject
 from stream_anon.methods.visual_mixer import VisualMixer
 from stream_anon.pipeline.painting.likeness import UNCHANGED_LEVELS, OldFaces, unchanged
+from stream_anon.track_state import TrackState
 from tests.conftest import SHARED
 from tests.pipeline.portraits import ALTERED, moved, portrait, toned
 
@@ -66,7 +67,7 @@ def rendered(method, face, size=110.0):
     """What it makes of a (128, 128, 3) face: the crop it was given, and its answer."""
     side = method.crop_size
     crop = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)[None]
-    return crop, method.render(crop, [Subject(1, None, size, 0.9, 0.0)]).crops
+    return crop, method.render(crop, [Subject(TrackState(1), None, size, 0.9, 0.0)]).crops
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -172,7 +173,6 @@ def rates(faces):
         method, before, now = make(), 0, 0
         for face in faces:
             crop, new = rendered(method, face)
-            method.forget(1)
             old = OldFaces(crop)
             before += bool(old.change(new)[0] < UNCHANGED_LEVELS)
             now += bool(old.shown_in(new)[0])

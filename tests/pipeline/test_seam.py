@@ -45,7 +45,7 @@ def crowd(index, faces):
 
 
 def scripted(wrong=None):
-    return lambda info, config: DetectAndTrack(Scripted(wrong), info, config)
+    return lambda config: DetectAndTrack(Scripted(wrong), config)
 
 
 @pytest.fixture(autouse=True)
@@ -69,9 +69,9 @@ def paint(clip, output, config, *, tracks=None, wrong=None):
         tolerant=config.fault.policy == "step-down",
     )
     if tracks is None:
-        analyzer = scripted(wrong)(source.info, config)
+        analyzer = scripted(wrong)(config)
     else:
-        analyzer = make_analyzer(plan, source.info)
+        analyzer = make_analyzer(plan)
     others = other_methods(config.method, analyzer.methods)
     compositor = Compositor(make_method(config.method), config.fault, others=others)
     sink = FileSink(output, plan.media, source.info, config.video)

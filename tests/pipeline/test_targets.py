@@ -16,8 +16,10 @@ from stream_anon.media.cleared import FallbackLevel
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.methods import Blur, Fill, Pixelate
 from stream_anon.pipeline.painting.gate import Compositor
-from stream_anon.pipeline.painting.targets import DRAWN_PAD, TARGETS, other_methods, place
+from stream_anon.pipeline.painting.shapes import DRAWN_PAD, SHAPES
+from stream_anon.pipeline.painting.targets import other_methods, place
 from stream_anon.regions import FrameKey, Region, Regions, bounds
+from stream_anon.track_state import Part
 from tests.fakes import MemoryFrame, detail, noise
 from tests.media.clips import noise_frame
 
@@ -227,7 +229,7 @@ def test_a_face_is_aligned_as_the_tracker_aligns_it():
 
 def test_a_drawn_crop_reaches_a_little_over_its_box():
     item = drawn()
-    transform = TARGETS["region"].shape.transforms([item], 1)[0]
+    transform = SHAPES["region"].transforms([item], 1)[0]
     corners = apply(transform, np.array([item.box[:2], item.box[2:]]))
     assert (corners > 4).all()
     assert (corners < ALIGNED_SIDE - 5).all()
@@ -236,17 +238,23 @@ def test_a_drawn_crop_reaches_a_little_over_its_box():
 def test_a_state_of_every_method_is_dropped_with_its_track():
     class Noted(Fill):
         name = "blur"
-        forgotten: list[int]
 
-        def forget(self, track):
-            self.forgotten.append(track)
+        def __init__(self):
+            super().__init__()
+            self.wiped = []
+            self.kept = Part(wipe=self.wiped.append)
+
+        def render(self, crops, subjects):
+            for subject in subjects:
+                self.kept.put(subject.state, f"of {subject.track}")
+            return super().render(crops, subjects)
 
     noted = Noted()
-    noted.forgotten = []
     compositor = Compositor(Fill(), STOP, others={"blur": noted})
     compositor.paint(MemoryFrame(noise()), regions(face(7, method="blur")))
     compositor.end([7])
-    assert noted.forgotten == [7]
+    assert noted.wiped == ["of 7"]
+    assert 7 not in compositor.states
 
 
 def test_other_methods_take_their_options_but_no_budget():

@@ -187,15 +187,16 @@ def test_a_frame_that_gets_lost_between_reading_and_writing_ends_the_run(tmp_pat
     crowd = Crowd(2, 2)
     clip = crowd.write(tmp_path / "a.mp4")
     running = pipeline(clip, tmp_path / "out.mp4", Knows(crowd), Fill(), quick())
-    plain = running._count
+    tally = running._outcome.tally
+    plain = tally.count
 
-    def forgetful(item, stepped_down):
-        plain(item, stepped_down)
+    def forgetful(item, level):
         if item.frame.index == 4:
-            running._outcome.frames.output -= 1
+            tally.frames.output -= 1
+        return plain(item, level)
 
-    monkeypatch.setattr(running, "_count", forgetful)
-    with pytest.raises(GateError, match="10 frames were read, 9 written"):
+    monkeypatch.setattr(tally, "count", forgetful)
+    with pytest.raises(GateError, match="10 frames were read, 9 written and 0 dropped"):
         running.run()
     assert not (tmp_path / "out.mp4").exists()
 

@@ -23,6 +23,7 @@ from stream_anon.privacy import (
     UniformPrior,
     VonMisesFisher,
 )
+from stream_anon.track_state import TrackState
 from tests.privacy.tools import draws, epsilon_lower_bound, fixed, public_bank, random_code
 
 N = 40_000
@@ -116,7 +117,8 @@ def test_caught_frozen_noise_on_fresh_codes_leaks_differences_exactly():
 
 def test_a_frozen_release_says_nothing_about_the_frames_after_the_first():
     releases = Releases(Laplace(64, 0.1), rng=fixed(3))
-    shown = [releases.of(1, random_code(64, seed)).code for seed in range(5)]
+    track = TrackState(1)
+    shown = [releases.of(track, random_code(64, seed)).code for seed in range(5)]
     assert all(np.array_equal(shown[0], code) for code in shown)
 
 
@@ -152,7 +154,8 @@ def test_a_track_that_ended_cannot_be_drawn_again():
     from stream_anon.privacy import ReleaseError
 
     releases = Releases(VonMisesFisher(16, 4.0), rng=fixed(5))
-    releases.of(1, random_code(16))
-    releases.forget(1)
+    ended = TrackState(1)
+    releases.of(ended, random_code(16))
+    ended.close()
     with pytest.raises(ReleaseError, match="second time"):
-        releases.of(1, random_code(16))
+        releases.of(TrackState(1), random_code(16))

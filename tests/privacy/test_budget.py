@@ -17,6 +17,7 @@ from stream_anon.privacy import (
     UniformPrior,
     VonMisesFisher,
 )
+from stream_anon.track_state import TrackState
 from tests.privacy.tools import random_code
 
 REPORT = {"schema_version": 1, "tool": {"name": "stream-anon", "version": "0"}}
@@ -25,7 +26,7 @@ REPORT = {"schema_version": 1, "tool": {"name": "stream-anon", "version": "0"}}
 def manifest(tmp_path, mechanism, tracks=3):
     releases = Releases(mechanism)
     for track in range(tracks):
-        releases.of(track, random_code(mechanism.dimension), time=float(track))
+        releases.of(TrackState(track), random_code(mechanism.dimension), time=float(track))
     path = tmp_path / "out.mp4.json"
     path.write_text(json.dumps({**REPORT, "privacy": releases.ledger.to_json()}))
     return path

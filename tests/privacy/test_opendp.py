@@ -16,6 +16,7 @@ from scipy import stats
 from stream_anon.errors import ConfigError
 from stream_anon.privacy import Gaussian, Laplace, Releases, compose, mechanism
 from stream_anon.privacy.mechanisms import opendp
+from stream_anon.track_state import TrackState
 from tests.privacy.tools import fixed, random_code
 
 needs_opendp = pytest.mark.skipif(not opendp.installed(), reason="the [privacy] extra is absent")
@@ -69,7 +70,7 @@ def test_it_is_chosen_where_it_is_installed_and_says_so():
         made = mechanism(name, dimension=32, epsilon=2.0, **more)
         assert made.sampling == "opendp grid"
         assert "opendp" in " ".join(made.guarantee().assumptions)
-        release = Releases(made).of(1, random_code(32))
+        release = Releases(made).of(TrackState(1), random_code(32))
         assert np.linalg.norm(release.code) == pytest.approx(1.0)
 
 

@@ -24,21 +24,23 @@ from stream_anon.privacy import (
     read_report,
 )
 from stream_anon.privacy.contract import MechanismRecord
+from stream_anon.track_state import TrackState
+from tests.fakes import state
 from tests.privacy.tools import fixed, random_code
 
 
 def test_a_track_is_drawn_once_and_another_one_differs():
     releases = Releases(VonMisesFisher(32, 4.0), rng=fixed(1))
-    first = releases.of(1, random_code(32, 1), time=0.0)
-    assert releases.of(1, random_code(32, 2), time=1.0) is first
-    assert releases.get(1) is first
-    assert releases.get(2) is None
-    other = releases.of(2, random_code(32, 1))
+    first = releases.of(state(1), random_code(32, 1), time=0.0)
+    assert releases.of(state(1), random_code(32, 2), time=1.0) is first
+    assert releases.get(state(1)) is first
+    assert releases.get(state(2)) is None
+    other = releases.of(state(2), random_code(32, 1))
     assert not np.array_equal(first.code, other.code)
 
 
 def test_by_default_two_runs_differ():
-    codes = [Releases(Independent(UniformPrior(16))).of(1).code for _ in range(2)]
+    codes = [Releases(Independent(UniformPrior(16))).of(state(1)).code for _ in range(2)]
     assert not np.array_equal(*codes)
 
 
@@ -59,42 +61,41 @@ def test_a_release_is_frozen_and_keeps_the_code_out_of_its_repr():
 def test_a_bad_code_is_a_fault_and_leaves_no_trace():
     releases = Releases(PrivUnit(16, 4.0), rng=fixed(3))
     with pytest.raises(Fault):
-        releases.of(1, np.full(16, np.nan))
+        releases.of(state(1), np.full(16, np.nan))
     assert len(releases.ledger) == 0
-    assert releases.of(1, random_code(16)).epsilon == 4.0
+    assert releases.of(state(1), random_code(16)).epsilon == 4.0
 
 
 def test_forgetting_drops_the_code_and_keeps_the_line():
     releases = Releases(PrivUnit(16, 4.0), rng=fixed(4))
-    releases.of(7, random_code(16), time=2.5)
-    releases.forget(7)
-    releases.forget(7)
-    assert releases.get(7) is None
+    ended = TrackState(7)
+    releases.of(ended, random_code(16), time=2.5)
+    ended.close()
+    ended.close()
+    assert releases.get(ended) is None
     [line] = releases.ledger.to_json()["tracks"]
     assert line["track"] == 7
     with pytest.raises(ReleaseError):
-        releases.of(7, random_code(16))
+        releases.of(TrackState(7), random_code(16))
 
 
-def test_close_drops_codes_and_key_and_the_ledger_stays():
+def test_close_drops_the_key_and_the_ledger_stays():
     rng = fixed(5)
     releases = Releases(PrivUnit(16, 4.0), rng=rng)
-    releases.of(1, random_code(16))
+    releases.of(state(1), random_code(16))
     releases.close()
     assert rng.closed
-    assert releases.get(1) is None
     assert len(releases.ledger) == 1
-    assert releases._held == {}
 
 
 def test_threads_that_meet_a_track_together_get_one_release():
     releases = Releases(VonMisesFisher(64, 4.0), rng=fixed(6))
-    seen = []
+    seen, states = [], [TrackState(track) for track in range(30)]
     start = threading.Barrier(4)
 
     def ask() -> None:
         start.wait()
-        seen.extend(releases.of(track, random_code(64)) for track in range(30))
+        seen.extend(releases.of(state, random_code(64)) for state in states)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -108,8 +109,8 @@ def test_threads_that_meet_a_track_together_get_one_release():
 def test_the_ledger_holds_every_track_and_its_times():
     releases = Releases(VonMisesFisher(32, 4.0), rng=fixed(7))
     for time in (1.0, 0.5, 2.0, None):
-        releases.of(3, random_code(32), time=time)
-    releases.of(4, random_code(32))
+        releases.of(state(3), random_code(32), time=time)
+    releases.of(state(4), random_code(32))
     report = releases.ledger.to_json()
     assert report["tracks"] == [
         {"track": 3, "mechanism": "vmf", "dimension": 32, "sensitivity": 2.0, "norm": "l2",
@@ -127,7 +128,7 @@ def test_the_ledger_survives_json_and_holds_neither_code_nor_key():
     key = bytes(rng._key).hex()
     releases = Releases(PrivUnit(32, 4.0), rng=rng)
     true = random_code(32)
-    released = releases.of(1, true).code
+    released = releases.of(state(1), true).code
     text = json.dumps({"privacy": releases.ledger.to_json()}, allow_nan=False)
     assert read_report(json.loads(text)) == releases.ledger.to_json()
     assert key not in text
@@ -146,18 +147,18 @@ def test_limits_are_said_in_every_report():
 
 def test_an_unsafe_seed_is_said_first():
     releases = Releases(PrivUnit(16, 4.0), rng=fixed(8))
-    releases.of(1, random_code(16))
+    releases.of(state(1), random_code(16))
     report = releases.ledger.to_json()
     assert report["unsafe_seed"]
     assert report["limits"][0].startswith("unsafe_seed was set")
     safe = Releases(PrivUnit(16, 4.0))
-    safe.of(1, random_code(16))
+    safe.of(state(1), random_code(16))
     assert not safe.ledger.to_json()["unsafe_seed"]
 
 
 def test_a_mechanism_without_guarantee_is_said():
     releases = Releases(LaplaceDatasetMaximum(16, 4.0, 5.0), rng=SecureRandom())
-    releases.of(1, random_code(16))
+    releases.of(state(1), random_code(16))
     report = releases.ledger.to_json()
     assert "no differential-privacy guarantee" in report["limits"][0].replace("gives ", "")
     assert report["tracks"][0]["epsilon"] is None

@@ -180,7 +180,7 @@ def test_look_back_and_hold() -> None:
 def test_one_faint_look_is_painted_briefly_and_a_strong_one_is_held() -> None:
     box = np.array([300.0, 150, 340, 200])
     # Nothing changes here: the looks are those of an idle scene, one of them in these frames.
-    while_idle = range(53, 58)
+    while_idle = range(73, 79)
     briefly = 2 * TrackerConfig().interval + 0.08
     for score, most in ((0.25, briefly), (0.9, 1.4)):
         face = Face(box, landmarks(box), score)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -360,8 +361,9 @@ def test_there_is_no_file_before_it_is_whole(tmp_path):
 
 
 def test_what_a_killed_run_left_is_cleared_and_what_another_writes_is_not(tmp_path):
-    stale = tmp_path / ".t.jsonl.0123456789ab.part"
+    stale = tmp_path / ".t.0123abcd.part.jsonl"
     stale.write_bytes(b"where somebody was")
+    os.utime(stale, (0, 0))
     other = TracksWriter(tmp_path / "t.jsonl", header())
     assert not stale.exists()
     second = TracksWriter(tmp_path / "t.jsonl", header())
@@ -369,6 +371,17 @@ def test_what_a_killed_run_left_is_cleared_and_what_another_writes_is_not(tmp_pa
     other.finish()
     second.abort()
     assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+def test_a_file_that_comes_meanwhile_is_not_replaced(tmp_path, monkeypatch):
+    writer = TracksWriter(tmp_path / "t.jsonl", header())
+    # It comes between the last look and the name.
+    monkeypatch.setattr(writer, "_check_target", lambda: (tmp_path / "t.jsonl").write_text("mine"))
+    with pytest.raises(UsageError, match="exists; -y replaces it"):
+        writer.finish()
+    writer.abort()
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+    assert (tmp_path / "t.jsonl").read_text() == "mine"
 
 
 def test_two_streams_may_come_in_any_order(tmp_path):

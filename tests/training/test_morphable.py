@@ -13,7 +13,7 @@ from stream_anon.alignment import mesh_measures
 from stream_anon.alignment.morphable import TEXTURE, Morphable, load, low_order
 from stream_anon.alignment.topology import topology
 from stream_anon.alignment.uv import rasterise, unroll
-from stream_anon.training import morphable
+from stream_anon.training import morphable, morphable_shapes
 from stream_anon.training import topology as builder
 from stream_anon.training.data.pack import Pack
 from tests.models.test_mesh_measures import rotation
@@ -32,7 +32,7 @@ def heads(count: int, seed: int = 0, spread: float = 0.0) -> np.ndarray:
 
 
 def test_heads_that_differ_by_place_size_and_turn_are_one():
-    shapes = morphable.settle(heads(12))
+    shapes = morphable_shapes.settle(heads(12))
     assert np.abs(shapes.aligned - shapes.mean).max() < 0.05
     # The same head, but for a nod: nothing tells how far up the mean face looks.
     turn, scale, shift = (part[0] for part in mesh_measures.rigid(shapes.mean[None]))
@@ -46,7 +46,7 @@ def test_components_are_those_of_an_exact_decomposition():
     rng = np.random.default_rng(0)
     rows = (rng.standard_normal((80, 12)) @ rng.standard_normal((12, 300))).astype(np.float32)
     rows -= rows.mean(axis=0)
-    basis, deviations = morphable.components(rows, 12)
+    basis, deviations = morphable_shapes.components(rows, 12)
     exact = np.linalg.svd(rows, compute_uv=False)[:12] / np.sqrt(80)
     assert np.allclose(deviations, exact, rtol=1e-3)
     assert np.allclose(basis @ basis.T, np.eye(12), atol=1e-4)
@@ -55,7 +55,7 @@ def test_components_are_those_of_an_exact_decomposition():
 
 def test_people_are_known_by_long_numbers_and_ages_are_not_people():
     names = np.array(["07201_1.jpg", "07201_2.jpg", "50_0_0_2017.jpg", "00003_9.jpg"])
-    found = morphable.people_of(names, np.array([0, 0, 1, 0]))
+    found = morphable_shapes.people_of(names, np.array([0, 0, 1, 0]))
     assert found[0] == found[1] != found[3]
     assert found[2] == -1
 
@@ -67,7 +67,8 @@ def test_a_light_is_taken_off_and_what_is_left_knows_nothing_of_it():
     left = []
     for light in (np.zeros((6, 3), np.float32), np.full((6, 3), 0.4, np.float32)):
         levels = detail + model.basis @ light
-        left.append(levels - model.basis @ morphable.low_pass_fit(levels, model.basis, weight))
+        fitted = morphable_shapes.low_pass_fit(levels, model.basis, weight)
+        left.append(levels - model.basis @ fitted)
     assert np.abs(left[0] - left[1]).max() < 0.02
     assert low_order(model.model.mean).shape == (468, 6)
 

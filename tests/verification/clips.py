@@ -30,10 +30,13 @@ def frame(index: int, mirrored: bool = False) -> np.ndarray:
     frame = portrait()[:, ::-1] if mirrored else portrait()
     if mirrored:
         move[0, 2] = -40.0 + swing
-    return cv2.warpAffine(
+    made = cv2.warpAffine(
         np.ascontiguousarray(frame), move, (WIDTH, HEIGHT), None, cv2.INTER_AREA,
         cv2.BORDER_REFLECT,
     )  # fmt: skip
+    # The reflected flag in this corner is a face to one detector of three.
+    made[:32, :32] = made[32, 32]
+    return made
 
 
 def write(
@@ -45,13 +48,19 @@ def write(
     rotation: int | None = None,
     videos: int = 1,
     options: dict[str, str] | None = None,
+    codec: str = "libx264",
+    pix_fmt: str = "yuv420p",
+    size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> Path:
-    """A clip; ``times`` in units of ``base``."""
+    """A clip; ``times`` in units of ``base``, ``size`` (width, height) as it is seen upright."""
+    turns = (rotation or 0) // 90 % 4
+    stored = size if turns % 2 == 0 else size[::-1]
     with av.open(str(path), "w") as container:
         streams = []
         for _ in range(videos):
-            stream = container.add_stream("libx264", rate=RATE, time_base=base)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            stream = container.add_stream(codec, rate=RATE, time_base=base)
+            stream.width, stream.height = stored
+            stream.pix_fmt = pix_fmt
             stream.options = {"preset": "ultrafast", "crf": "16", **(options or {})}
             if rotation is not None:
                 stream.set_display_rotation(rotation)
@@ -59,9 +68,10 @@ def write(
         for index in range(count):
             for number, stream in enumerate(streams):
                 rgb = frame(index, mirrored=number == 1)
-                if rotation is not None:
-                    # Stored turned, so that a player that turns it back shows it upright.
-                    rgb = np.ascontiguousarray(np.rot90(rgb, 2)) if rotation == 180 else rgb
+                if size != (WIDTH, HEIGHT):
+                    rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+                # Stored turned, so that a player that turns it back shows it upright.
+                rgb = np.ascontiguousarray(np.rot90(rgb, -turns))
                 made = av.VideoFrame.from_ndarray(rgb, format="rgb24")
                 made.pts = index if times is None else times[index]
                 made.time_base = base

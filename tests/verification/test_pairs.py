@@ -60,6 +60,19 @@ def test_at_a_moment_it_is_the_same_pair_as_in_order(tmp_path, suffix):
         assert pairs.index(got) == [p.seconds for p in found[0]].index(later[0])
 
 
+def test_there_is_a_pair_at_every_moment(tmp_path):
+    """Also between the last frame's time and its end: a file is read from its beginning else."""
+    clip = clips.write(tmp_path / "two.mkv", 12, videos=2, options={"g": "5"})
+    pairs = Pairs(clip, clip, [0, 1])
+    for stream in (0, 1):
+        length = pairs.length(stream)
+        assert length >= 0.48
+        for moment in np.linspace(0, length, 40):
+            got = pairs.at(stream, float(moment))
+            assert got is not None
+            assert moment - 0.25 <= got.seconds - pairs_start(clip) <= moment + 0.041
+
+
 def pairs_start(path):
     return probe(path).start
 

@@ -9,6 +9,7 @@ import threading
 from types import SimpleNamespace
 
 import av
+import cv2
 import jsonschema
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from stream_anon.models import registry
 from stream_anon.pipeline.report import schema
 from stream_anon.pipeline.second_look import aside
 from stream_anon.verification import check, pairs
+from stream_anon.verification.verifier import Verifier
 from tests.verification import clips
 
 FULL = {"method": "fill", "verify": "full"}
@@ -284,6 +286,17 @@ def test_a_long_file_is_looked_at_here_and_there(tmp_path, monkeypatch):
     assert all(seconds == pytest.approx(index / 25, abs=0.001) for index, seconds in named)
     # One in each stretch.
     assert [int(seconds // 4) for _, seconds in named] == list(range(5))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), cv2.error("no crop")], ids=["memory", "cv2"])
+def test_a_check_that_breaks_is_a_failed_check(clip, tmp_path, monkeypatch, error):
+    def broken(*_):
+        raise error
+
+    monkeypatch.setattr(Verifier, "places", broken)
+    with pytest.raises(VerificationError, match="could not be verified"):
+        stream_anon.redact(clip, tmp_path / "out.mp4", **FULL)
+    assert files(tmp_path) == ["out.unverified.mp4", "person.mp4"]
 
 
 def test_a_sampled_check_ends_when_its_time_is_spent(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from stream_anon.config import DetectorConfig, VerifyConfig
 from stream_anon.detection.blazeface import BlazeFace
+from stream_anon.detection.types import Face
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.models import registry
 from stream_anon.verification.verifier import KINDS, Look, Verifier, choose
@@ -64,6 +65,40 @@ def test_frames_that_are_stored_turned(verifier, quarter_turns):
     assert verifier.check(frame(rgb), frame(blank), quarter_turns).unchanged == 0
 
 
+@pytest.mark.parametrize("blind", [0, 1])
+def test_whom_one_does_not_find_the_other_does(verifier, monkeypatch, blind):
+    """It found one face in 13 frames of a talking head, and nobody else looked."""
+    monkeypatch.setattr(verifier._eyes[blind].wide, "detect", lambda *_: [])
+    rgb = clips.frame(0)
+    assert verifier.check(frame(rgb), frame(rgb)) == Look(1, 1)
+    assert verifier.check(frame(rgb), frame(pixelated(rgb))).unchanged == 0
+    one, other = (eye.near for eye in verifier._eyes)
+    assert one.name != other.name
+
+
+def test_a_faint_find_of_the_analysing_make_is_looked_at_again(verifier, monkeypatch):
+    """What is no face to the other is none, unless the run must have seen it as well: half a face
+    at the frame's border (asl_personB_bird) is seen by nobody again, enlarged."""
+    first, second = verifier._eyes
+    monkeypatch.setattr(first.wide, "detect", lambda *_: [])
+    nothing = frame(np.random.default_rng(1).integers(60, 90, (240, 320, 3)).astype(np.uint8))
+    for score, size, reported in ((0.45, 60, 0), (0.6, 60, 1), (0.6, 18, 0)):
+        found = [Face(np.array([100.0, 80.0, 100.0 + size, 80.0 + size]), None, score)]
+        monkeypatch.setattr(second.wide, "detect", lambda *_, found=found: found)
+        assert verifier.check(nothing, nothing).unchanged == reported
+
+
+def test_a_few_frames_are_worth_one_engine_of_each_make():
+    rgb = frame(clips.frame(0))
+    engines = {}
+    for mode in ("sampled", "full"):
+        verifier = Verifier(VerifyConfig(mode=mode), "centerface", DetectorConfig(threads=1))
+        assert verifier.check(rgb, rgb).unchanged == 1
+        engines[mode] = [len(eye.wide._engines) for eye in verifier._eyes]
+    assert engines["sampled"] == [1, 1]
+    assert min(engines["full"]) > 1
+
+
 def test_nobody_there_nothing_to_say(verifier):
     blank = frame(np.full((240, 320, 3), 90, np.uint8))
     assert verifier.check(blank, blank) == Look(0, 0)
@@ -98,7 +133,21 @@ def test_the_more_able_one_is_taken_where_it_is_at_hand(monkeypatch):
     assert choose("blazeface", "centerface")[0] == "blazeface"
 
 
-@pytest.mark.parametrize("scale", [0.35, 0.6, 1.0, 1.8])
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
+@pytest.mark.parametrize("side", [256, 524, 1000])
+def test_blazeface_finds_a_face_that_fills_the_frame(side, share):
+    """As in a talking head's portrait, where it found parts of the face for faces."""
+    wide = round(100 / share)
+    x0, y0 = 125 - wide // 2, 98 - wide // 2
+    crop = clips.frame(0)[max(0, y0) : y0 + wide, max(0, x0) : x0 + wide]
+    rgb = cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC)
+    detector = BlazeFace(DetectorConfig(threads=1, threshold=0.5, keep_threshold=0.5))
+    found = detector.detect(frame(rgb))
+    assert found
+    assert found[0].size > 0.6 * share * side
+
+
+@pytest.mark.parametrize("scale", [0.35, 0.6, 1.0, 1.8, 2.5, 4.0, 6.0])
 def test_blazeface_finds_a_face_at_its_size(scale):
     detector = BlazeFace(DetectorConfig(threads=1, threshold=0.3, keep_threshold=0.3))
     rgb = cv2.resize(clips.frame(0), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -118,4 +167,5 @@ def test_blazeface_looks_in_octaves(width, height):
     assert all(side % 32 == 0 for size in sizes for side in size)
     longest = [max(size) for size in sizes]
     assert longest == sorted(longest, reverse=True)
-    assert longest[-1] < 700
+    # A face that fills the frame is as small as this one at last.
+    assert longest[-1] <= 128

@@ -12,7 +12,7 @@ from stream_anon.cli.commands.redact import redact, set_up_log, settings
 from stream_anon.cli.rows import Command, Option, option
 
 _SHARED = {
-    *("threshold", "latency", "on_fault", "start", "end", "preset", "config_file"),
+    *("target", "threshold", "latency", "on_fault", "start", "end", "preset", "config_file"),
     *("device", "models_dir", "quiet", "verbose"),
 }
 """Options that mean the same as for ``redact``."""

@@ -99,6 +99,11 @@ def _mechanisms(report: PrivacyReport) -> Table:
             (line["mechanism"], line["dimension"], line["epsilon"], line["delta"]) == own
             for line in report["tracks"]
         )
+        count += sum(
+            line["tracks"]
+            for line in report.get("folded", [])
+            if (line["mechanism"], line["dimension"], line["epsilon"], line["delta"]) == own
+        )
         table.add_row(
             record["name"],
             str(count),

@@ -1,4 +1,4 @@
-"""``stream-anon redact``: videos in, the same videos with every face covered out."""
+"""``stream-anon redact``: videos and photos in, the same with every face covered out."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from stream_anon.cli.boundary import (
     say,
     tell,
 )
-from stream_anon.cli.colours import Colour
+from stream_anon.cli.numbers import Colour
 from stream_anon.cli.rows import Command, option
-from stream_anon.cli.times import Time, clock
+from stream_anon.cli.targets import read_regions, read_targets
+from stream_anon.cli.times import Shot, Time, clock
 from stream_anon.device import choose
 from stream_anon.errors import Cancelled, UsageError
 
@@ -49,9 +50,9 @@ def _presets(context: click.Context, parameter: click.Parameter, incomplete: str
 
 
 def _methods(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    from stream_anon.methods import METHODS
+    from stream_anon.methods import known_methods
 
-    return [name for name in METHODS if name.startswith(incomplete)]
+    return [name for name in known_methods() if name.startswith(incomplete)]
 
 
 @click.command(
@@ -69,26 +70,31 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
         help="what was done, as JSON: each, all")
 @option("--summary", group="Result", row="evidence", metavar="FILE", type=_FILE)
 @option("--dry-run", group="Result", row="look", is_flag=True,
-        help="only say what; show what is tracked")
-@option("--draw-boxes", group="Result", row="look", is_flag=True)
+        help="only say; one frame, png")
+@option("--preview", group="Result", row="look", metavar="TIME[,after]", type=Shot())
 @option("--method", group="Faces", row="method", metavar="NAME",
         help="what a face becomes; fill's colour", shell_complete=_methods)
 @option("--colour", group="Faces", row="method", metavar="R,G,B", type=Colour())
+@option("--target", group="Faces", row="target", metavar="L[=NAME]", multiple=True,
+        help="face, head | X,Y,X,Y always: 10%")
+@option("--region", group="Faces", row="target", metavar="BOX", multiple=True)
 @option("--mechanism", group="Faces", row="noise", metavar="NAME",
         help="identity, dp-image: noise, budget")
 @option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
 @option("--threshold", group="Faces", row="strength", metavar="S", type=float,
         help="least score; cells of pixelate")
 @option("--cells", group="Faces", row="strength", metavar="N", type=int)
-@option("--latency", group="Faces", metavar="SPAN",
-        help="time to decide; short ones miss more")
+@option("--latency", group="Faces", row="seen", metavar="SPAN",
+        help="time to decide; show tracks")
+@option("--draw-boxes", group="Faces", row="seen", is_flag=True)
 @option("--on-fault", group="Faces", row="safe", metavar="POLICY",
         type=click.Choice(["stop", "step-down"]), help="stop, step-down | off, sampled, full")
 @option("--verify", group="Faces", row="safe", metavar="MODE",
         type=click.Choice(["off", "sampled", "full"]))
-@option("--codec", group="Video", metavar="NAME",
+@option("--codec", group="Video", row="kept", metavar="NAME",
         type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
-        help="auto, h264, hevc, av1, vp9, gif")
+        help="h264, av1...; keep place, device")
+@option("--keep-metadata", group="Video", row="kept", is_flag=True)
 @option("--crf", group="Video", row="quality", metavar="N", type=float,
         help="quality, speed of the encoder")
 @option("--encoder-preset", group="Video", row="quality", metavar="NAME")
@@ -99,7 +105,6 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
         type=click.Choice(["copy", "drop"]))
 @option("--subtitles", group="Video", row="others", metavar="copy|drop",
         type=click.Choice(["copy", "drop"]), help="as they are, or not")
-@option("--keep-metadata", group="Video", is_flag=True, help="keep place, time and device")
 @option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
         help="options from a preset | a YAML file")
 @option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
@@ -119,21 +124,26 @@ def redact(
     report: str | None,
     summary: Path | None,
     dry_run: bool,
+    preview: tuple[float, bool] | None,
     quiet: bool,
     verbose: int,
     pipeline: str,
     **options: Any,
 ) -> None:
-    """Cover every face in INPUT, files or folders of videos, by a method: identity
-    (default), dp-image, visual-mixer, pixelate, blur or fill. Exit code: 0 all
-    done, 1 some not, 2 bad usage, 130 stopped.
+    """Cover faces in INPUT (videos, photos, folders; - is a pipe) by a method:
+    identity (default), dp-image, visual-mixer, pixelate, blur or fill. Exit code:
+    0 all done, 1 some not (a pipe got a part), 2 bad usage, 130 stopped.
     """
     if overwrite and skip:
         fail_usage("-y and -n exclude each other")
     if quiet and verbose:
         fail_usage("-q and -v exclude each other")
-    found = inputs.jobs(inputs_, output, report, _suffix)
     config = settings(options)
+    if preview is not None:
+        set_up_log(verbose, quiet)
+        _preview(inputs_, output, preview, config, overwrite, quiet)
+        return
+    found = inputs.jobs(inputs_, output, report, _suffix)
     if summary is not None:
         check_summary(summary, found, overwrite or skip)
     set_up_log(verbose, quiet)
@@ -156,6 +166,34 @@ def redact(
             write_summary(summary, batch.to_json(code))
     if code:
         raise Exit(code)
+
+
+def _preview(
+    given: tuple[Path, ...],
+    output: str | None,
+    wanted: tuple[float, bool],
+    config: Config,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Write one frame as PNG."""
+    from stream_anon.cli.signals import stoppable
+    from stream_anon.pipeline.painting.preview import preview
+
+    if len(given) != 1 or given[0].is_dir() or str(given[0]) == "-":
+        fail_usage("--preview takes one file")
+    if output is not None and output.startswith("-"):
+        fail_usage("--preview writes to a file, never to a pipe")
+    moment, before = wanted
+    with stoppable() as stop:
+        made = preview(
+            given[0], moment, config, output, before=before, overwrite=overwrite, cancel=stop
+        )
+    if made.shows_people:
+        # Also under -q: whoever passes it on unseen would pass on a face.
+        say(f"warning: the left half of {made.path} shows people as they are; keep it to yourself")
+    if not quiet:
+        tell(f"{made.path}: the frame at {made.seconds:.3f} s, {made.faces} faces covered")
 
 
 def _conclude(batch: Batch, skip: bool, quiet: bool) -> int:
@@ -197,11 +235,15 @@ def settings(options: dict[str, Any]) -> Config:
         config = load(recipes.preset(options["preset"]))
     elif options["config_file"]:
         config = load(options["config_file"])
+    targets = read_targets(options["target"] or ())
+    regions = read_regions(options["region"] or ())
     for name, method in (("cells", "pixelate"), ("colour", "fill")):
         chosen = options["method"] or config.method.name
+        used = {chosen, *(targets or config.targets).values(), *(one["method"] for one in regions)}
         # Ignored, it would leave somebody believing that it was done.
-        if options[name] is not None and chosen != method:
+        if options[name] is not None and method not in used:
             fail_usage(f"--{name} belongs to the method {method}, not to {chosen}")
+    options = {**options, "target": targets or None, "region": regions or None}
     changed = {name: options[name] or None for name in ("draw_boxes", "keep_metadata")}
     values = {name: options[name] for name in OPTIONS if name not in changed}
     return options_to_config(config, {**values, **changed})
@@ -219,7 +261,9 @@ def _do(batch: Batch, config: Config, pipeline: str, quiet: bool, verbose: int) 
             prefix = "" if named else f"{outcome.source}: "
             explain(outcome.error, verbose, prefix=f"error: {prefix}")
         elif outcome.made is not None and not quiet:
-            tell(f"{outcome.target}: {outcome.made.summary()}")
+            # Of a pipe standard output belongs to the video.
+            out = say if str(outcome.target).startswith("-") else tell
+            out(f"{outcome.target}: {outcome.made.summary()}")
 
     with stoppable() as stop:
 
@@ -273,12 +317,12 @@ def _suffix(source: Path) -> str:
     """What the result's name ends in: as the input's, unless that could not hold it.
 
     Raises:
-        InputError: it holds no video.
+        InputError: it holds neither a photo nor video.
     """
-    from stream_anon.media.input.probe import probe
+    from stream_anon.media.input.files import describe_file
     from stream_anon.media.output.formats import default_suffix
 
-    return default_suffix(probe(source))[0]
+    return default_suffix(describe_file(source))[0]
 
 
 def _show_plans(found: inputs.Found, config: Config) -> None:

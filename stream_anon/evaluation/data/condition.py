@@ -72,6 +72,7 @@ class Condition:
             "methods",
             "methods.generative",
             "models",
+            "pipeline.painting",
             "privacy",
             "visual_mixer",
         ):

@@ -1,38 +1,50 @@
-"""Methods applied to still aligned face images, by the arithmetic that ships.
+"""Methods applied to still aligned face images, by the compositor that ships.
 
-An image that already lies in the aligned face space has the identity transform, so cutting and
-pasting come down to scaling and one alpha blend. Masks are raised to the minimum mask, answers are
-held against the method contract, and what the gate would reject or the method declines gets the
-grown solid cover, as in a video.
+An image that already lies in the aligned face space is made a frame of a video (4:4:4, its
+reflection around it, as a face has surroundings), its landmarks are handed over as an analyzer
+hands over what it found, and the compositor paints it: masks, likeness, covers and what a method
+needs beside its crop are those of a run, since there is no other code that does it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.alignment.align import widen_all
-from stream_anon.alignment.masks import at_least_minimum
-from stream_anon.alignment.mesh import PRESENT, FaceMesh
-from stream_anon.errors import ModelError
-from stream_anon.geometry import ALIGNED_SIDE, TEMPLATE, apply
-from stream_anon.methods import Fill, Method, Subject
-from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
-from stream_anon.methods.soft_cover import SoftCover, soft_mask
-from stream_anon.pipeline.painting.checks import check_rendered
-from stream_anon.pipeline.painting.likeness import unchanged
-from stream_anon.pipeline.painting.targets import COVER_GROWTH, grown
-from stream_anon.tracking.mesh_track import told
+from stream_anon.config import FaultConfig
+from stream_anon.geometry import ALIGNED_SIDE, FACE_BOX, MASK_CENTRE, MASK_SEMI_AXES, TEMPLATE
+from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.media.frame import Frame
+from stream_anon.methods import Method
+from stream_anon.pipeline.analysis import Analyzed
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.regions import FACE, Region, Regions
 
 Pixels = NDArray[np.uint8]
 Landmarks = NDArray[np.float64]
 
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+AROUND = 64
+"""Pixels of reflection on every side of an image: covers and wide crops reach over it."""
+
+SCORE = 0.9
+"""Of the detection that an image stands for."""
+
+TICK = Fraction(1)
+"""Seconds between two images: so far apart that nothing is carried from one to the next."""
+
+_SHAPE = 2.0 * np.array(MASK_SEMI_AXES)
+SIDES = _SHAPE * FACE_BOX / np.sqrt(_SHAPE.prod())
+"""Sides in pixels of an aligned face's box, of the mask's proportions: its ellipse lies inside the
+mask. The face box fills about 92 of the crop's 128 units (YuNet's median on LFW)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,22 +60,44 @@ class Stills:
     filled: NDArray[np.bool_]
 
 
+class KnownFaces:
+    """An analyzer that is told: images in, frames with one face each at a known place out.
+
+    Args:
+        landmarks: (n, 5, 2) aligned units.
+        first_track: track number of the first image; each has its own.
+    """
+
+    def __init__(self, landmarks: Landmarks, first_track: int = 1) -> None:
+        self._landmarks = landmarks
+        self._first = first_track
+
+    def push(self, frame: Frame) -> Iterator[Analyzed]:
+        """The frame of the image of that number, and its face."""
+        middle = np.array(MASK_CENTRE) + AROUND
+        x0, y0 = map(float, middle - SIDES / 2)
+        x1, y1 = map(float, middle + SIDES / 2)
+        known = self._landmarks[frame.index] + AROUND
+        points = tuple((float(x), float(y)) for x, y in known)
+        track = str(self._first + frame.index)
+        face = Region(track, FACE, (x0, y0, x1, y1), points, SCORE, "detected")
+        yield Analyzed(frame, Regions(frame.key, (face,), ended=(track,)))
+
+
 def anonymise(
     method: Method,
     images: Pixels,
     landmarks: Landmarks | None = None,
     first_track: int = 1,
-    same_track: bool = False,
     models_dir: Path | None = None,
 ) -> Stills:
-    """Apply a method to aligned face images.
+    """Apply a method to aligned face images, each of them another person.
 
     Args:
-        method: under test.
+        method: under test; not closed.
         images: (n, 128, 128, 3) uint8 RGB.
         landmarks: (n, 5, 2) aligned units; None takes the template's.
         first_track: track number of the first image.
-        same_track: all images are of one track (one draw); else each has its own.
         models_dir: where the mesh network is looked for first, for a method that wants meshes.
 
     Raises:
@@ -73,80 +107,39 @@ def anonymise(
     points = np.broadcast_to(TEMPLATE, (n, 5, 2)) if landmarks is None else landmarks
     out = images.copy()
     filled = np.zeros(n, np.bool_)
-    finder = _finder(method, models_dir)
-    for i in range(n):
-        track = first_track if same_track else first_track + i
-        # The face box fills about 92 of the crop's 128 units (YuNet's median on LFW).
-        alignment = IDENTITY
-        if method.crop_scale is not None:
-            alignments, _ = widen_all(
-                IDENTITY[None], np.asarray(points[i : i + 1]), method.crop_scale
-            )
-            alignment = alignments[0]
-        places = apply(alignment, np.asarray(points[i], np.float64))
-        mesh, presence = None, None
-        if finder is not None:
-            found, seen = finder(images[i : i + 1])
-            presence = float(seen[0])
-            if presence >= PRESENT:
-                mesh = told(found[0].astype(np.float64), alignment)
-        subject = Subject(
-            track=track, landmarks=places, size=92.0, score=0.9, mesh=mesh, presence=presence
-        )
-        crop = scaled(through(images[i], alignment), method.crop_size)[None]
-        rendered = method.render(crop, [subject])
-        check_rendered(rendered, 1, method.name)
-        declined = rendered.declined is not None and bool(rendered.declined[0])
-        filled[i] = declined or bool(unchanged(crop, rendered.crops)[0])
-        if filled[i]:
-            out[i] = (soft if declined else cover)(images[i], subject)
-        else:
-            mask = at_least_minimum(rendered.masks, 1, rendered.crops.shape[1])
-            out[i] = blend(images[i], rendered.crops[0], mask[0], alignment)
-        if not same_track:
-            method.forget(track)
+    compositor = Compositor(method, FaultConfig(policy="stop"), models_dir=models_dir)
+    analyzer = KnownFaces(points, first_track)
+    try:
+        for i, image in enumerate(images):
+            frame = as_frame(image, i)
+            before = plain(frame)
+            for analyzed in analyzer.push(frame):
+                covers = compositor.fallbacks.faces
+                compositor.paint(frame, analyzed.regions)
+                compositor.end([int(track) for track in analyzed.regions.ended])
+                filled[i] = compositor.fallbacks.faces > covers
+            after = plain(frame)
+            # What was not painted is the image's own, without the way through YCbCr.
+            painted = (after != before).any(axis=2)
+            out[i][painted] = after[painted]
+    finally:
+        compositor.states.clear()
     return Stills(out, filled)
 
 
-def cover(image: Pixels, subject: Subject) -> Pixels:
-    """The ladder's solid cover on one aligned face image."""
-    fill = Fill(slope=True)
-    matrix = grown(IDENTITY.copy(), COVER_GROWTH)
-    crop = through(image, matrix)
-    painted = fill.render(scaled(crop, fill.crop_size)[None], [subject]).crops[0]
-    return blend(image, painted, at_least_minimum(None, 1, ALIGNED_SIDE)[0], matrix)
+def as_frame(image: Pixels, index: int) -> CpuFrame:
+    """An aligned image (128, 128, 3) RGB as a frame of a video, full range 4:4:4."""
+    around = cv2.copyMakeBorder(image, *(AROUND,) * 4, borderType=cv2.BORDER_REFLECT_101)
+    made = av.VideoFrame.from_ndarray(np.asarray(around, np.uint8), format="rgb24")
+    decoded = made.reformat(format="yuvj444p", dst_colorspace="ITU601", dst_color_range="JPEG")
+    return CpuFrame(decoded, index=index, pts=index, time_base=TICK)
 
 
-def _finder(method: Method, models_dir: Path | None) -> FaceMesh | None:
-    """The mesh network, as the pipeline has it."""
-    if not method.meshed:
-        return None
-    try:
-        finder = FaceMesh(models_dir)
-    except ModelError:
-        if method.needs_mesh:
-            raise
-        return None
-    method.judge_with(finder)
-    return finder
-
-
-def soft(image: Pixels, subject: Subject) -> Pixels:
-    """The cover of a face that the method declined."""
-    method = SoftCover()
-    matrix = grown(IDENTITY.copy(), SOFT_GROWTH)
-    crop = scaled(through(image, matrix), method.crop_size)
-    rendered = method.render(crop[None], [subject])
-    return blend(image, rendered.crops[0], soft_mask(), matrix)
-
-
-def through(image: Pixels, alignment: NDArray[np.float64]) -> Pixels:
-    """What an aligned face image shows in another crop; beyond its border, its reflection."""
-    side = (ALIGNED_SIDE, ALIGNED_SIDE)
-    if alignment is IDENTITY:
-        return image
-    border = cv2.BORDER_REFLECT_101
-    return np.asarray(cv2.warpAffine(image, alignment, side, borderMode=border), np.uint8)
+def plain(frame: Frame) -> Pixels:
+    """The image (128, 128, 3) RGB in the middle of a frame of ``as_frame``."""
+    shift = np.array([[[1.0, 0.0, -AROUND], [0.0, 1.0, -AROUND]]])
+    image: Pixels = frame.crops(shift, ALIGNED_SIDE, ALIGNED_SIDE)[0]
+    return image
 
 
 def blend(

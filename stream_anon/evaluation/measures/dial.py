@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.config import MethodConfig
 from stream_anon.errors import ConfigError
 from stream_anon.evaluation import scores
 from stream_anon.evaluation.data.condition import Condition
@@ -109,7 +110,10 @@ def mechanism_for(step: Condition) -> Mechanism:
     """The mechanism that a condition asks for, as its method makes it."""
     mean, root = (np.asarray(part, np.float64) for part in prior(PRIORS[step.method]))
     public = GaussianPrior(mean, root)
-    return mechanism_of(step.config().method, "independent", 0.0, public)
+    section = step.config().method
+    if not isinstance(section, MethodConfig):
+        raise ConfigError(f"{step.method} has no mechanism of ours")
+    return mechanism_of(section, "independent", 0.0, public)
 
 
 def rising(faces: dict[tuple[str, str], list[tuple[float, float]]]) -> Table:

@@ -19,8 +19,16 @@ template <class T> static inline T atomicAdd(T *at, T value) {
     return old;
 }
 
+template <class T> static inline T atomicMax(T *at, T value) {
+    T old = *at;
+    if (value > old) *at = value;
+    return old;
+}
+
 // IEEE single precision, rounded to nearest, as the CUDA intrinsic of that name.
 static inline float __fsqrt_rn(float value) { return std::sqrt(value); }
+static inline double __dsqrt_rn(double value) { return std::sqrt(value); }
+static inline int __float2int_rn(float value) { return (int)std::nearbyint(value); }
 
 template <class Kernel, class... Args>
 static void shim_launch(unsigned blocks, unsigned threads, Kernel kernel, Args... args) {

@@ -270,6 +270,8 @@ class StreamDecoder:
             index=self._index,
             pts=pts,
             time_base=self._info.time_base,
+            rate=self._video.rate,
+            rotation=self._video.rotation,
             scaler=self._scaler,
             vectors=vectors,
             corrupt=corrupt,

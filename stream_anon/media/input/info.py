@@ -8,6 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from stream_anon.media.packets import StreamTemplate
+from stream_anon.media.photo import PhotoTemplate
+
 Kind = Literal["video", "audio", "subtitle", "data", "attachment", "unknown"]
 
 
@@ -59,6 +62,11 @@ class VideoInfo:
     first_pts: int | None
     side_data: tuple[str, ...] = ()
 
+    @property
+    def quarter_turns(self) -> int:
+        """Quarter turns, counter-clockwise, 0 to 3, that make the frames upright."""
+        return round(self.rotation / 90) % 4
+
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
@@ -78,6 +86,7 @@ class StreamInfo:
         metadata: as stored, by key.
         comments: the codec's private data hold more than decoding needs.
         video: for video streams that can be decoded.
+        template: of a stream whose packets can be copied: what a sink needs to write them.
     """
 
     index: int
@@ -93,6 +102,7 @@ class StreamInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     comments: bool = False
     video: VideoInfo | None = None
+    template: StreamTemplate | None = field(default=None, compare=False, repr=False)
 
     @property
     def attached_picture(self) -> bool:
@@ -116,10 +126,10 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """A file.
+    """What a source reads.
 
     Attributes:
-        path: where it lies.
+        path: where it lies; None for what is no file, such as a camera or a pipe.
         format: FFmpeg's name of the demuxer, such as "mov,mp4,m4a,3gp,3g2,mj2".
         size: bytes.
         start: seconds at which its time line begins.
@@ -128,9 +138,10 @@ class MediaInfo:
         chapters: in order of time.
         metadata: of the file as a whole.
         begin, end: seconds from the start at which reading begins and ends, None for all.
+        photo: of a single image, what a sink needs to write it as it was; None for a video.
     """
 
-    path: Path
+    path: Path | None
     format: str
     size: int
     start: float
@@ -140,6 +151,12 @@ class MediaInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     begin: float | None = None
     end: float | None = None
+    photo: PhotoTemplate | None = field(default=None, repr=False)
+
+    @property
+    def suffix(self) -> str:
+        """Of the file's name, with its dot, in small letters; empty for what is no file."""
+        return "" if self.path is None else self.path.suffix.lower()
 
     @property
     def video(self) -> tuple[StreamInfo, ...]:

@@ -12,13 +12,14 @@ import av
 from stream_anon.errors import InputError
 from stream_anon.media.extradata import scrubbed
 from stream_anon.media.input.info import Chapter, Colour, Kind, MediaInfo, StreamInfo, VideoInfo
+from stream_anon.media.packets import StreamTemplate
 from stream_anon.media.pixel_formats import colour_matrix, nearest_layout
 
 # Whatever else FFmpeg could open is refused: playlists that name other files, text that passes
 # for a terminal recording, single frames.
 _DEMUXERS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,gif,flv,live_flv,asf,"
-    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe"
+    "ogg,mxf,nut,dv,rm,wtv,yuv4mpegpipe,apng"
 )
 _OPTIONS = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 
@@ -42,14 +43,25 @@ def open_input(path: Path) -> Any:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     if empty:
         raise InputError(f"{path}: the file is empty")
+    return open_container(str(path.absolute()), str(path))
+
+
+def open_container(file: Any, name: str) -> Any:
+    """An ``av.container.InputContainer`` of one of the formats that are read.
+
+    Args:
+        file: path as text, or an object with ``read``.
+        name: for messages.
+
+    Raises:
+        InputError: it is nothing that FFmpeg knows.
+    """
     try:
-        return av.open(
-            str(path.absolute()), container_options=dict(_OPTIONS), metadata_errors="replace"
-        )
+        return av.open(file, container_options=dict(_OPTIONS), metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         # FFmpeg calls a format that is not on the list an invalid argument.
         why = "unknown format" if isinstance(error, av.ArgumentError) else reason(error)
-        raise InputError(f"{path}: is no video file or is damaged ({why})") from error
+        raise InputError(f"{name}: is no video file or is damaged ({why})") from error
 
 
 def check_regular(path: Path) -> None:
@@ -83,27 +95,41 @@ def probe(path: Path) -> MediaInfo:
     """
     container = open_input(path)
     try:
-        firsts, failure = _first_frames(container)
-        start = container.start_time
-        info = MediaInfo(
-            path=path,
-            format=container.format.name,
-            size=path.stat().st_size,
-            start=0.0 if start is None else start / av.time_base,
-            duration=None if not container.duration else container.duration / av.time_base,
-            streams=tuple(_stream(s, firsts.get(s.index)) for s in container.streams),
-            chapters=tuple(_chapter(c) for c in container.chapters()),
-            metadata=dict(container.metadata),
-        )
+        return describe(container, str(path), path, path.stat().st_size)
     finally:
         container.close()
+
+
+def describe(container: Any, name: str, path: Path | None = None, size: int = 0) -> MediaInfo:
+    """Describe an open container; it is read up to the first frame of each video stream.
+
+    Args:
+        container: ``av.container.InputContainer``.
+        name: for messages.
+        path, size: of the file, if it is one.
+
+    Raises:
+        InputError: it holds no video that can be decoded.
+    """
+    firsts, failure = _first_frames(container)
+    start = container.start_time
+    info = MediaInfo(
+        path=path,
+        format=container.format.name,
+        size=size,
+        start=0.0 if start is None else start / av.time_base,
+        duration=None if not container.duration else container.duration / av.time_base,
+        streams=tuple(_stream(s, firsts.get(s.index)) for s in container.streams),
+        chapters=tuple(_chapter(c) for c in container.chapters()),
+        metadata=dict(container.metadata),
+    )
     if info.video:
         return info
     codecs = [s.codec for s in info.streams if s.kind == "video" and not s.attached_picture]
     if not codecs:
-        raise InputError(f"{path}: holds no video")
+        raise InputError(f"{name}: holds no video")
     why = f", {failure}" if failure else ""
-    raise InputError(f"{path}: no frame of the video could be decoded ({codecs[0]}{why})")
+    raise InputError(f"{name}: no frame of the video could be decoded ({codecs[0]}{why})")
 
 
 def _first_frames(container: Any) -> tuple[dict[int, Any], str | None]:
@@ -186,7 +212,18 @@ def _stream(stream: Any, first: Any) -> StreamInfo:
         comments=context is not None
         and scrubbed(codec or "", context.extradata) != context.extradata,
         video=None if first is None else _video(stream, first),
+        template=_template(stream),
     )
+
+
+def _template(stream: Any) -> StreamTemplate | None:
+    if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
+        return None
+    try:
+        return StreamTemplate(stream)
+    except (av.FFmpegError, ValueError):
+        # Parameters that make no sense: the stream may be dropped, and is never copied.
+        return None
 
 
 def _video(stream: Any, av_frame: Any) -> VideoInfo:

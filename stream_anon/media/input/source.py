@@ -1,32 +1,27 @@
-"""Where frames come from.
-
-Every source keeps one contract, held by one suite of tests: frames of a stream come in
-presentation order with times that grow, what is copied comes between them in the order of
-the container, and iterating twice gives the same twice.
-"""
+"""A file as a source of frames."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 
 from stream_anon.errors import InputError, UsageError
 from stream_anon.media.extents import CompletenessCheck, cut_off
 from stream_anon.media.frame import Frame
+from stream_anon.media.input.base import Source
 from stream_anon.media.input.decoder import StreamDecoder
 from stream_anon.media.input.identity import Identity
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.matroska import damaged_clusters
 from stream_anon.media.input.probe import check_regular, has_timestamps, open_input, probe, reason
+from stream_anon.media.packets import Packet
 from stream_anon.media.splices import Splices
 
 _COPYABLE = ("audio", "subtitle")
@@ -35,80 +30,6 @@ _SEEK_MARGIN = 1
 """Seconds before the wanted time to seek to, for sound that is stored ahead of its frame."""
 _SOUND_LAG = 10
 """Seconds by which sound may be stored behind its frames."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PassthroughPacket:
-    """A packet that goes to the output as it is.
-
-    Attributes:
-        stream: index of its stream in the input.
-        packet: ``av.Packet``, with times on the output's time line.
-    """
-
-    stream: int
-    packet: Any
-
-
-class Source(ABC):
-    """Frames and packets of one input, in demux order.
-
-    Attributes:
-        info: what the input is.
-        lost: packets that could not be decoded, in the last iteration.
-        repaired: frames whose time was missing or did not grow, in the last iteration.
-        spliced: places at which the clock ran back; what follows was moved behind what was before.
-    """
-
-    info: MediaInfo
-    lost: int = 0
-    repaired: int = 0
-    spliced: int = 0
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[Frame | PassthroughPacket]:
-        """Read from the beginning.
-
-        Raises:
-            InputError: the input breaks while it is read.
-            FrameFault: the size or pixel format of the frames changed.
-        """
-
-    @abstractmethod
-    def select(self, copied: Collection[int]) -> None:
-        """Choose the streams whose packets are yielded, from the next iteration on."""
-
-    def start_digest(self) -> None:  # noqa: B027 - what is no file has nothing to hash
-        """Begin to hash the input, beside reading it."""
-
-    def digest(self) -> tuple[int, str] | None:
-        """Bytes and SHA-256 of the input as it was read; None for what is no file.
-
-        Raises:
-            InputError: the input has changed since it was opened.
-        """
-        return None
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the input; safe to call twice."""
-
-    def frames(self) -> Iterator[Frame]:
-        """The frames alone."""
-        for item in self:
-            if isinstance(item, Frame):
-                yield item
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class FileSource(Source):
@@ -190,7 +111,7 @@ class FileSource(Source):
             self._open.close()
             self._open = None
 
-    def __iter__(self) -> Iterator[Frame | PassthroughPacket]:
+    def __iter__(self) -> Iterator[Frame | Packet]:
         """Read from the beginning; see ``Source.__iter__``."""
         self._release()
         self.lost = self.repaired = self.spliced = 0
@@ -202,10 +123,10 @@ class FileSource(Source):
             yield from self._cut()
         self._identity.check()
 
-    def _read(self, seek: Fraction | None = None) -> Generator[Frame | PassthroughPacket]:
+    def _read(self, seek: Fraction | None = None) -> Generator[Frame | Packet]:
         """Everything, or from the last keyframe before ``seek`` (seconds on the time line)."""
         self._release()
-        container = self._open = open_input(self.path)
+        container = self._open = self._container()
         splices = Splices()
         decoders = {
             s.index: StreamDecoder(
@@ -217,6 +138,7 @@ class FileSource(Source):
             )
             for s in self.info.video
         }
+        templates = {s.index: s.template for s in self.info.streams}
         streams = [s for s in container.streams if s.index in decoders or s.index in self._copied]
         try:
             if seek is not None:
@@ -227,7 +149,7 @@ class FileSource(Source):
                 completeness.saw(packet)
                 decoder = decoders.get(packet.stream_index)
                 if decoder is None:
-                    yield PassthroughPacket(packet.stream_index, packet)
+                    yield Packet(packet.stream_index, packet, templates[packet.stream_index])
                 else:
                     known = any(packet.pos in part for part in damaged)
                     yield from decoder.feed(packet, known, begins)
@@ -250,6 +172,15 @@ class FileSource(Source):
             for decoder in decoders.values():
                 decoder.close()
             container.close()
+
+    def _container(self) -> Any:
+        """The file, opened anew."""
+        try:
+            return open_input(self.path)
+        except InputError:
+            # That it was replaced tells more than what is wrong with what is there now.
+            self._identity.check()
+            raise
 
     def _packets(
         self, container: Any, streams: list[Any], splices: Splices
@@ -282,14 +213,14 @@ class FileSource(Source):
                 raise InputError(text) from error
         return self._damaged
 
-    def _cut(self) -> Iterator[Frame | PassthroughPacket]:
+    def _cut(self) -> Iterator[Frame | Packet]:
         """The part from ``begin`` to ``end``; a given ``begin`` becomes time 0."""
         start = _exact(self.info.start)
         begin = start + _exact(self.info.begin or 0.0)
         end = None if self.info.end is None else start + _exact(self.info.end)
         span = _Span(self.info, self._copied, begin, end)
         counts: dict[int, int] = {}
-        waiting: list[Frame | PassthroughPacket] = []
+        waiting: list[Frame | Packet] = []
         shift: Fraction | None = Fraction(0) if self.info.begin is None else None
         with closing(self._from_keyframe(begin)) as items:
             for item in items:
@@ -309,14 +240,14 @@ class FileSource(Source):
         if not counts:
             raise InputError(f"{self.path}: has no frame between its start and end times")
 
-    def _from_keyframe(self, begin: Fraction) -> Generator[Frame | PassthroughPacket]:
+    def _from_keyframe(self, begin: Fraction) -> Generator[Frame | Packet]:
         """Read from a keyframe before ``begin`` where that is safe, else from the beginning."""
         indexed = bool(_INDEXED & set(self.info.format.split(",")))
         if self.info.begin is None or not indexed or len(self.info.video) > 1:
             yield from self._read()
             return
         seek = max(begin - _SEEK_MARGIN, _exact(self.info.start))
-        held: list[Frame | PassthroughPacket] = []
+        held: list[Frame | Packet] = []
         with closing(self._read(seek)) as items:
             for item in items:
                 held.append(item)
@@ -330,8 +261,8 @@ class FileSource(Source):
         yield from self._read()
 
     def _shifted(
-        self, item: Frame | PassthroughPacket, shift: Fraction, counts: dict[int, int]
-    ) -> Iterator[Frame | PassthroughPacket]:
+        self, item: Frame | Packet, shift: Fraction, counts: dict[int, int]
+    ) -> Iterator[Frame | Packet]:
         time = _time(item)
         if time is None or time < shift:
             return
@@ -341,7 +272,7 @@ class FileSource(Source):
             item.index = counts.get(item.stream, 0)
             counts[item.stream] = item.index + 1
         else:
-            packet = item.packet
+            packet = item.data
             if packet.pts is not None:
                 packet.pts -= units
             if packet.dts is not None:
@@ -367,12 +298,12 @@ class _Span:
         sound = {s.index for s in info.streams if s.kind == "audio" and s.index in copied}
         self._open_video, self._open = video, video | sound
 
-    def holds(self, item: Frame | PassthroughPacket) -> bool:
+    def holds(self, item: Frame | Packet) -> bool:
         """Whether an item is kept."""
         time = _time(item)
         return time is not None and time >= self._begin and (self._end is None or time < self._end)
 
-    def passed(self, item: Frame | PassthroughPacket) -> bool:
+    def passed(self, item: Frame | Packet) -> bool:
         """Whether everything is over with this item."""
         time = _time(item)
         if self._end is None or time is None or time < self._end:
@@ -387,9 +318,9 @@ def _exact(seconds: float) -> Fraction:
     return Fraction(seconds).limit_denominator(av.time_base)
 
 
-def _time(item: Frame | PassthroughPacket) -> Fraction | None:
+def _time(item: Frame | Packet) -> Fraction | None:
     """Presentation time in seconds."""
     if isinstance(item, Frame):
         return item.pts * item.time_base
-    stamp = item.packet.pts if item.packet.pts is not None else item.packet.dts
-    return None if stamp is None else stamp * Fraction(item.packet.time_base)
+    stamp = item.data.pts if item.data.pts is not None else item.data.dts
+    return None if stamp is None else stamp * Fraction(item.data.time_base)

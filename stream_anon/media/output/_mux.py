@@ -15,7 +15,6 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from stream_anon.config import VideoConfig
 from stream_anon.media.extradata import scrubbed
 from stream_anon.media.input.info import MediaInfo, StreamInfo, VideoInfo
-from stream_anon.media.input.probe import open_input
 from stream_anon.media.lead_in import LeadIn
 from stream_anon.media.output.encoders import ENCODERS, settings
 from stream_anon.media.output.formats import Container, drops_lead_in
@@ -72,7 +71,8 @@ class StreamEncoder:
         self._first: tuple[int, int] | None = None
         self._held: Any = None
         self._end = 0
-        self.frames = 0
+        self.frames = self._given = 0
+        self._flushed = False
         values = settings(plan.output_codec, options.crf, options.encoder_preset)
         if container.muxer == "avi" and plan.output_codec == "h264":
             values["x264-params"] = _TIMED_BY_THE_STREAM
@@ -141,10 +141,16 @@ class StreamEncoder:
         av_frame.pict_type = 0
         return self._held_back(self.stream.encode(av_frame))
 
+    @property
+    def held(self) -> int:
+        """Frames that have not come back as packets yet."""
+        return self.frames - self._given
+
     def flush(self) -> list[Any]:
-        """The packets that the encoder still holds."""
-        if not self.frames:
+        """The packets that the encoder still holds, once."""
+        if not self.frames or self._flushed:
             return []
+        self._flushed = True
         packets = self._held_back(self.stream.encode(None))
         last = self._held
         if last is None:
@@ -157,6 +163,7 @@ class StreamEncoder:
     def _held_back(self, packets: Any) -> list[Any]:
         """All packets so far but the last one."""
         out = [] if self._held is None else [self._held]
+        self._given += len(packets)
         out += packets
         if not out:
             return []
@@ -218,6 +225,7 @@ class Muxer:
         plan: what is done to each stream.
         options: quality, speed, metadata.
         format: FFmpeg's muxer, None for the plan's own.
+        seekable: what is written can be written again.
     """
 
     def __init__(
@@ -227,11 +235,11 @@ class Muxer:
         plan: MediaPlan,
         options: VideoConfig,
         format: str | None = None,
+        seekable: bool = True,
     ) -> None:
         self._muxer = format or plan.container.muxer
-        self._output = av.open(
-            file, "w", format=self._muxer, container_options=container_options(self._muxer, info)
-        )
+        header = container_options(self._muxer, info, seekable)
+        self._output = av.open(file, "w", format=self._muxer, container_options=header)
         self.encoders: dict[int, StreamEncoder] = {}
         self._copies: dict[int, Any] = {}
         self._last_dts: dict[int, int] = {}
@@ -240,31 +248,27 @@ class Muxer:
         # Silence between subtitles, which the muxer writes anew.
         self._fillers: set[int] = set()
         self._drops_lead_in = drops_lead_in(info, plan.container)
-        templates = open_input(info.path) if plan.copied else None
-        try:
-            for stream, planned in zip(info.streams, plan.streams, strict=True):
-                if planned.action == "redact":
-                    encoder = StreamEncoder(self._output, stream, planned, plan.container, options)
-                    self.encoders[stream.index] = encoder
-                    out = encoder.stream
-                elif planned.action == "copy" and templates is not None:
-                    template = templates.streams[stream.index]
-                    out = self._output.add_stream_from_template(template)
-                    self._copies[stream.index] = out
-                    begin = round(presented_from(info) / stream.time_base)
-                    self._lead_ins[stream.index] = LeadIn(stream.kind, stream.codec, begin)
-                    private = template.codec_context.extradata
-                    if not self._everything and scrubbed(stream.codec, private) != private:
-                        out.codec_context.extradata = scrubbed(stream.codec, private)
-                    if stream.codec == "mov_text":
-                        self._fillers.add(stream.index)
-                else:
-                    continue
-                out.disposition = stream.disposition
-                out.metadata.update(kept_metadata(stream, options.keep_metadata))
-        finally:
-            if templates is not None:
-                templates.close()
+        for stream, planned in zip(info.streams, plan.streams, strict=True):
+            if planned.action == "redact":
+                encoder = StreamEncoder(self._output, stream, planned, plan.container, options)
+                self.encoders[stream.index] = encoder
+                out = encoder.stream
+            elif planned.action == "copy":
+                if stream.template is None:
+                    raise ValueError(f"nothing is known of the codec of stream {stream.index}")
+                private = stream.template.private_data
+                if not self._everything:
+                    private = scrubbed(stream.codec, private)
+                out = stream.template.add_to(self._output, private)
+                self._copies[stream.index] = out
+                begin = round(presented_from(info) / stream.time_base)
+                self._lead_ins[stream.index] = LeadIn(stream.kind, stream.codec, begin)
+                if stream.codec == "mov_text":
+                    self._fillers.add(stream.index)
+            else:
+                continue
+            out.disposition = stream.disposition
+            out.metadata.update(kept_metadata(stream, options.keep_metadata))
         if options.keep_metadata:
             self._output.metadata.update(info.metadata)
         if plan.container.copies:
@@ -315,10 +319,14 @@ class Muxer:
         """Packets of copied streams from outside of what is presented, by stream, where any."""
         return {n: one.dropped for n, one in self._lead_ins.items() if one.dropped}
 
-    def finish(self) -> None:
-        """Drain the encoders and write the trailer."""
+    def drain(self) -> None:
+        """Write what the encoders still hold; safe to call twice."""
         for encoder in self.encoders.values():
             self._write(encoder.flush())
+
+    def finish(self) -> None:
+        """Drain the encoders and write the trailer."""
+        self.drain()
         self._output.close()
 
     def abandon(self) -> None:

@@ -12,6 +12,8 @@ import av
 
 from stream_anon.errors import UsageError
 from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.photo import KINDS, SUFFIXES
+from stream_anon.media.pixel_formats import layout_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,26 @@ def check_writable(target: Path, info: MediaInfo) -> None:
         raise UsageError(f"{target}: {target.suffix} cannot be written; for this input, use {fits}")
 
 
+def check_photo_target(target: Path, info: MediaInfo) -> None:
+    """Say what to do where a name asks for a format that cannot hold a photo.
+
+    Raises:
+        UsageError: it does.
+    """
+    kind = SUFFIXES.get(target.suffix.lower())
+    if kind is None:
+        known = " ".join(SUFFIXES)
+        raise UsageError(f"{target}: a photo is written to one of {known}")
+    video = info.video[0].video
+    if video is None:
+        raise UsageError(f"{target}: the input holds no picture")
+    layout = layout_of(video.pix_fmt)
+    if layout.depth > 8 and kind in ("JPEG", "WEBP"):
+        raise UsageError(f"{target}: {kind} holds 8 bits a sample, the input has more; use .png")
+    if layout.alpha and kind == "JPEG":
+        raise UsageError(f"{target}: JPEG holds no opacity, the input has it; use .png")
+
+
 @lru_cache(maxsize=128)
 def holds(muxer: str, codec: str) -> bool:
     """Whether a container can hold a copied stream.
@@ -145,7 +167,7 @@ def fitting(info: MediaInfo, codec: str) -> list[str]:
     """Suffixes of files that can hold a copied stream: the input's own first, if it can be."""
     names = set(info.format.split(","))
     own = [s for s, c in BY_SUFFIX.items() if names & set(c.demuxers)]
-    own = [info.path.suffix.lower()] if info.path.suffix.lower() in own else own[:1]
+    own = [info.suffix] if info.suffix in own else own[:1]
     return [s for s in dict.fromkeys([*own, ".mkv", ".avi"]) if holds(BY_SUFFIX[s].muxer, codec)]
 
 
@@ -165,7 +187,11 @@ def default_suffix(info: MediaInfo) -> tuple[str, str | None]:
     Returns:
         The suffix with its dot, and the reason where it is not that of the input.
     """
-    suffix = info.path.suffix.lower()
+    suffix = info.suffix
+    if info.photo is not None:
+        if SUFFIXES.get(suffix) == info.photo.kind:
+            return suffix, None
+        return KINDS[info.photo.kind], f"the file holds {info.photo.kind}"
     names = set(info.format.split(","))
     if "gif" in names:
         return ".mp4", "a gif holds 256 colours; ask for a name in .gif to get one"
@@ -177,7 +203,7 @@ def default_suffix(info: MediaInfo) -> tuple[str, str | None]:
         suffix = same or suffix
     copied = [s.codec for s in info.streams if s.kind in ("audio", "subtitle")]
     if container is not None and all(holds(container.muxer, c) for c in copied):
-        if suffix == info.path.suffix.lower():
+        if suffix == info.suffix:
             return suffix, None
         return suffix, f"the file holds {info.format.split(',')[0]}"
     for other in (".mp4", ".mkv", ".avi"):

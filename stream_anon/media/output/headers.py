@@ -12,12 +12,15 @@ from stream_anon.media.input.info import MediaInfo, StreamInfo
 _LARGEST_TIMESCALE = (1 << 31) - 1
 
 
-def container_options(muxer: str, info: MediaInfo) -> dict[str, str]:
+def container_options(muxer: str, info: MediaInfo, seekable: bool = True) -> dict[str, str]:
     """FFmpeg's options for a muxer."""
     if muxer in ("mp4", "mov"):
         # Edit lists, which carry first times that are not zero, count in this unit.
         scale = math.lcm(*(s.time_base.denominator for s in info.streams), 1000)
-        options = {"movflags": "+faststart+use_metadata_tags"}
+        # In fragments, for which nothing has to be filled in afterwards.
+        pipe = "+frag_keyframe+delay_moov+default_base_moof"
+        flags = "+faststart" if seekable else pipe
+        options = {"movflags": f"{flags}+use_metadata_tags"}
         video = max((s.time_base.denominator for s in info.video), default=1000)
         options["movie_timescale"] = str(scale if scale <= _LARGEST_TIMESCALE else video)
         return options

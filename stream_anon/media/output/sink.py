@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import av
 
@@ -18,9 +18,9 @@ from stream_anon.errors import GateError, OutputError, UsageError
 from stream_anon.media.cleared import Cleared
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.probe import reason
-from stream_anon.media.input.source import PassthroughPacket
 from stream_anon.media.output._mux import Muxer
 from stream_anon.media.output.streams import MediaPlan
+from stream_anon.media.packets import Gap, Packet
 from stream_anon.media.part_file import PartFile
 
 log = logging.getLogger(__name__)
@@ -39,13 +39,16 @@ class Sink(ABC):
         """
 
     @abstractmethod
-    def copy(self, item: PassthroughPacket) -> None:
+    def copy(self, item: Packet) -> None:
         """Write a packet of sound or subtitles as it is.
 
         Raises:
             GateError: its stream is not one that the plan copies.
             OutputError: it cannot be written.
         """
+
+    def gap(self, gap: Gap) -> None:  # noqa: B027 - a file goes on as if nothing were
+        """What comes next of a stream does not follow what was before."""
 
     @abstractmethod
     def finish(self) -> None:
@@ -58,6 +61,18 @@ class Sink(ABC):
     def digest(self) -> tuple[int, str] | None:
         """Bytes and SHA-256 of the finished file; None for what is no file."""
         return None
+
+    @property
+    def held(self) -> int:
+        """Frames that the encoders have taken and not given back yet."""
+        return 0
+
+    def drain(self) -> None:  # noqa: B027 - what holds nothing has nothing to give back
+        """Have the encoders give back what they hold; nothing is written afterwards.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
 
     @property
     def notes(self) -> list[str]:
@@ -123,6 +138,11 @@ class _MuxerSink(Sink):
         self._last: dict[int, int] = {}
         self._done = False
 
+    @staticmethod
+    def _piped(pipe: Any, info: MediaInfo, plan: MediaPlan, options: VideoConfig) -> Muxer:
+        """A muxer that never goes back."""
+        return Muxer(pipe, info, plan, options, seekable=False)
+
     def write(self, cleared: Cleared) -> None:
         """Encode a frame; see ``Sink.write``."""
         if type(cleared) is not Cleared:
@@ -139,12 +159,22 @@ class _MuxerSink(Sink):
         with self._errors():
             self._muxer.encode(frame.stream, frame.to_av(), frame.pts)
 
-    def copy(self, item: PassthroughPacket) -> None:
+    def copy(self, item: Packet) -> None:
         """Write a packet as it is; see ``Sink.copy``."""
         if item.stream not in self._copied:
             raise GateError(f"a packet of stream {item.stream}, which is not copied")
         with self._errors():
-            self._muxer.copy(item.stream, item.packet)
+            self._muxer.copy(item.stream, item.data)
+
+    @property
+    def held(self) -> int:
+        """Frames that the encoders have taken and not given back yet."""
+        return sum(encoder.held for encoder in self._muxer.encoders.values())
+
+    def drain(self) -> None:
+        """Have the encoders give back what they hold; see ``Sink.drain``."""
+        with self._errors():
+            self._muxer.drain()
 
     @property
     def frames(self) -> dict[int, int]:
@@ -195,7 +225,7 @@ class FileSink(_MuxerSink):
         self._closed = False
         self.path = Path(path)
         self._target = Path(os.path.realpath(self.path))
-        _check_target(self._target, self.path, info.path)
+        check_target(self._target, self.path, info.path)
         self._part = PartFile(self._target, like=info.path)
         self.temporary = self._part.path
         try:
@@ -291,11 +321,22 @@ class NullSink(_MuxerSink):
             self._muxer.abandon()
 
 
-def _check_target(target: Path, named: Path, source: Path) -> None:
+def check_target(target: Path, named: Path, source: Path | None) -> None:
+    """Refuse what cannot be replaced by a finished file.
+
+    Args:
+        target: where it would lie, links followed.
+        named: as it was asked for, for messages.
+        source: the input, if it is a file.
+
+    Raises:
+        UsageError: the target is the input.
+        OutputError: it is a folder or no regular file.
+    """
     if target.is_dir():
         raise OutputError(f"{named}: is a folder")
     if target.exists():
-        if source.exists() and os.path.samefile(source, target):
+        if source is not None and source.exists() and os.path.samefile(source, target):
             raise UsageError(f"{named}: is the input itself; choose another name")
         if not target.is_file():
             raise OutputError(f"{named}: is no regular file")

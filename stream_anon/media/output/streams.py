@@ -13,12 +13,14 @@ from stream_anon.media.input.info import MediaInfo, StreamInfo
 from stream_anon.media.output.encoders import ENCODERS, available, encoded_format, settings
 from stream_anon.media.output.formats import (
     Container,
+    check_photo_target,
     check_writable,
     container_for,
     drops_lead_in,
     fitting,
     holds,
 )
+from stream_anon.media.photo import SUFFIXES, PhotoTemplate
 from stream_anon.media.pixel_formats import LAYOUTS
 
 Action = Literal["redact", "copy", "drop"]
@@ -121,6 +123,8 @@ def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPl
         UsageError: the container cannot hold the codec or one of the streams.
         OutputError: the encoder is missing.
     """
+    if info.photo is not None:
+        return _plan_photo(info, info.photo, target, options)
     check_writable(target, info)
     container = container_for(target)
     codec = _codec(info, container, target, options)
@@ -148,6 +152,31 @@ def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPl
         streams=tuple(streams),
         dropped=_dropped(info, options),
         notes=tuple(notes),
+    )
+
+
+def _plan_photo(
+    info: MediaInfo, photo: PhotoTemplate, target: Path, options: VideoConfig
+) -> MediaPlan:
+    check_photo_target(target, info)
+    kind = SUFFIXES[target.suffix.lower()]
+    (stream,) = info.streams
+    planned = StreamPlan(
+        stream.index,
+        stream.kind,
+        stream.codec,
+        "redact",
+        f"a photo, written as {kind}",
+        kind.lower(),
+        stream.video.pix_fmt if stream.video else None,
+    )
+    dropped = photo.dropped if options.keep_metadata else (*photo.keepable, *photo.dropped)
+    return MediaPlan(
+        target=target,
+        container=Container(kind.lower(), (), (kind.lower(),), copies=False, timed=False),
+        streams=(planned,),
+        dropped=tuple(f"file: {name}" for name in dropped),
+        notes=photo.converted,
     )
 
 

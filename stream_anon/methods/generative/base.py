@@ -36,6 +36,7 @@ from stream_anon.privacy import (
     UnsafeSeedWarning,
     mechanism,
 )
+from stream_anon.track_state import Part
 
 Codes = NDArray[np.float32]
 
@@ -111,7 +112,7 @@ class CodedMethod(Method):
         self._releases = Releases(chosen, rng=self._random.spawn("releases"))
         self._eligibility = EligibilityFilter(smallest)
         self._blender = TemporalBlender()
-        self._levels: dict[int, float] = {}
+        self._levels: Part[float] = Part()
         self._judge: MeshJudge | None = None
         with self._random.spawn("grain") as random:
             grain = random.normal(GRAIN_TILES * ALIGNED_SIDE * ALIGNED_SIDE)
@@ -166,7 +167,7 @@ class CodedMethod(Method):
         declined[fit] |= ~valid
         tile = self._grain[self._generated % GRAIN_TILES]
         self._generated += 1
-        levels = np.array([self._levels.get(s.track, 0.0) for s in chosen], np.float32)
+        levels = np.array([self._levels.get(s.state) or 0.0 for s in chosen], np.float32)
         side = faces.shape[1]
         if side != len(tile):
             tile = np.tile(tile, (side // len(tile),) * 2)
@@ -199,7 +200,7 @@ class CodedMethod(Method):
             generated = _fitted(generated, around, masks[needs_redraw], waiting)
             lacking = missing_grain(generated, around)
             for subject, level in zip(waiting, lacking, strict=True):
-                self._levels[subject.track] = float(level)
+                self._levels.put(subject.state, float(level))
         shown = self._blender(generated, valid[needs_redraw], needs_redraw, subjects)
         if self._morph is not None:
             largest = max(CROP_SCALE * s.size / FACE_BOX for s in subjects)
@@ -231,31 +232,19 @@ class CodedMethod(Method):
                 self._morph.correct(*self._judge(shown), due)
         return self._morph.drawings(subjects)
 
-    def forget(self, track: int) -> None:
-        """See ``Method.forget``."""
-        self._releases.forget(track)
-        self._eligibility.forget(track)
-        self._blender.forget(track)
-        self._levels.pop(track, None)
-        if self._morph is not None:
-            self._morph.forget(track)
-
     def privacy(self) -> Mapping[str, Any]:
         """See ``Method.privacy``."""
         return self._releases.ledger.to_json()
 
     def close(self) -> None:
         """See ``Method.close``."""
-        self._blender.clear()
-        if self._morph is not None:
-            self._morph.clear()
         self._releases.close()
         self._random.close()
 
     def _codes(
         self, crops: Pixels, landmarks: NDArray[np.float32], subjects: Sequence[Subject]
     ) -> Codes:
-        new = [i for i, s in enumerate(subjects) if self._releases.get(s.track) is None]
+        new = [i for i, s in enumerate(subjects) if self._releases.get(s.state) is None]
         true: dict[int, NDArray[np.float64]] = {}
         if new and self._releases.mechanism.reads_code:
             encoded = np.require(self.encode(crops[new], landmarks[new]), requirements="W")
@@ -264,7 +253,7 @@ class CodedMethod(Method):
             true = dict(zip(new, encoded, strict=True))
         try:
             rows = [
-                self._releases.of(s.track, true.get(i), time=s.seconds).code
+                self._releases.of(s.state, true.get(i), time=s.seconds).code
                 for i, s in enumerate(subjects)
             ]
         finally:

@@ -9,6 +9,7 @@ from stream_anon.alignment.masks import minimum_interior
 from stream_anon.alignment.mesh_measures import direction
 from stream_anon.geometry import TEMPLATE, apply, scale_of, similarity
 from stream_anon.methods.base import Pixels, Subject
+from stream_anon.track_state import Part
 
 WIDEST_TURN = 0.75
 """Nose off the middle of the eyes, in interocular distances, beyond which a face is in profile."""
@@ -57,34 +58,27 @@ class EligibilityFilter:
 
     def __init__(self, smallest: float) -> None:
         self._smallest = smallest
-        self._declined: set[int] = set()
-        self._known: set[int] = set()
+        self._declined: Part[bool] = Part()
+        self._known: Part[bool] = Part()
 
     def declined(self, subjects: list[Subject]) -> NDArray[np.bool_]:
         """Which of the faces go to the next step of the ladder; (n,) bool."""
         return np.array([not self._fit(subject) for subject in subjects], np.bool_)
 
-    def forget(self, track: int) -> None:
-        """The track has ended."""
-        self._declined.discard(track)
-        self._known.discard(track)
-
     def _fit(self, subject: Subject) -> bool:
-        slack = SLACK if subject.track in self._declined else 1.0
+        slack = SLACK if self._declined.get(subject.state) else 1.0
         sure = subject.score >= LEAST_SCORE * slack
         if sure:
-            self._known.add(subject.track)
+            self._known.put(subject.state, True)
+        known = sure or bool(self._known.get(subject.state))
         fit = (
             subject.size >= self._smallest * slack
-            and (sure or (subject.track in self._known and (subject.presence or 0.0) >= SURE))
+            and (sure or (known and (subject.presence or 0.0) >= SURE))
             and subject.landmarks is not None
             and (subject.presence is None or subject.presence >= LEAST_PRESENCE * slack)
             and posed(subject.landmarks, slack, _turn(subject))
         )
-        if fit:
-            self._declined.discard(subject.track)
-        else:
-            self._declined.add(subject.track)
+        self._declined.put(subject.state, not fit)
         return fit
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from stream_anon.alignment.masks import minimum_interior
 from stream_anon.geometry import ALIGNED_SIDE, FACE_BOX, MASK_SEMI_AXES, mask_radius
 from stream_anon.methods.base import Pixels, Subject
+from stream_anon.track_state import Part
 
 Field = NDArray[np.float32]
 
@@ -73,15 +74,7 @@ class TemporalBlender:
     """Remembers the last face of each track."""
 
     def __init__(self) -> None:
-        self._last: dict[int, _Last] = {}
-
-    def forget(self, track: int) -> None:
-        """The track has ended."""
-        self._last.pop(track, None)
-
-    def clear(self) -> None:
-        """The run has ended."""
-        self._last.clear()
+        self._last: Part[_Last] = Part()
 
     def needs_redraw(self, subjects: Sequence[Subject]) -> NDArray[np.bool_]:
         """Carry the faces along to this frame; which of them must be drawn now: (n,) bool."""
@@ -103,7 +96,7 @@ class TemporalBlender:
         )
 
     def _known(self, subject: Subject) -> _Last | None:
-        last = self._last.get(subject.track)
+        last = self._last.get(subject.state)
         if last is None or subject.seconds is None or subject.landmarks is None:
             return None
         return last if 0.0 <= subject.seconds - last.seconds <= LONGEST else None
@@ -137,7 +130,7 @@ class TemporalBlender:
                 continue
             image, good = next(fresh)
             if not good:
-                self.forget(subject.track)
+                self._last.drop(subject.state)
                 out[i] = image
                 continue
             face = image.astype(np.float32)
@@ -148,7 +141,8 @@ class TemporalBlender:
                 before = warp_by_flow(last.face, last.flow)
                 face = before + shares(len(face), share) * (face - before)
             if subject.landmarks is not None and subject.seconds is not None:
-                self._last[subject.track] = _Last(face, subject.landmarks, subject.seconds)
+                last = _Last(face, subject.landmarks, subject.seconds)
+                self._last.put(subject.state, last)
             out[i] = np.rint(face).clip(0, 255)
         return out
 

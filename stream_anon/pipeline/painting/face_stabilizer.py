@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,7 @@ from stream_anon.errors import ModelError
 from stream_anon.geometry import ALIGNED_SIDE, apply, invert
 from stream_anon.media.frame import Frame
 from stream_anon.methods.base import Method, Subject
+from stream_anon.track_state import Part, TrackState
 from stream_anon.tracking.mesh_track import Found, MeshTracks, told
 
 log = logging.getLogger(__name__)
@@ -78,8 +80,23 @@ class CropWidth:
         self.least = max(self._narrowest, *self._peaks, NARROWING * used)
 
 
+@dataclass(slots=True)
+class _Known:
+    """Of a track.
+
+    Attributes:
+        wide: how wide its crops are; None before the first.
+        wait: frames until it is shown to the landmark net again.
+        confident: whether the net was sure of it the last time.
+    """
+
+    wide: CropWidth | None = None
+    wait: int = 0
+    confident: bool = False
+
+
 class FaceStabilizer:
-    """Keeps per track what the next frame's crop needs; raw crops stay in here.
+    """Keeps in each track's state what the next frame's crop needs.
 
     Args:
         method: that paints.
@@ -95,24 +112,13 @@ class FaceStabilizer:
         self._flow = NonRigidFlow(landmark_filter.EXTENT)
         self._finder = None if method.crop_scale is None else LandmarkFinder()
         self._meshes = _meshes(method, models_dir)
-        self._wide: dict[int, CropWidth] = {}
-        self._wait: dict[int, int] = {}
-        self._confident: set[int] = set()
-
-    def forget(self, track: int) -> None:
-        """The track has ended."""
-        self._landmark_filter.forget(track)
-        self._flow.forget(track)
-        if self._meshes is not None:
-            self._meshes.forget(track)
-        self._wide.pop(track, None)
-        self._wait.pop(track, None)
-        self._confident.discard(track)
+        self._known: Part[_Known] = Part()
 
     def of(
         self,
         frame: Frame,
         faces: Sequence[TrackedFace],
+        states: Sequence[TrackState],
         declined: Collection[int] = (),
     ) -> tuple[Array, list[Subject]]:
         """The crops of a frame's faces, before any of them is painted.
@@ -120,6 +126,7 @@ class FaceStabilizer:
         Args:
             frame: as decoded.
             faces: n of them.
+            states: n, of their tracks.
             declined: tracks that the method declined in the frame before: a cover need not
                 follow its face's every motion.
 
@@ -131,12 +138,12 @@ class FaceStabilizer:
         motions: list[Field | None] = [None] * len(faces)
         if self._crop_scale is not None:
             seen = self._look(frame, faces, transforms, declined)
-            late = self._refine(seen, faces, transforms, landmarks)
+            late = self._refine(seen, states, transforms, landmarks)
             for i, luma in seen.items():
                 points = landmarks[i]
                 if points is not None:
                     landmarks[i] = self._landmark_filter(
-                        faces[i].track,
+                        states[i],
                         luma,
                         transforms[i],
                         points,
@@ -144,20 +151,20 @@ class FaceStabilizer:
                         observed=i not in late,
                     )
             wide = self._widened(
-                faces, transforms, landmarks, self._crop_scale, frame.seconds
+                states, transforms, landmarks, self._crop_scale, frame.seconds
             )
             for i, luma in seen.items():
                 motions[i] = self._flow(
-                    faces[i].track, luma, transforms[i], wide[i], frame.seconds
+                    states[i], luma, transforms[i], wide[i], frame.seconds
                 )
-            meshes = self._mesh(frame, faces, transforms, wide, landmarks, motions)
+            meshes = self._mesh(frame, faces, states, transforms, wide, landmarks, motions)
             transforms = wide
         else:
             meshes = [None] * len(faces)
         return transforms, [
-            subject_of(face, frame.seconds, transform, points, motion, mesh)
-            for face, transform, points, motion, mesh in zip(
-                faces, transforms, landmarks, motions, meshes, strict=True
+            subject_of(face, frame.seconds, transform, points, motion, mesh, state)
+            for face, transform, points, motion, mesh, state in zip(
+                faces, transforms, landmarks, motions, meshes, states, strict=True
             )
         ]
 
@@ -165,6 +172,7 @@ class FaceStabilizer:
         self,
         frame: Frame,
         faces: Sequence[TrackedFace],
+        states: Sequence[TrackState],
         transforms: Array,
         wide: Array,
         landmarks: Sequence[Array | None],
@@ -176,18 +184,18 @@ class FaceStabilizer:
             return found
         chosen = []
         for i, face in enumerate(faces):
-            if self._meshes.wants(face.track, face.size):
+            if self._meshes.wants(states[i], face.size):
                 chosen.append(i)
             else:
                 found[i] = self._meshes.carried(
-                    face.track, wide[i], motions[i], landmarks[i], frame.seconds
+                    states[i], wide[i], motions[i], landmarks[i], frame.seconds
                 )
         if chosen:
             crops = frame.crops(transforms[chosen], MESH_SIDE, ALIGNED_SIDE)
-            tracks = [faces[i].track for i in chosen]
+            looked = [states[i] for i in chosen]
             points = [landmarks[i] for i in chosen]
             answers = self._meshes(
-                tracks, crops, transforms[chosen], wide[chosen], points, frame.seconds
+                looked, crops, transforms[chosen], wide[chosen], points, frame.seconds
             )
             for i, answer in zip(chosen, answers, strict=True):
                 found[i] = answer
@@ -219,7 +227,7 @@ class FaceStabilizer:
     def _refine(
         self,
         seen: dict[int, NDArray[np.uint8]],
-        faces: Sequence[TrackedFace],
+        states: Sequence[TrackState],
         transforms: Array,
         landmarks: list[Array | None],
     ) -> set[int]:
@@ -232,25 +240,24 @@ class FaceStabilizer:
         """
         if self._finder is None:
             return set()
-        turn = [i for i in seen if self._wait.get(faces[i].track, 0) <= 0]
+        known_of = {i: self._known.of(states[i], _Known) for i in seen}
+        turn = [i for i in seen if known_of[i].wait <= 0]
         late = set(seen) - set(turn)
         for i in late:
-            self._wait[faces[i].track] -= 1
+            known_of[i].wait -= 1
         found, errors = self._finder([seen[i] for i in turn])
         for i, points, error in zip(turn, found, errors, strict=True):
             known = landmarks[i]
             if known is not None and believed(points, error, apply(transforms[i], known)):
                 landmarks[i] = apply(invert(transforms[i]), points)
-                self._confident.add(faces[i].track)
-                self._wait[faces[i].track] = EVERY - 1
+                known_of[i].confident, known_of[i].wait = True, EVERY - 1
             else:
-                self._confident.discard(faces[i].track)
-                self._wait[faces[i].track] = IN_VAIN - 1
-        return {i for i in late if faces[i].track in self._confident}
+                known_of[i].confident, known_of[i].wait = False, IN_VAIN - 1
+        return {i for i in late if known_of[i].confident}
 
     def _widened(
         self,
-        faces: Sequence[TrackedFace],
+        states: Sequence[TrackState],
         transforms: Array,
         landmarks: list[Array | None],
         crop_scale: float,
@@ -258,11 +265,13 @@ class FaceStabilizer:
     ) -> Array:
         unknown = np.full((5, 2), np.nan)
         points = np.stack([unknown if p is None else p for p in landmarks])
-        widths = [self._wide.setdefault(face.track, CropWidth(crop_scale)) for face in faces]
+        known = [self._known.of(state, _Known) for state in states]
+        widths = [one.wide or CropWidth(crop_scale) for one in known]
         least = np.array([width.least for width in widths])
         alignments, needed = widen_all(transforms, points, least)
-        for width, factor in zip(widths, needed, strict=True):
+        for one, width, factor in zip(known, widths, needed, strict=True):
             width.add(float(factor), seconds)
+            one.wide = width
         return alignments
 
 
@@ -297,6 +306,7 @@ def subject_of(
     landmarks: Array | None,
     motion: Field | None = None,
     found: Found | None = None,
+    state: TrackState | None = None,
 ) -> Subject:
     """What a method may know of a face.
 
@@ -307,10 +317,12 @@ def subject_of(
         landmarks: (5, 2) pixels, or None.
         motion: of its surface within its crop, or None.
         found: by the mesh network, or None.
+        state: of its track; None for covers, which remember nothing.
     """
     points = None if landmarks is None else apply(transform, landmarks)
     mesh, presence = None, None
     if found is not None:
         mesh = None if found.mesh is None else told(found.mesh, transform)
         presence = found.presence
-    return Subject(face.track, points, face.size, face.score, seconds, motion, mesh, presence)
+    state = TrackState(face.track) if state is None else state
+    return Subject(state, points, face.size, face.score, seconds, motion, mesh, presence)

@@ -15,14 +15,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
-from stream_anon.alignment.masks import core_mask
-from stream_anon.alignment.overlap import crowded
 from stream_anon.config import FaultConfig
 from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import (
@@ -32,19 +26,15 @@ from stream_anon.errors import (
     GateError,
     MethodFault,
 )
-from stream_anon.geometry import ALIGNED_SIDE
 from stream_anon.media.cleared import Cleared, FallbackLevel, claim_seal
 from stream_anon.media.frame import Frame
-from stream_anon.methods.base import Method, Pixels, Rendered, Subject
-from stream_anon.methods.fill import Fill
-from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
-from stream_anon.methods.soft_cover import SoftCover
-from stream_anon.pipeline.analysis import key_of
-from stream_anon.pipeline.painting.checks import cause_of, check_rendered, misplaced
-from stream_anon.pipeline.painting.face_stabilizer import FaceStabilizer, subject_of
-from stream_anon.pipeline.painting.likeness import OldFaces
-from stream_anon.pipeline.painting.targets import TARGETS, grown, place
-from stream_anon.regions import DRAWN_METHODS, FACE, Regions
+from stream_anon.methods.base import Method
+from stream_anon.pipeline.painting.checks import cause_of, misplaced
+from stream_anon.pipeline.painting.ladder import Covers, FallbackStats
+from stream_anon.pipeline.painting.painter import Painter
+from stream_anon.pipeline.painting.targets import Target, Targets, place
+from stream_anon.regions import Regions
+from stream_anon.track_state import TrackStates
 
 log = logging.getLogger(__name__)
 
@@ -57,86 +47,64 @@ recogniser still names a quarter of the people."""
 _SEAL = claim_seal()
 
 
-@dataclass(slots=True)
-class FallbackStats:
-    """How often, and why, the ladder was taken.
-
-    Attributes:
-        frames: frames that left on each level below the method.
-        faces: faces that took the solid cover instead of the method.
-        reasons: one line each, with how often it was the reason.
-    """
-
-    frames: dict[FallbackLevel, int] = field(default_factory=dict)
-    faces: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
-
-    def count(self, level: FallbackLevel, reason: str) -> None:
-        """A whole frame took a step."""
-        self.frames[level] = self.frames.get(level, 0) + 1
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
-
-    def count_faces(self, faces: int, reason: str) -> None:
-        """Faces within a frame took a step."""
-        self.faces += faces
-        self.reasons[reason] = self.reasons.get(reason, 0) + faces
-
-
 class Compositor:
-    """Paints faces and clears frames.
+    """Paints what was found and clears frames; owns what is kept for every track.
 
     Args:
-        method: what happens to a face.
+        targets: what is painted and by what, the run's own first; or a method, for faces.
         fault: whether a fault ends the run or steps down.
         draw_boxes: outline what was painted, to see what was tracked.
         others: methods by name that single regions ask for.
-        label: what the method paints; the rest is left to helpers, each with a method and label.
         models_dir: where networks are looked for first.
+
+    Raises:
+        ModelError: a network is missing that a method cannot do without.
     """
 
     def __init__(
         self,
-        method: Method,
+        targets: Method | Sequence[Target],
         fault: FaultConfig,
         draw_boxes: bool = False,
         others: Mapping[str, Method] | None = None,
-        label: str = FACE,
         models_dir: Path | None = None,
     ) -> None:
-        self.method = method
         self.fallbacks = FallbackStats()
-        self._label = label
-        self._shape = TARGETS[label].shape
-        self._others = dict(others or {})
-        self._helpers: dict[tuple[str, str], Compositor] = {}
+        self.states = TrackStates()
+        self._targets = Targets(targets, others)
+        self._covers = Covers(self._targets.shapes)
         self._fault = fault
         self._draw_boxes = draw_boxes
-        self._cover = Fill(slope=True)
-        self._soft = SoftCover()
         self._models_dir = models_dir
-        self._stabilizer = FaceStabilizer(method, models_dir)
-        self._declined_before: dict[int, frozenset[int]] = {}
+        self._painters: dict[tuple[str, Method], Painter] = {}
+        for target in self._targets.chosen:
+            # At once: a network that is missing is told before the work.
+            self._painter(target)
+
+    @property
+    def method(self) -> Method:
+        """The run's own: of its first target."""
+        return self._targets.methods[0]
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """The run's method and those that single regions ask for."""
-        return (self.method, *self._others.values())
+        """Those of the targets, and those that single regions ask for."""
+        return self._targets.methods
 
-    def paint(self, frame: Frame, regions: Regions, quarter_turns: int = 0) -> Cleared:
+    def paint(self, frame: Frame, regions: Regions) -> Cleared:
         """``clear`` from plain data: where analysis hands over to painting.
 
         Args:
             frame: as for ``clear``.
             regions: of this very frame.
-            quarter_turns: quarter turns, counter-clockwise, that make the frame upright.
 
         Raises:
             GateError: the regions are those of another frame.
             Fault: a part failed, or it is not known what is in the frame, and the policy is to
                 stop.
         """
-        if regions.key != key_of(frame):
-            raise GateError(f"{regions.key} came with {key_of(frame)}")
+        if regions.key != frame.key:
+            raise GateError(f"{regions.key} came with {frame.key}")
         analysis_error: Fault | None = None
         if regions.unknown is not None:
             analysis_error = AnalysisFault(regions.unknown)
@@ -145,7 +113,7 @@ class Compositor:
                 raise AnalysisFault(f"{where}: {regions.unknown}")
         faces: Sequence[TrackedFace] = ()
         try:
-            faces = place(regions, quarter_turns)
+            faces = place(regions, frame.quarter_turns, self._targets.shapes)
         except Fault as fault:
             analysis_error = analysis_error or fault
         return self.clear(frame, faces, analysis_error)
@@ -186,23 +154,33 @@ class Compositor:
         return self._pass(frame, faces, FallbackLevel.METHOD)
 
     def end(self, tracks: Sequence[int]) -> None:
-        """Tracks have ended: the method drops what it kept for them.
+        """Tracks have ended: what was kept for them is dropped as a whole.
 
         Raises:
-            MethodFault: it could not, under either policy: what it keeps may be a key.
+            MethodFault: it could not be wiped, under either policy: it may be a key.
         """
-        for helper in self._helpers.values():
-            helper.end(tracks)
         failed: Exception | None = None
         for track in tracks:
-            self._stabilizer.forget(track)
             try:
-                self.method.forget(track)
-            except Exception as error:  # noqa: BLE001 - raised below, when all have been told
+                self.states.end(track)
+            except Exception as error:  # noqa: BLE001 - raised below, when all have been dropped
                 failed = error
         if failed is not None:
-            name = self.method.name
-            raise MethodFault(f"method {name} kept a track: {cause_of(failed)}") from failed
+            raise MethodFault(f"a track's state could not be wiped: {cause_of(failed)}") from failed
+
+    def close(self) -> None:
+        """The run has ended: drop every state, close every method; safe to call twice.
+
+        Raises:
+            MethodFault: a state could not be wiped.
+        """
+        try:
+            self.states.clear()
+        except Exception as error:
+            raise MethodFault(f"a track's state could not be wiped: {cause_of(error)}") from error
+        finally:
+            for method in self.methods:
+                method.close()
 
     def _pass(self, frame: Frame, faces: Sequence[TrackedFace], level: FallbackLevel) -> Cleared:
         if self._draw_boxes:
@@ -219,121 +197,33 @@ class Compositor:
         log.warning("%s; stepping down", fault)
 
     def _paint(self, frame: Frame, faces: Sequence[TrackedFace]) -> None:
-        own = [face for face in faces if self._mine(face)]
-        self._paint_own(frame, own)
-        rest = [face for face in faces if not self._mine(face)]
-        # Each helper takes its crops from what those before it painted: never a raw neighbour.
-        for (label, name), group in groupby(sorted(rest, key=_kind), key=_kind):
-            self._helper(label, name)._paint_own(frame, list(group))
+        # Each painter takes its crops from what those before it painted: never a raw neighbour.
+        for target, alike in self._targets.groups(faces):
+            states = [self.states.of(face.track) for face in alike]
+            self._painter(target).paint(frame, alike, states)
 
-    def _mine(self, face: TrackedFace) -> bool:
-        return face.label == self._label and face.method in (None, self.method.name)
-
-    def _helper(self, label: str, name: str) -> Compositor:
-        """What paints one label by one method that is not the run's; counts into the same steps."""
-        name = name or (self.method.name if label == FACE else self._cover.name)
-        if (helper := self._helpers.get((label, name))) is None:
-            known = {Fill.name: Fill(), **self._others, self.method.name: self.method}
-            method = known.get(name)
-            if method is None or (label != FACE and name not in DRAWN_METHODS):
-                raise MethodFault(f"a {label} asks for the method {name}, which is not here")
-            helper = Compositor(method, self._fault, label=label, models_dir=self._models_dir)
-            helper.fallbacks = self.fallbacks
-            self._helpers[label, name] = helper
-        return helper
-
-    def _paint_own(self, frame: Frame, faces: Sequence[TrackedFace]) -> None:
-        covered_before = self._declined_before.pop(frame.stream, frozenset())
-        if not faces:
-            return
-        try:
-            transforms, subjects = self._stabilizer.of(frame, faces, covered_before)
-        except Exception as error:
-            raise MethodFault(f"the faces' frames failed: {cause_of(error)}") from error
-        size = self.method.crop_size
-        crops = frame.crops(transforms, size, ALIGNED_SIDE)
-        # Before the method has them: nothing it does to its crops can change what is compared.
-        old = OldFaces(crops)
-        crops.setflags(write=False)
-        rendered = self._render(crops, subjects)
-        masks = self._shape.masks(rendered.masks, faces)
-        failed = old.shown_in(rendered.crops)
-        if failed.any():
-            self.fallbacks.count_faces(int(failed.sum()), "the new face was too like the old one")
-        declined = np.zeros(len(faces), np.bool_)
-        if rendered.declined is not None:
-            declined = rendered.declined & ~failed
-            if declined.any():
-                self.fallbacks.count_faces(int(declined.sum()), f"not fit for {self.method.name}")
-        rejected = failed | declined
-        self._declined_before[frame.stream] = frozenset(
-            face.track for face, bad in zip(faces, rejected, strict=True) if bad
-        )
-        good = np.flatnonzero(~rejected)
-        if len(good):
-            frame.paste(rendered.crops[good], masks[good], transforms[good], ALIGNED_SIDE)
-        # After the others: a cover must not be painted over by its neighbour's soft edge.
-        soft = declined & (self._label == FACE)
-        if soft.any():
-            self._soften(frame, [face for face, bad in zip(faces, soft, strict=True) if bad])
-        if (rejected & ~soft).any():
-            hard = rejected & ~soft
-            self._fill(frame, [face for face, bad in zip(faces, hard, strict=True) if bad])
-        if self.method.opaque and self._label == FACE:
-            # A neighbour's soft edge may carry what lies around it: another face, as it was. Nor
-            # should a neighbour's generous cover hide a face that needs none.
-            outer = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
-            painted = np.where(rejected[:, None, None], outer, transforms)
-            inner = good[crowded(transforms, painted)[good]]
-            if len(inner):
-                masks = np.broadcast_to(core_mask(), (len(inner), *core_mask().shape))
-                frame.paste(rendered.crops[inner], masks, transforms[inner], ALIGNED_SIDE)
-
-    def _render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
-        try:
-            rendered = self.method.render(crops, subjects)
-        except Fault:
-            raise
-        except Exception as error:
-            raise MethodFault(f"method {self.method.name} failed: {cause_of(error)}") from error
-        check_rendered(rendered, len(subjects), self.method.name)
-        return rendered
-
-    def _soften(self, frame: Frame, faces: Sequence[TrackedFace]) -> None:
-        """Cover what the method declined, softly; a fault on the way is a fault of the method."""
-        transforms = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
-        crops = frame.crops(transforms, self._soft.crop_size, ALIGNED_SIDE)
-        subjects = [
-            subject_of(face, frame.seconds, transform, face.landmarks)
-            for face, transform in zip(faces, transforms, strict=True)
-        ]
-        rendered = self._soft.render(crops, subjects)
-        if rendered.masks is None:
-            raise MethodFault("the soft cover answered with no masks")
-        frame.paste(rendered.crops, rendered.masks, transforms, ALIGNED_SIDE)
-
-    def _fill(self, frame: Frame, faces: Sequence[TrackedFace]) -> None:
-        for label, group in groupby(sorted(faces, key=_label), key=_label):
-            alike = list(group)
-            transforms, masks = TARGETS[label].shape.cover(alike)
-            crops = frame.crops(transforms, self._cover.crop_size, ALIGNED_SIDE)
-            subjects = [
-                subject_of(face, frame.seconds, transform, face.landmarks)
-                for face, transform in zip(alike, transforms, strict=True)
-            ]
-            rendered = self._cover.render(crops, subjects)
-            frame.paste(rendered.crops, masks, transforms, ALIGNED_SIDE)
+    def _painter(self, target: Target) -> Painter:
+        key = target.label, target.method
+        if (painter := self._painters.get(key)) is None:
+            painter = Painter(target, self._covers, self.fallbacks, self._models_dir)
+            self._painters[key] = painter
+        return painter
 
     def _fill_all(self, frame: Frame, faces: Sequence[TrackedFace], reason: str) -> Cleared:
         return self._step(
-            frame, faces, reason, FallbackLevel.FILL, lambda: self._fill(frame, faces), self._whole
+            frame,
+            faces,
+            reason,
+            FallbackLevel.FILL,
+            lambda: self._covers.fill(frame, faces),
+            self._whole,
         )
 
     def _whole(self, frame: Frame, faces: Sequence[TrackedFace], reason: str) -> Cleared:
         for face in faces:
             # Each on its own: one that cannot be painted must not leave the others open.
             try:
-                self._fill(frame, [face])
+                self._covers.fill(frame, [face])
             except Exception as error:  # noqa: BLE001 - the whole frame is pixelated next
                 log.warning("a face could not be covered: %s", cause_of(error))
         return self._step(
@@ -371,12 +261,3 @@ class Compositor:
             return below(frame, faces, reason)
         self.fallbacks.count(level, reason)
         return self._pass(frame, faces, level)
-
-
-def _label(face: TrackedFace) -> str:
-    return face.label
-
-
-def _kind(face: TrackedFace) -> tuple[str, str]:
-    """Faces before what was drawn by hand, since that lies on top."""
-    return face.label, face.method or ""

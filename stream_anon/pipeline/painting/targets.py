@@ -1,112 +1,26 @@
-"""What is painted, label by label: how a box becomes a warp and the least that must be covered.
+"""What is painted, label by label: its shape and its method.
 
-The analysis says *where* (``regions.Region``); a target says what that means for painting. The
-transforms are made here from boxes and keypoints alone, whether these come from a detector or from
-a file, so that both give the same frames.
+The analysis says *where* (``regions.Region``); a target says what that means for painting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.alignment.align import align_all
-from stream_anon.alignment.masks import at_least_minimum
-from stream_anon.config import MethodConfig
+from stream_anon import plugins
+from stream_anon.config import Config, MethodConfig, MethodSection
 from stream_anon.detection.types import Origin, TrackedFace
-from stream_anon.errors import AnalysisFault
-from stream_anon.geometry import ALIGNED_SIDE, MASK_CENTRE
-from stream_anon.methods import Method, make_method
-from stream_anon.regions import FACE, REGION, Region, Regions
+from stream_anon.errors import AnalysisFault, ConfigError, MethodFault
+from stream_anon.methods import Fill, Method, make_method
+from stream_anon.pipeline.painting.shapes import SHAPES, Shape
+from stream_anon.regions import DRAWN_METHODS, FACE, REGION, Region, Regions
 
 Array = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
-
-COVER_GROWTH = 1.25
-"""The solid cover of a face is larger than the method's mask by this factor."""
-
-DRAWN_MASK = 256
-"""Side in cells of the mask of what was drawn by hand."""
-
-DRAWN_PAD = (4.0, 0.06)
-"""A drawn region's crop reaches over its box on every side by so many pixels, and by this share."""
-
-DRAWN_GROWTH = 1.5
-"""Pixels by which what was drawn by hand is painted beyond its outline, at least."""
-
-_UNKNOWN: Array = np.full((5, 2), np.nan)
-
-
-class Shape(Protocol):
-    """How a box becomes a warp and a minimum mask."""
-
-    def transforms(self, items: Sequence[Region], quarter_turns: int) -> Array:
-        """(n, 2, 3) from pixels to the units of the square that a method is given.
-
-        Args:
-            items: n regions of one frame.
-            quarter_turns: quarter turns, counter-clockwise, that make the frame upright.
-
-        Raises:
-            ValueError: a place cannot be painted.
-        """
-
-    def masks(self, rendered: Pixels | None, faces: Sequence[TrackedFace]) -> Pixels:
-        """(n, m, m) uint8: what a method painted or left open, raised to what must be covered."""
-
-    def cover(self, faces: Sequence[TrackedFace]) -> tuple[Array, Pixels]:
-        """Transforms (n, 2, 3) and masks (n, m, m) of the solid cover."""
-
-
-class FaceShape:
-    """The minimum ellipse of the aligned face space, aligned by keypoints where they fit their
-    box."""
-
-    def transforms(self, items: Sequence[Region], quarter_turns: int) -> Array:
-        """See ``Shape.transforms``."""
-        boxes = np.array([item.box for item in items], np.float64)
-        points = np.stack(
-            [_UNKNOWN if item.keypoints is None else np.array(item.keypoints) for item in items]
-        )
-        return align_all(boxes, points, quarter_turns)
-
-    def masks(self, rendered: Pixels | None, faces: Sequence[TrackedFace]) -> Pixels:
-        """See ``Shape.masks``."""
-        return at_least_minimum(rendered, len(faces))
-
-    def cover(self, faces: Sequence[TrackedFace]) -> tuple[Array, Pixels]:
-        """See ``Shape.cover``."""
-        transforms = np.stack([grown(face.transform, COVER_GROWTH) for face in faces])
-        return transforms, at_least_minimum(None, len(faces))
-
-
-class DrawnShape:
-    """A rectangle or polygon, painted up to its outline and a little beyond, and no further."""
-
-    def transforms(self, items: Sequence[Region], quarter_turns: int) -> Array:
-        """See ``Shape.transforms``; a crop's sides are the frame's, stretched."""
-        boxes = np.array([item.box for item in items], np.float64)
-        low, size = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
-        pad = DRAWN_PAD[0] + DRAWN_PAD[1] * size
-        scale = ALIGNED_SIDE / (size + 2 * pad)
-        transforms = np.zeros((len(items), 2, 3))
-        transforms[:, 0, 0], transforms[:, 1, 1] = scale[:, 0], scale[:, 1]
-        # The square covers -0.5 to FACE_FRAME - 0.5 units.
-        transforms[:, :, 2] = -0.5 - (low - pad) * scale
-        return transforms
-
-    def masks(self, rendered: Pixels | None, faces: Sequence[TrackedFace]) -> Pixels:
-        """See ``Shape.masks``. What a method asks for beyond the outline is not painted."""
-        return np.stack([_outline_mask(face) for face in faces])
-
-    def cover(self, faces: Sequence[TrackedFace]) -> tuple[Array, Pixels]:
-        """See ``Shape.cover``."""
-        return np.stack([face.transform for face in faces]), self.masks(None, faces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +30,100 @@ class Target:
     Attributes:
         label: as analysis gives it.
         shape: how its boxes are covered.
+        method: what becomes of it.
+
+    Raises:
+        MethodFault: the method is made for faces, and the shape shows none.
     """
 
     label: str
     shape: Shape
+    method: Method
+
+    def __post_init__(self) -> None:
+        if not self.shape.aligned and self.method.faces_only:
+            raise MethodFault(f"{self.method.name} paints faces only, a {self.label} is none")
 
 
-TARGETS = {
-    target.label: target for target in (Target(FACE, FaceShape()), Target(REGION, DrawnShape()))
-}
-"""In the order in which they are painted: what was drawn by hand lies on top."""
+class Targets:
+    """What is painted, and by what.
+
+    Args:
+        chosen: a target for each label that has one, the run's own first; or a method for faces.
+        others: methods by name that single regions ask for.
+    """
+
+    def __init__(
+        self, chosen: Method | Sequence[Target], others: Mapping[str, Method] | None = None
+    ) -> None:
+        if isinstance(chosen, Method):
+            chosen = [Target(FACE, SHAPES[FACE], chosen)]
+        self.chosen = tuple(chosen)
+        self._by_label = {target.label: target for target in self.chosen}
+        self._named: dict[str, Method] = {Fill.name: Fill()}
+        # What a region asks for by name is what the run has under that name, the first of them.
+        for method in (*(others or {}).values(), *(t.method for t in reversed(self.chosen))):
+            self._named[method.name] = method
+        self.methods = tuple(
+            dict.fromkeys([*(t.method for t in self.chosen), *(others or {}).values()])
+        )
+        self.shapes = {**SHAPES, **{target.label: target.shape for target in self.chosen}}
+
+    def of(self, face: TrackedFace) -> Target:
+        """What paints one region: its own method, its label's, or the solid cover.
+
+        Raises:
+            MethodFault: it asks for a method that is not here or cannot paint it.
+        """
+        target = self._by_label.get(face.label)
+        if face.method is None:
+            # Nobody has chosen anything for it, but somebody has found it: it is not left open.
+            return target or Target(face.label, self.shapes[face.label], self._named[Fill.name])
+        if target is not None and target.method.name == face.method:
+            return target
+        method = self._named.get(face.method)
+        if method is None:
+            raise MethodFault(
+                f"a {face.label} asks for the method {face.method}, which is not here"
+            )
+        return Target(face.label, self.shapes[face.label], method)
+
+    def groups(self, faces: Iterable[TrackedFace]) -> list[tuple[Target, list[TrackedFace]]]:
+        """Regions by what paints them, in the order in which they are painted: faces, then what
+        else was found, then what was drawn by hand, which lies on top.
+
+        Raises:
+            MethodFault: as from ``of``.
+        """
+        found: dict[tuple[str, int], tuple[Target, list[TrackedFace]]] = {}
+        for face in faces:
+            target = self.of(face)
+            key = face.label, id(target.method)
+            found.setdefault(key, (target, []))[1].append(face)
+        order = {target.label: k for k, target in enumerate(self.chosen)}
+        chosen = {(target.label, id(target.method)) for target in self.chosen}
+
+        def rank(group: tuple[Target, list[TrackedFace]]) -> tuple[int, int, str, bool, str]:
+            target = group[0]
+            place = 0 if target.label == FACE else 2 if target.label == REGION else 1
+            own = (target.label, id(target.method)) in chosen
+            return place, order.get(target.label, 99), target.label, not own, target.method.name
+
+        return sorted(found.values(), key=rank)
 
 
-def place(regions: Regions, quarter_turns: int) -> tuple[TrackedFace, ...]:
+def place(
+    regions: Regions, quarter_turns: int, shapes: Mapping[str, Shape] = SHAPES
+) -> tuple[TrackedFace, ...]:
     """What is to be painted in a frame; what was named to be kept visible is not among it.
 
     Args:
         regions: as analysed and edited.
         quarter_turns: quarter turns, counter-clockwise, that make the frame upright.
+        shapes: of every label that can be painted.
 
     Returns:
-        In the order of the targets, within them in the order of the regions.
+        In the order of the shapes, within them in the order of the regions.
 
     Raises:
         AnalysisFault: a region has a label that nobody can paint, or a place that nobody can.
@@ -144,48 +131,109 @@ def place(regions: Regions, quarter_turns: int) -> tuple[TrackedFace, ...]:
     found: list[TrackedFace] = []
     painted = [item for item in regions.items if item.kept is None]
     for item in painted:
-        if item.label not in TARGETS:
+        if item.label not in shapes:
             raise AnalysisFault(f"nothing here can paint a '{item.label}' (track {item.track})")
-    for target in TARGETS.values():
-        items = [item for item in painted if item.label == target.label]
+    for label, shape in shapes.items():
+        items = [item for item in painted if item.label == label]
         if not items:
             continue
         try:
-            transforms = target.shape.transforms(items, quarter_turns)
+            transforms = shape.transforms(items, quarter_turns)
             inverted = np.linalg.inv(transforms[:, :, :2])
         except (ValueError, np.linalg.LinAlgError) as error:
-            raise AnalysisFault(f"a {target.label} is nowhere: {error}") from error
+            raise AnalysisFault(f"a {label} is nowhere: {error}") from error
         if not (np.isfinite(transforms).all() and np.isfinite(inverted).all()):
-            raise AnalysisFault(f"a {target.label} is nowhere: its transform is not finite")
+            raise AnalysisFault(f"a {label} is nowhere: its transform is not finite")
         found += [_face(item, transform) for item, transform in zip(items, transforms, strict=True)]
     return tuple(found)
 
 
-def other_methods(config: MethodConfig, names: Iterable[str]) -> dict[str, Method]:
+def make_targets(config: Config) -> list[Target]:
+    """The targets of a run, faces first, what was drawn by hand last.
+
+    Raises:
+        ConfigError: there is no such method or target, a plug-in is broken, or a method paints
+            faces only and is asked to paint something else.
+        ModelError: weights are missing.
+    """
+    made: dict[str, Method] = {}
+
+    def named(section: MethodSection) -> Method:
+        # One method a section, however many labels take it: one ledger, one key.
+        key = section.name + section.model_dump_json()
+        if key not in made:
+            made[key] = make_method(section)
+        return made[key]
+
+    found = []
+    for label, chosen in config.targets.items():
+        shape = shape_of(label)
+        if chosen is None:
+            method = named(config.method)
+            if method.faces_only and not shape.aligned:
+                method = named(MethodConfig(name=Fill.name))
+        else:
+            method = named(_section(config.method, chosen))
+        if method.faces_only and not shape.aligned:
+            raise ConfigError(
+                f"{method.name} paints faces only, a {label} is none; it takes "
+                f"{', '.join(DRAWN_METHODS)}"
+            )
+        found.append(Target(label, shape, method))
+    return sorted(found, key=lambda target: (target.label == REGION, target.label != FACE))
+
+
+def other_methods(config: Config | MethodSection, names: Iterable[str] = ()) -> dict[str, Method]:
     """The methods that single regions ask for beside the run's own.
 
     Args:
-        config: of the run's own; the others take their options from it, but no privacy budget.
+        config: of the run, whose drawn regions are asked too, or of its method alone. The others
+            take their options from its method, but no privacy budget.
         names: of the methods; the run's own is left out.
 
     Raises:
         ConfigError: there is no method of a name.
         ModelError: weights are missing.
     """
-    made = {}
-    for name in names:
-        if name != config.name:
-            changed = {"name": name, "mechanism": None, "epsilon": None}
-            made[name] = make_method(config.model_copy(update=changed))
+    method = config if isinstance(config, MethodSection) else config.method
+    wanted = dict.fromkeys(names)
+    if not isinstance(config, MethodSection):
+        wanted |= dict.fromkeys(one.method for one in config.regions if one.method is not None)
+    return {name: make_method(_section(method, name)) for name in wanted if name != method.name}
+
+
+def shape_of(label: str) -> Shape:
+    """The shape of a label: ours, or that of a plug-in's target.
+
+    Raises:
+        ConfigError: there is none, or the plug-in is broken.
+    """
+    if label in SHAPES:
+        return SHAPES[label]
+    target = plugins.load("target", label)
+    if target is None:
+        raise plugins.unknown("target", label, SHAPES)
+    shape = getattr(target, "shape", None)
+    lacking = [
+        name for name in ("transforms", "masks", "cover", "aligned") if not hasattr(shape, name)
+    ]
+    if lacking:
+        raise ConfigError(f"target '{label}' of a plug-in has no shape: it lacks {lacking[0]}")
+    made: Shape = shape  # type: ignore[assignment]
     return made
 
 
-def grown(transform: Array, factor: float) -> Array:
-    """A (2, 3) transform whose mask is larger in the frame by ``factor``, about its centre."""
-    centre = np.array(MASK_CENTRE)
-    result = transform / factor
-    result[:, 2] += centre * (1.0 - 1.0 / factor)
-    return result
+def _section(method: MethodSection, chosen: str | MethodSection) -> MethodSection:
+    """The section of a method that is named: its options are those of ``method``, but the budget,
+    which is one method's."""
+    if isinstance(chosen, MethodSection):
+        return chosen
+    if chosen == method.name:
+        return method
+    if not isinstance(method, MethodConfig):
+        return MethodConfig(name=chosen)
+    changed = {"name": chosen, "mechanism": None, "epsilon": None}
+    return method.model_copy(update=changed)
 
 
 def _face(item: Region, transform: Array) -> TrackedFace:
@@ -200,22 +248,3 @@ def _face(item: Region, transform: Array) -> TrackedFace:
         item.method,
         None if item.polygon is None else np.array(item.polygon, np.float64),
     )
-
-
-def _outline_mask(face: TrackedFace) -> Pixels:
-    """(m, m) uint8: 255 in every cell that the outline, grown, touches, and 0 elsewhere."""
-    x0, y0, x1, y1 = face.box
-    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
-    if face.polygon is not None:
-        corners = face.polygon
-    cells = DRAWN_MASK / ALIGNED_SIDE
-    scale = np.array([face.transform[0, 0], face.transform[1, 1]])
-    at = ((corners * scale + face.transform[:, 2]) + 0.5) * cells - 0.5
-    mask = np.zeros((DRAWN_MASK, DRAWN_MASK), np.uint8)
-    shift = 6
-    fixed = np.rint(at * (1 << shift)).astype(np.int32)
-    cv2.fillPoly(mask, [fixed], 255, cv2.LINE_8, shift)
-    # One cell more than the growth needs: a pixel takes its share of the cells around it.
-    across, down = (np.ceil(DRAWN_GROWTH * scale * cells) + 1).astype(int).tolist()
-    kernel = np.ones((2 * down + 1, 2 * across + 1), np.uint8)
-    return np.asarray(cv2.dilate(mask, kernel), np.uint8)

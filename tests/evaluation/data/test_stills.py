@@ -21,17 +21,15 @@ class Fake(Method):
     def __init__(self, value: int = 255, declined: bool = False, wrong: bool = False) -> None:
         self.value, self.declined, self.wrong = value, declined, wrong
         self.tracks: list[int] = []
-        self.forgotten: list[int] = []
+        self.states = []
 
     def render(self, crops, subjects):
         self.tracks += [s.track for s in subjects]
+        self.states += [s.state for s in subjects]
         if self.wrong:
             return Rendered(crops.astype(np.float32))
         new = crops if self.value < 0 else np.full_like(crops, self.value)
         return Rendered(new, np.zeros((len(crops), 128, 128), np.uint8), np.array([self.declined]))
-
-    def forget(self, track):
-        self.forgotten.append(track)
 
 
 @pytest.fixture
@@ -51,11 +49,8 @@ def test_inside_the_minimum_mask_nothing_of_the_image_is_left(images):
 def test_every_image_is_a_track_of_its_own_and_forgotten(images):
     fake = Fake()
     stills.anonymise(fake, images, first_track=5)
-    assert fake.tracks == fake.forgotten == [5, 6, 7]
-    one = Fake()
-    stills.anonymise(one, images, first_track=5, same_track=True)
-    assert one.tracks == [5, 5, 5]
-    assert one.forgotten == []
+    assert fake.tracks == [5, 6, 7]
+    assert all(state.closed for state in fake.states)
 
 
 @pytest.mark.parametrize("fake", [Fake(declined=True), Fake(value=-1)])

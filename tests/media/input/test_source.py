@@ -12,8 +12,10 @@ import pytest
 
 from stream_anon.errors import InputError, UsageError
 from stream_anon.media.frame import Frame
+from stream_anon.media.input.base import Source
 from stream_anon.media.input.decoder import Timeline
-from stream_anon.media.input.source import FileSource, PassthroughPacket, Source
+from stream_anon.media.input.source import FileSource
+from stream_anon.media.packets import Packet
 from tests.media.clips import av_frame, make_clip
 
 BACKENDS: dict[str, Callable[..., Source]] = {"pyav": FileSource}
@@ -39,8 +41,8 @@ def clip(tmp_path_factory) -> Path:
 def listed(source: Source) -> list[tuple]:
     out: list[tuple] = []
     for item in source:
-        if isinstance(item, PassthroughPacket):
-            out.append((item.stream, item.packet.pts, bytes(item.packet)))
+        if isinstance(item, Packet):
+            out.append((item.stream, item.data.pts, bytes(item.data)))
         else:
             out.append((item.stream, item.index, item.pts, item.luma(4).tobytes()))
     return out
@@ -62,7 +64,7 @@ def test_frames_come_in_order_and_times_grow(open_source, clip):
 
 def test_frames_and_sound_come_interleaved(open_source, clip):
     with open_source(clip) as source:
-        kinds = [isinstance(item, PassthroughPacket) for item in source]
+        kinds = [isinstance(item, Packet) for item in source]
     assert any(kinds)
     assert not all(kinds)
     assert kinds != sorted(kinds)
@@ -85,9 +87,9 @@ def test_reading_can_stop_and_begin_again(open_source, clip):
 def test_only_selected_streams_are_copied(open_source, clip):
     with open_source(clip) as source:
         source.select(())
-        assert not any(isinstance(item, PassthroughPacket) for item in source)
+        assert not any(isinstance(item, Packet) for item in source)
         source.select((2,))
-        assert {item.stream for item in source if isinstance(item, PassthroughPacket)} == {2}
+        assert {item.stream for item in source if isinstance(item, Packet)} == {2}
 
 
 def test_frames_are_what_was_encoded(open_source, tmp_path):
@@ -171,7 +173,7 @@ def test_a_cut_is_exact_to_the_frame(tmp_path, suffix, start, end):
     assert [p.seconds for p in kept] == pytest.approx(
         [t + begin - shift for t, _ in wanted], abs=1e-3
     )
-    sound = [i.packet for i in items if isinstance(i, PassthroughPacket)]
+    sound = [i.data for i in items if isinstance(i, Packet)]
     assert sound
     length = wanted[-1][0] - wanted[0][0] + 0.04
     low = 0.0 if start is not None else begin - 0.1

@@ -17,10 +17,11 @@ from stream_anon.config import FaultConfig, VideoConfig
 from stream_anon.errors import GateError, OutputError, UsageError
 from stream_anon.media.cleared import Cleared
 from stream_anon.media.compare import describe
-from stream_anon.media.input.source import FileSource, PassthroughPacket
+from stream_anon.media.input.source import FileSource
 from stream_anon.media.output import encoders
 from stream_anon.media.output.sink import FileSink, NullSink
 from stream_anon.media.output.streams import MediaPlan, plan_streams
+from stream_anon.media.packets import Packet
 from stream_anon.methods.fill import Fill
 from stream_anon.pipeline.painting.gate import Compositor
 from tests.conftest import ROOT
@@ -99,9 +100,9 @@ def test_streams_that_are_not_planned_are_refused(tmp_path, source, gate):
     frame.stream = 1
     with pytest.raises(GateError, match="not redacted"):
         sink.write(gate.clear(frame, ()))
-    packet = next(item.packet for item in source if isinstance(item, PassthroughPacket))
+    packet = next(item.data for item in source if isinstance(item, Packet))
     with pytest.raises(GateError, match="not copied"):
-        sink.copy(PassthroughPacket(0, packet))
+        sink.copy(Packet(0, packet))
     sink.abort()
 
 
@@ -243,7 +244,7 @@ def test_an_encoder_that_is_missing(tmp_path, clip, monkeypatch):
 def test_the_temporary_file_is_taken_away(tmp_path, source, gate):
     sink = opened(source, tmp_path / "out.mp4")
     for item in source:
-        if isinstance(item, PassthroughPacket):
+        if isinstance(item, Packet):
             sink.copy(item)
         else:
             sink.write(gate.clear(item, ()))
@@ -335,7 +336,7 @@ def test_the_null_sink_encodes_and_keeps_nothing(tmp_path, source, gate):
     source.select(plan.copied)
     with NullSink(plan, source.info, CONFIG) as sink:
         for item in source:
-            if isinstance(item, PassthroughPacket):
+            if isinstance(item, Packet):
                 sink.copy(item)
             else:
                 sink.write(gate.clear(item, ()))

@@ -1,0 +1,36 @@
+"""live: which parts one camera's frames go through.
+
+Copy this file, change a part, and name it by its path under `pipeline:` in cameras.yaml. Reading,
+encoding and sending are processes of their own; whatever is changed here, a frame reaches the
+encoder only through the compositor.
+"""
+
+from stream_anon.config import Config
+from stream_anon.detection.base import Detector
+from stream_anon.detection.registry import make_detector
+from stream_anon.media.input.info import MediaInfo
+from stream_anon.pipeline.analysis import Analyzer, DetectAndTrack
+from stream_anon.pipeline.drawn import WithRegions
+from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.targets import make_targets, other_methods
+
+
+def detector(config: Config) -> Detector:
+    """Finds the faces of all cameras."""
+    return make_detector(config.detector, config.models_dir)
+
+
+def build(config: Config, found_by: Detector, info: MediaInfo) -> tuple[Analyzer, Compositor]:
+    """One camera's parts: what says what is in its frames, and the gate."""
+    analyzer: Analyzer = DetectAndTrack(found_by, config)
+    if config.regions:
+        analyzer = WithRegions(analyzer, config.regions, info)
+    return analyzer, compositor(config)
+
+
+def compositor(config: Config) -> Compositor:
+    """The gate of one camera, with the methods that paint; a step of overload takes another."""
+    return Compositor(
+        make_targets(config), config.fault, others=other_methods(config),
+        models_dir=config.models_dir,
+    )  # fmt: skip

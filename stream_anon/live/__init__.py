@@ -1,0 +1,1 @@
+"""Cameras in, anonymized streams out, for months: readers, painters and writers in processes."""

@@ -1,0 +1,1 @@
+"""From a camera to decoded frames in shared memory."""

@@ -1,0 +1,244 @@
+"""The reader: one process for one camera, that opens, decodes, and opens again.
+
+Frames go to the painting process through shared memory, by messages on a wire of their own:
+``format`` with the memory, ``frame`` with slot, sequence number and time, ``gap`` where what
+follows has nothing to do with what was before. ``free`` comes back for every frame. Where no slot
+is free the newest frame is left out and counted: whoever is behind gets no more to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from stream_anon.errors import FrameFault, InputError
+from stream_anon.live.backoff import Backoff
+from stream_anon.live.child import GRACE, Child
+from stream_anon.live.clock import TICKS, LiveClock
+from stream_anon.live.input.connect import connect
+from stream_anon.live.input.decode import Fit, LiveDecoder
+from stream_anon.live.input.timeline import LiveTimeline
+from stream_anon.live.latency import BUDGETS
+from stream_anon.live.ring import Ring
+from stream_anon.live.secret import redacted, scheme_of
+from stream_anon.live.wire import Message, Wire
+from stream_anon.media.input.probe import reason
+
+log = logging.getLogger(__name__)
+
+SLOTS = 8
+LONGEST_REORDERING = 2 * TICKS
+FASTEST = 120.0
+"""Frames a second that are believed."""
+
+
+class Reader:
+    """Reads one camera for ever.
+
+    Args:
+        child: this process.
+        task: what the supervisor said.
+        feed: to the painting process.
+    """
+
+    def __init__(self, child: Child, task: dict[str, Any], feed: Wire) -> None:
+        self._child, self._task, self._feed = child, task, feed
+        self._shown: str = task["shown"]
+        self._size: tuple[int, int] | None = tuple(task["size"]) if task["size"] else None
+        self._ring: Ring | None = None
+        self._fit: Fit | None = None
+        self._free: list[int] = []
+        self._sequence = 0
+        self._now = LiveClock(task["epoch"]).now
+        self._timeline = LiveTimeline()
+        self._changes = 0
+        self._worked = False
+        self.counters = child.counters
+        self.counters |= {
+            "state": "connecting", "connects": 0, "failures": 0, "frames": 0, "skipped": 0,
+            "lost": 0, "damaged": 0, "changes": 0, "anchored": 0,
+        }  # fmt: skip
+
+    def run(self) -> None:
+        """Until the process is to end."""
+        backoff = Backoff(self._task["retry"], self._task["retry_longest"])
+        again = False
+        while not self._child.stopping.is_set():
+            self._child.beat()
+            if again:
+                self.counters["state"] = "reconnecting"
+                # A file that is played in real time begins anew at once.
+                pause = 0.0 if self._is_file() and self._worked else backoff.wait()
+                self._child.stopping.wait(pause)
+                if self._child.stopping.is_set():
+                    break
+            again = True
+            self._worked = False
+            try:
+                self._read(backoff)
+                why = "the stream has ended"
+            except (InputError, FrameFault) as error:
+                why = str(error)
+            except (av.FFmpegError, OSError, ValueError) as error:
+                why = f"{self._shown}: {redacted(reason(error), self._child.secrets)}"
+            if self._child.stopping.is_set():
+                break
+            self.counters["failures"] += 1
+            if not (self._is_file() and self._worked) and backoff.worth_telling:
+                more = f" (for the {backoff.tries + 1}th time)" if backoff.tries > 2 else ""
+                log.warning("%s%s", why, more)
+            self._gap("reconnect")
+        self._feed.close()
+
+    def _is_file(self) -> bool:
+        return scheme_of(self._task["url"]) == "file"
+
+    def _read(self, backoff: Backoff) -> None:
+        timeout: float = self._task["timeout"]
+        container = connect(
+            self._task["url"],
+            self._shown,
+            self._task["transport"],
+            timeout,
+            self._child.secrets,
+            self._task["tls"],
+        )
+        decoder = None
+        try:
+            stream = container.streams.video[0]
+            low_delay = BUDGETS[self._task["latency"]].low_delay
+            decoder = LiveDecoder(stream, self._shown, low_delay)
+            self.counters["connects"] += 1
+            self._timeline.restart()
+            pace = _Pace() if self._is_file() else None
+            last = time.monotonic()
+            for packet in container.demux(stream):
+                self._child.beat()
+                if self._child.stopping.is_set():
+                    return
+                if not packet.size:
+                    continue
+                if pace is not None:
+                    self._child.stopping.wait(pace.until(packet))
+                self._stamp(packet)
+                for frame in decoder.feed(packet):
+                    if not self._worked:
+                        self._worked = True
+                        backoff.reset()
+                        self.counters["state"] = "running"
+                        log.info("%s: running", self._shown)
+                    last = time.monotonic()
+                    self._pass(frame, decoder)
+                if time.monotonic() - last > timeout:
+                    raise InputError(f"{self._shown}: packets, but no frame for {timeout:g} s")
+        finally:
+            if decoder is not None:
+                self.counters["lost"] += decoder.lost
+                decoder.close()
+            container.close()
+
+    def _stamp(self, packet: Any) -> None:
+        """Put a packet on our time line."""
+        base = packet.time_base or Fraction(1, TICKS)
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        ahead = 0
+        if packet.pts is not None and packet.dts is not None:
+            ahead = round((packet.pts - packet.dts) * base * TICKS)
+            ahead = max(0, min(ahead, LONGEST_REORDERING))
+        place = self._timeline.next(None if stamp is None else float(stamp * base), self._now())
+        packet.time_base = Fraction(1, TICKS)
+        packet.pts, packet.dts = place + ahead, place
+        self.counters["anchored"] = self._timeline.anchored
+
+    def _pass(self, frame: Any, decoder: LiveDecoder) -> None:
+        if decoder.changes != self._changes:
+            self._changes = decoder.changes
+            self.counters["changes"] += 1
+            log.warning("%s: the camera's picture has changed its form", self._shown)
+            self._gap("change of form")
+        av_frame = frame.to_av()
+        if self._ring is None:
+            self._begin(av_frame.width, av_frame.height, decoder.rate)
+        self._collect()
+        self.counters["frames"] += 1
+        self.counters["damaged"] += bool(frame.corrupt)
+        if not self._free or self._ring is None or self._fit is None:
+            self.counters["skipped"] += 1
+            return
+        slot = self._free.pop()
+        self._sequence += 1
+        self._ring.write(slot, self._sequence, self._fit.planes(av_frame))
+        self._send(
+            {
+                "type": "frame", "slot": slot, "sequence": self._sequence, "pts": frame.pts,
+                "corrupt": bool(frame.corrupt), "matrix": int(av_frame.colorspace),
+            }
+        )  # fmt: skip
+
+    def _begin(self, width: int, height: int, rate: Fraction) -> None:
+        """The first frame decides what the output looks like."""
+        if self._size is None:
+            self._size = max(64, width // 2 * 2), max(64, height // 2 * 2)
+        shown = float(self._task["rate"] or min(max(float(rate), 1.0), FASTEST))
+        self._ring = Ring.create(*self._size, SLOTS)
+        self._fit = Fit(*self._size)
+        self._free = list(range(SLOTS))
+        form = {"width": self._size[0], "height": self._size[1], "rate": shown, "slots": SLOTS}
+        self._child.tell({"type": "format", **form})
+        self._send({"type": "format", **form}, (self._ring.descriptor,))
+
+    def _gap(self, why: str) -> None:
+        self._send({"type": "gap", "reason": why})
+
+    def _collect(self) -> None:
+        """Slots that the painting process has done with."""
+        while (message := self._feed.receive(0.0)) is not None:
+            slot = message.data.get("slot")
+            if message.type == "free" and isinstance(slot, int) and slot not in self._free:
+                self._free.append(slot)
+
+    def _send(self, data: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        if not self._feed.send(data, fds=fds, timeout=5.0):
+            # The painting process has gone; the supervisor starts both sides anew.
+            self._child.stopping.set()
+
+
+class _Pace:
+    """How long to wait until a file's packet is due, as if a camera sent it."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._first: float | None = None
+
+    def until(self, packet: Any) -> float:
+        """Seconds."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None:
+            return 0.0
+        seconds = float(stamp * packet.time_base)
+        if self._first is None:
+            self._first = seconds
+        return max(0.0, self._began + seconds - self._first - time.monotonic())
+
+
+def run(child: Child, task: Message, ready: Callable[[], None]) -> None:
+    """The role; see ``child.ROLES``."""
+    reader = Reader(child, task.data, Wire.of(task.fds[0]))
+
+    def hear(message: Message) -> None:
+        if message.type == "stop":
+            # FFmpeg may be waiting for a camera that says nothing.
+            timer = threading.Timer(GRACE, os._exit, (0,))
+            timer.daemon = True
+            timer.start()
+
+    child.handle = hear
+    ready()
+    reader.run()

@@ -1,0 +1,1 @@
+"""From encoded packets to servers, folders and files."""

@@ -1,0 +1,1 @@
+"""From decoded frames to encoded packets of cleared ones: analysis, gate, encoder."""

@@ -1,0 +1,140 @@
+"""The painting process: all cameras of a group, one detector for them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stream_anon import recipes
+from stream_anon.config import Config, parse
+from stream_anon.detection.base import Array, Detector, Look, View
+from stream_anon.detection.types import Face
+from stream_anon.live.child import Child
+from stream_anon.live.clock import LiveClock
+from stream_anon.live.config import EncoderConfig, OverloadConfig
+from stream_anon.live.latency import BUDGETS
+from stream_anon.live.painting.camera import Camera
+from stream_anon.live.painting.sink import LiveSink
+from stream_anon.live.painting.source import RingSource
+from stream_anon.live.wire import Message, Wire
+
+log = logging.getLogger(__name__)
+
+
+class SharedDetector(Detector):
+    """One detector for the threads of several cameras, one at a time."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._lock = threading.Lock()
+        self.name = detector.name  # type: ignore[misc]
+
+    def detect(self, view: View, quarter_turns: int = 0) -> list[Face]:
+        """See ``Detector.detect``."""
+        with self._lock:
+            return self._detector.detect(view, quarter_turns)
+
+    def look(self, view: View, quarter_turns: int = 0, regions: Array | None = None) -> Look:
+        """See ``Detector.look``."""
+        with self._lock:
+            return self._detector.look(view, quarter_turns, regions)
+
+
+class Painter:
+    """The cameras of this process, as the supervisor orders them."""
+
+    def __init__(self, child: Child, pipeline: str) -> None:
+        self._child = child
+        self._parts = recipes.pipeline(pipeline)
+        self._cameras: dict[str, Camera] = {}
+        self._detectors: dict[str, SharedDetector] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._going: list[threading.Thread] = []
+        child.status = self.status
+        child.handle = self.handle
+        child.idle = self.idle
+
+    def wait(self) -> None:
+        """Until the supervisor has ordered the end and all cameras have come to theirs."""
+        self._ended.wait()
+
+    def status(self) -> dict[str, Any]:
+        """Counters by camera."""
+        return {"cameras": {name: camera.state() for name, camera in self._cameras.items()}}
+
+    def idle(self) -> float:
+        """Seconds for which the slowest camera's thread has not come round."""
+        now = time.monotonic()
+        beats = [now]
+        for camera in list(self._cameras.values()):
+            beats += [camera.beat, camera.sink.beat]
+        return now - min(beats)
+
+    def handle(self, message: Message) -> None:
+        """Do what the supervisor says."""
+        data = message.data
+        name = str(data.get("camera", ""))
+        camera = self._cameras.get(name)
+        if message.type == "camera":
+            self._add(name, data)
+        elif message.type == "feed" and camera is not None:
+            camera.source.attach(Wire.of(message.fds[0]))
+        elif message.type == "output" and camera is not None:
+            wire = Wire.of(message.fds[0]) if message.fds else None
+            camera.sink.output(str(data["output"]), wire)
+        elif message.type == "remove" and camera is not None:
+            self._end([self._cameras.pop(name)])
+        elif message.type == "preview":
+            for one in list(self._cameras.values()):
+                one.sink.want_preview()
+        elif message.type == "stop":
+            cameras = list(self._cameras.values())
+            threading.Thread(target=self._stop, args=(cameras,), daemon=True).start()
+
+    def _add(self, name: str, data: dict[str, Any]) -> None:
+        config = parse(data["engine"], name)
+        now = LiveClock(int(data["epoch"])).now
+
+        def preview(jpeg: bytes) -> None:
+            self._child.tell({"type": "preview", "camera": name}, jpeg)
+
+        source = RingSource(name, now)
+        source.form = data.get("form")
+        look_back = BUDGETS[data["latency"]].look_back
+        encoder = EncoderConfig.model_validate(data["encoder"])
+        sink = LiveSink(name, encoder, look_back, now, preview)
+        overload = OverloadConfig.model_validate(data["overload"])
+        camera = Camera(
+            name, config, self._parts, self._detector, overload, source, sink, now
+        )
+        self._cameras[name] = camera
+        camera.start()
+
+    def _detector(self, config: Config) -> Detector:
+        key = config.detector.model_dump_json()
+        with self._lock:
+            found = self._detectors.get(key)
+            if found is None:
+                found = self._detectors[key] = SharedDetector(self._parts.detector(config))
+        return found
+
+    def _end(self, cameras: list[Camera]) -> None:
+        for camera in cameras:
+            camera.source.end()
+
+    def _stop(self, cameras: list[Camera]) -> None:
+        self._end(cameras)
+        for camera in cameras:
+            camera.join(3600.0)
+        self._ended.set()
+
+
+def run(child: Child, task: Message, ready: Callable[[], None]) -> None:
+    """The role; see ``child.ROLES``."""
+    painter = Painter(child, str(task.data["pipeline"]))
+    ready()
+    painter.wait()

@@ -1,0 +1,216 @@
+"""The camera as the painting process sees it: a source whose frames come through shared memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from stream_anon.live.clock import TICKS, TIME_BASE
+from stream_anon.live.ring import Ring
+from stream_anon.live.wire import Message, Wire, WireError
+from stream_anon.media.cpu_frame import CpuFrame, Scaler
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.base import Source
+from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.packets import Gap
+from stream_anon.media.pixel_formats import plane_bytes
+
+POLL = 0.05
+TOO_OLD = TICKS // 2
+"""Ticks after which a frame is left out where a newer one waits: whoever is behind must not show
+what was, but what is."""
+MOST_MESSAGES = 256
+REASONS = ("reconnect", "change of form")
+
+
+class RingSource(Source):
+    """Frames of one camera, from whichever reader process is at it.
+
+    Attributes:
+        form: width, height, rate of all frames; None until the camera, or an earlier reader of
+            it, has told.
+        torn: frames that were not what their message said; they are left out.
+        left_out: frames that had become too old before they were looked at.
+
+    Args:
+        name: of the camera.
+        now: ticks on its time line.
+    """
+
+    live = True
+
+    def __init__(self, name: str, now: Callable[[], int]) -> None:
+        self.info = MediaInfo(
+            path=None, format="live", size=0, start=0.0, duration=None, streams=()
+        )
+        self.form: dict[str, Any] | None = None
+        self.torn = self.left_out = 0
+        self._now = now
+        self._waiting: deque[Message] = deque()
+        self._name = name
+        self._index = 0
+        self._wire: Wire | None = None
+        self._ring: Ring | None = None
+        self._scaler = Scaler()
+        self._wires: deque[Wire] = deque()
+        self._lock = threading.Lock()
+        self._ending = False
+
+    def select(self, copied: Collection[int]) -> None:
+        """Nothing is copied: sound may tell who speaks."""
+
+    def attach(self, wire: Wire) -> None:
+        """Another reader begins; from any thread."""
+        with self._lock:
+            self._wires.append(wire)
+
+    def end(self) -> None:
+        """No other reader will come: ``next`` says so when this one has gone."""
+        self._ending = True
+
+    @property
+    def over(self) -> bool:
+        """There will be nothing more."""
+        return self._ending and self._wire is None and not self._wires
+
+    def next(self, timeout: float) -> Frame | Gap | None:
+        """The next frame or gap; None where none comes in ``timeout`` seconds.
+
+        The frame is a copy: its slot is free again.
+        """
+        if self._wire is None or self._wires:
+            with self._lock:
+                if self._wires:
+                    replaced = self._wire is not None
+                    self._release()
+                    self._wire = self._wires.popleft()
+                    if replaced:
+                        return Gap(0, "reconnect")
+        if self._wire is None:
+            threading.Event().wait(min(timeout, POLL))
+            return None
+        try:
+            message = self._newest(self._wire, timeout)
+            if message is not None:
+                return self._taken(message)
+            if self._wire.ended:
+                self._release()
+                return Gap(0, "reconnect")
+        except WireError:
+            # A reader that talks nonsense is not listened to any more; it will be replaced.
+            self._release()
+            return Gap(0, "reconnect")
+        return None
+
+    def _newest(self, wire: Wire, timeout: float) -> Message | None:
+        """The next message; frames that have become too old while newer ones wait are left out."""
+        if not self._waiting and (first := wire.receive(min(timeout, POLL))) is not None:
+            self._waiting.append(first)
+        while len(self._waiting) < MOST_MESSAGES and (more := wire.receive(0.0)) is not None:
+            self._waiting.append(more)
+        while self._waiting:
+            message = self._waiting.popleft()
+            pts, slot = message.data.get("pts"), message.data.get("slot")
+            newer = any(one.type == "frame" for one in self._waiting)
+            if message.type != "frame" or not newer or not isinstance(pts, int):
+                return message
+            if self._now() - pts <= TOO_OLD:
+                return message
+            self.left_out += 1
+            wire.send({"type": "free", "slot": slot}, timeout=5.0)
+        return None
+
+    def _taken(self, message: Message) -> Frame | Gap | None:
+        data = message.data
+        if message.type == "format":
+            self._begin(message)
+            return None
+        for descriptor in message.fds:
+            os.close(descriptor)
+        if message.type == "gap":
+            reason = data.get("reason")
+            return Gap(0, reason if reason in REASONS else "reconnect")
+        ring, wire, form = self._ring, self._wire, self.form
+        if message.type != "frame" or ring is None or wire is None or form is None:
+            raise WireError("a frame came without its memory")
+        return self._frame(data, ring, wire, float(form["rate"]))
+
+    def _begin(self, message: Message) -> None:
+        data = message.data
+        numbers = [data.get(name) for name in ("width", "height", "slots")]
+        rate = data.get("rate")
+        if len(message.fds) != 1 or not all(isinstance(one, int) for one in numbers):
+            raise WireError("there is no memory for frames")
+        if not isinstance(rate, int | float) or not 0.5 <= rate <= 240:
+            raise WireError("a camera has no such rate")
+        width, height, slots = map(int, numbers)  # type: ignore[arg-type]
+        ring = Ring(message.fds[0], width, height, slots)
+        if self.form is not None and (width, height) != (self.form["width"], self.form["height"]):
+            ring.close()
+            raise WireError("the size of the output does not change")
+        self._ring = ring
+        if self.form is None:
+            self.form = {"width": width, "height": height, "rate": float(rate)}
+
+    def _frame(
+        self, data: dict[str, Any], ring: Ring, wire: Wire, rate: float
+    ) -> Frame | None:
+        slot, sequence, pts = (data.get(name) for name in ("slot", "sequence", "pts"))
+        matrix = data.get("matrix", 2)
+        if not all(isinstance(one, int) for one in (slot, sequence, pts, matrix)):
+            raise WireError("a frame's message lacks its numbers")
+        av_frame = av.VideoFrame(ring.width, ring.height, "yuv420p")
+        planes = [
+            plane_bytes(plane)[:, :width]
+            for plane, (width, _) in zip(av_frame.planes, ring.sizes, strict=True)
+        ]
+        whole = ring.read(int(slot), int(sequence), planes)  # type: ignore[arg-type]
+        wire.send({"type": "free", "slot": slot}, timeout=5.0)
+        if not whole:
+            self.torn += 1
+            return None
+        av_frame.color_range = 1
+        if isinstance(matrix, int) and 0 <= matrix <= 17:
+            av_frame.colorspace = matrix
+        frame = CpuFrame(
+            av_frame,
+            index=self._index,
+            pts=int(pts),  # type: ignore[arg-type]
+            time_base=TIME_BASE,
+            rate=Fraction(rate).limit_denominator(1001),
+            scaler=self._scaler,
+            corrupt=bool(data.get("corrupt")),
+        )
+        self._index += 1
+        return frame
+
+    def __iter__(self) -> Iterator[Frame | Gap]:
+        """Frames and gaps until the readers are told to end; see ``Source.__iter__``."""
+        while not self.over:
+            if (item := self.next(POLL)) is not None:
+                yield item
+
+    def _release(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+        for message in self._waiting:
+            for descriptor in message.fds:
+                os.close(descriptor)
+        self._waiting.clear()
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def close(self) -> None:
+        """Let go of the memory and the wire."""
+        self._release()
+        with self._lock:
+            while self._wires:
+                self._wires.popleft().close()

@@ -1,0 +1,145 @@
+"""Frames in shared memory: slots that change hands by messages.
+
+The memory has no name (``memfd_create``), so nothing is left of it when its processes are gone,
+however they went. Its size is sealed: a process that shrank it could kill the one that reads.
+What lies here has not passed the gate; it is read by the painting process alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_anon.live.wire import WireError
+
+Plane = NDArray[np.uint8]
+
+_SEQUENCE = struct.Struct("<Q")
+_HEAD = 64
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+LARGEST = 16384
+"""Width and height, at most."""
+MOST_SLOTS = 64
+
+
+class Ring:
+    """Slots for frames of one size: 8-bit 4:2:0, planes one after the other.
+
+    Args:
+        descriptor: of the memory; this object owns it.
+        width, height: even, in pixels.
+        slots: how many frames it holds.
+
+    Raises:
+        WireError: the memory is not as large as that, or its size is not sealed.
+    """
+
+    def __init__(self, descriptor: int, width: int, height: int, slots: int) -> None:
+        self.descriptor = descriptor
+        try:
+            _check(width, height, slots)
+            self.width, self.height, self.slots = width, height, slots
+            self._step = _HEAD + width * height * 3 // 2
+            size = self._step * slots
+            if os.fstat(descriptor).st_size != size:
+                raise WireError("the memory of a ring has another size than it should")
+            if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+                raise WireError("the memory of a ring is not sealed")
+            self._memory = mmap.mmap(descriptor, size)
+        except OSError as error:
+            os.close(descriptor)
+            raise WireError("the memory of a ring cannot be mapped") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @classmethod
+    def create(cls, width: int, height: int, slots: int) -> Ring:
+        """Memory for so many frames.
+
+        Raises:
+            WireError: no such size.
+        """
+        _check(width, height, slots)
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+        descriptor = os.memfd_create("stream-anon-frames", flags)
+        os.ftruncate(descriptor, (_HEAD + width * height * 3 // 2) * slots)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        return cls(descriptor, width, height, slots)
+
+    def _begin(self, slot: int) -> int:
+        if not 0 <= slot < self.slots:
+            raise WireError(f"there is no slot {slot}")
+        return slot * self._step
+
+    def _planes(self, slot: int) -> list[Plane]:
+        begin = self._begin(slot) + _HEAD
+        planes = []
+        for width, height in self.sizes:
+            flat = np.frombuffer(self._memory, np.uint8, width * height, begin)
+            planes.append(flat.reshape(height, width))
+            begin += width * height
+        return planes
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of the planes."""
+        half = self.width // 2, self.height // 2
+        return (self.width, self.height), half, half
+
+    def write(self, slot: int, sequence: int, planes: list[Any]) -> None:
+        """Fill a slot that is free.
+
+        Args:
+            slot: its number.
+            sequence: of the frame; stands in the slot before and after its planes are written.
+            planes: (h, w) uint8 each.
+        """
+        begin = self._begin(slot)
+        _SEQUENCE.pack_into(self._memory, begin, sequence)
+        _SEQUENCE.pack_into(self._memory, begin + 8, 0)
+        for target, source in zip(self._planes(slot), planes, strict=True):
+            np.copyto(target, source)
+        _SEQUENCE.pack_into(self._memory, begin + 8, sequence)
+
+    def read(self, slot: int, sequence: int, planes: list[Any]) -> bool:
+        """Copy a frame out of its slot.
+
+        Args:
+            slot, sequence: as the message said.
+            planes: (h, w) uint8 each, to be filled.
+
+        Returns:
+            Whether it was that frame, and all of it, before and after.
+
+        Raises:
+            WireError: there is no such slot.
+        """
+        before = self._stamp(slot)
+        for target, source in zip(planes, self._planes(slot), strict=True):
+            np.copyto(target, source)
+        return before == self._stamp(slot) == (sequence, sequence)
+
+    def _stamp(self, slot: int) -> tuple[int, int]:
+        begin = self._begin(slot)
+        first = _SEQUENCE.unpack_from(self._memory, begin)[0]
+        return first, _SEQUENCE.unpack_from(self._memory, begin + 8)[0]
+
+    def close(self) -> None:
+        """Let go of the memory; safe to call twice."""
+        if self.descriptor >= 0:
+            self._memory.close()
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def _check(width: int, height: int, slots: int) -> None:
+    sides = all(0 < side <= LARGEST and side % 2 == 0 for side in (width, height))
+    if not sides or not 0 < slots <= MOST_SLOTS:
+        raise WireError(f"there is no ring of {slots} frames of {width}x{height}")

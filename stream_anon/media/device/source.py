@@ -1,0 +1,106 @@
+"""A source whose frames are on a device: what another source decoded, repacked there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from stream_anon.device import Choice
+from stream_anon.errors import UsageError
+from stream_anon.kernels.cuda import KernelError
+from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.media.device.frame import FORMATS, from_av
+from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels
+from stream_anon.media.frame import Frame
+from stream_anon.media.input.base import Source
+from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.packets import Gap, Packet
+
+
+class DeviceSource(Source):
+    """Another source, its frames copied to a device as NV12 or P010.
+
+    Frames of other formats (4:2:2, 4:4:4, opacity, 9 and more than 10 bits, grey) stay as they
+    are: the pipeline takes both.
+
+    Args:
+        source: what is read; closed with this.
+        kernels: of the device.
+    """
+
+    def __init__(self, source: Source, kernels: DeviceKernels) -> None:
+        self._source = source
+        self._kernels = kernels
+        self.info: MediaInfo = source.info
+        self.live = source.live
+
+    @property
+    def lost(self) -> int:  # type: ignore[override]
+        """Packets that could not be decoded."""
+        return self._source.lost
+
+    @property
+    def repaired(self) -> int:  # type: ignore[override]
+        """Frames whose time was missing or did not grow."""
+        return self._source.repaired
+
+    @property
+    def spliced(self) -> int:  # type: ignore[override]
+        """Places at which the clock ran back."""
+        return self._source.spliced
+
+    def __iter__(self) -> Iterator[Frame | Packet | Gap]:
+        """Read from the beginning; see ``Source.__iter__``."""
+        for item in self._source:
+            yield moved(item, self._kernels) if isinstance(item, CpuFrame) else item
+
+    def select(self, copied: Collection[int]) -> None:
+        """See ``Source.select``."""
+        self._source.select(copied)
+
+    def start_digest(self) -> None:
+        """See ``Source.start_digest``."""
+        self._source.start_digest()
+
+    def digest(self) -> tuple[int, str] | None:
+        """See ``Source.digest``."""
+        return self._source.digest()
+
+    def close(self) -> None:
+        """See ``Source.close``."""
+        self._source.close()
+
+
+def moved(frame: CpuFrame, kernels: DeviceKernels) -> Frame:
+    """A frame on a device, or itself where its format does not go there."""
+    if frame.layout.name not in FORMATS:
+        return frame
+    return from_av(
+        frame.to_av(),
+        kernels,
+        stream=frame.stream,
+        index=frame.index,
+        pts=frame.pts,
+        time_base=frame.time_base,
+        rate=frame.rate,
+        rotation=frame.rotation,
+        vectors=frame.motion(),
+        corrupt=frame.corrupt,
+    )
+
+
+def on_device(source: Source, device: Choice) -> Source:
+    """The source, or one that hands its frames on on a GPU where that was chosen.
+
+    Raises:
+        UsageError: a GPU was chosen, but its kernels cannot be compiled or run here.
+    """
+    if device.name == "cpu":
+        return source
+    kernels = cuda_kernels()
+    try:
+        for name in ("faces", "maps", "covers"):
+            kernels[name]
+    except KernelError as error:
+        source.close()
+        raise UsageError(f"device 'cuda' cannot be used: {error}") from error
+    return DeviceSource(source, kernels)

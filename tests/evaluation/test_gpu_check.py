@@ -1,0 +1,67 @@
+"""What `make gpu-check` measures with, on the kernels' sources run by g++, in small."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from stream_anon.evaluation.benchmarks import gpu
+from stream_anon.evaluation.benchmarks.gpu_kernels import kernel_times, noise_bandwidth
+from tests.kernels.conftest import shim
+
+__all__ = ["shim"]
+
+
+def clock(call) -> float:
+    began = time.process_time()
+    call()
+    return time.process_time() - began + 1e-9
+
+
+def test_every_kernel_is_timed(shim):
+    found = kernel_times(shim.__getitem__, clock, 2, 2, (160, 120))
+    assert [name[:3] for name in found] == ["(1)", "(2)", "(4)", "(5)", "(6)", "(7)"]
+    assert all(seconds > 0.0 for seconds in found.values())
+    table = gpu.kernels_table(shim.__getitem__, clock, (1,), 1, (64, 48))
+    assert table[0] == "| ms a frame, 1 faces | 1 frames |"
+    assert table[-1].startswith("| all | ")
+    assert noise_bandwidth(shim["noise"], clock, 4)[0].startswith("4 codes of 512 numbers: ")
+
+
+@pytest.mark.train
+def test_networks_are_timed():
+    table = gpu.networks_table("cpu", "f32", (1,), 1)
+    assert len(table) == 5
+
+
+def test_whole_runs_are_counted(tmp_path):
+    from tests.media.clips import make_clip
+
+    clip = make_clip(tmp_path / "clip.mp4", count=3)
+    rows = gpu.whole_runs(clip, "cpu", "fill", (1,))
+    assert rows[-1].startswith("| 1 | ")
+    assert float(rows[-1].split("|")[2]) > 0.0
+    with pytest.raises(RuntimeError, match="error"):
+        gpu.whole_runs(tmp_path / "absent.mp4", "cpu", "fill", (1,))
+
+
+def test_a_part_that_fails_is_told_and_the_rest_is_measured():
+    found = gpu.Findings("a card")
+
+    def fails() -> list[str]:
+        raise MemoryError("out of memory on the device")
+
+    found.section("One", fails)
+    found.section("Two", lambda: ["fine"])
+    assert found.failed == ["One"]
+    assert "Not measured: MemoryError: out of memory on the device" in found.lines
+    assert "fine" in found.lines
+
+
+def test_without_a_gpu_one_line_says_what_is_missing(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(gpu, "missing_for_cuda", lambda: "no NVIDIA driver")
+    monkeypatch.setattr("sys.argv", ["gpu-check", "--results", str(tmp_path)])
+    assert gpu.main() == 2
+    assert capsys.readouterr().err == "gpu-check: no NVIDIA driver\n"
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,92 @@
+"""Whole runs on the CPU and on its twin of a GPU, and what left each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stream_anon.media.device.kernels import DeviceKernels
+from stream_anon.media.device.source import DeviceSource
+from stream_anon.media.pixel_formats import LAYOUTS, plane_view
+from stream_anon.pipeline.report import Report
+from stream_anon.pipeline.run import Pipeline
+from stream_anon.regions import FrameKey, Regions
+
+
+@dataclass
+class Run:
+    """What came out.
+
+    Attributes:
+        planes: of each frame as it was handed to the encoder.
+        regions: of each frame.
+        report: the manifest.
+        frames: classes of the frames that were painted.
+    """
+
+    planes: list[list[np.ndarray]] = field(default_factory=list)
+    regions: dict[FrameKey, Regions] = field(default_factory=dict)
+    report: Report | None = None
+    frames: set[str] = field(default_factory=set)
+
+
+def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True) -> Run:
+    """Run a pipeline; with ``kernels`` its frames are repacked on that device first.
+
+    Args:
+        keep: remember planes; where a clip is long, they fill the memory.
+    """
+    if kernels is not None:
+        pipeline._source = DeviceSource(pipeline._source, kernels)
+    done = Run()
+    encode, paint = pipeline._sink._muxer.encode, pipeline._compositor.paint
+
+    def recorded_encode(stream: int, av_frame: Any, pts: int) -> None:
+        layout = LAYOUTS[av_frame.format.name]
+        if keep:
+            done.planes.append(
+                [plane_view(av_frame, layout, n).copy() for n in range(layout.planes)]
+            )
+        encode(stream, av_frame, pts)
+
+    def recorded_paint(frame: Any, regions: Regions) -> Any:
+        done.frames.add(type(frame).__name__)
+        done.regions[regions.key] = regions
+        return paint(frame, regions)
+
+    pipeline._sink._muxer.encode = recorded_encode
+    pipeline._compositor.paint = recorded_paint
+    done.report = pipeline.run()
+    return done
+
+
+def overlap(one: Any, other: Any) -> float:
+    """Intersection over union of two boxes."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = float(np.prod(np.maximum(np.subtract(high, low), 0.0)))
+    areas = [float((b[2] - b[0]) * (b[3] - b[1])) for b in (one, other)]
+    return shared / (sum(areas) - shared)
+
+
+def region_pairs(one: Regions, other: Regions) -> list[float]:
+    """For each region of either frame its best overlap with one of the other's."""
+    found = []
+    for here, there in ((one, other), (other, one)):
+        for region in here.items:
+            best = [overlap(np.array(region.box), np.array(r.box)) for r in there.items]
+            found.append(max(best, default=0.0))
+    return found
+
+
+def differences(one: Run, other: Run) -> np.ndarray:
+    """Absolute differences of all samples, in levels of 8 bits."""
+    assert len(one.planes) == len(other.planes) > 0
+    parts = []
+    for a, b in zip(one.planes, other.planes, strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert x.dtype == y.dtype
+            unit = 1 if x.dtype == np.uint8 else 4
+            parts.append((np.abs(x.astype(np.int32) - y) / unit).astype(np.float32).ravel())
+    return np.concatenate(parts)
