@@ -91,7 +91,7 @@ def networks_table(
         "identity_encoder": [(3, 128, 128)],
         "identity_generator": [
             (4, 128, 128), (5, 64, 64), (58,), (2, 3), (128,), (4, 128, 128),
-        ],  # fmt: skip
+        ],
         "landmarks": [(1, 64, 64)],
     }
     rows = ["| ms a face | " + " | ".join(f"batch {b}" for b in batches) + " |"]
