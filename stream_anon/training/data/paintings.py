@@ -24,7 +24,7 @@ from stream_anon.training.data.batches import Batch
 
 Floats = NDArray[np.float32]
 
-ALL = 0.85
+ALL = 0.67
 """Share of the faces with a mesh that are painted; the rest are drawn as if none had been found,
 so that the generator keeps what it can do without."""
 
