@@ -148,9 +148,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "training.plan",
         "training.runtime",
     },
-    "training.arch": {"methods"},
-    "training.data": {"methods", "training.runtime"},
+    "training.arch": {"alignment", "alignment.mesh", "methods", "models"},
+    "training.data": {"alignment", "methods", "training.runtime"},
     "training.generators": {
+        "alignment",
+        "alignment.mesh",
         "training.arch",
         "training.data",
         "training.landmarks",

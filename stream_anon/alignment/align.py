@@ -87,7 +87,7 @@ def widen_all(
 
     Returns:
         (n, 2, 3) float64, frame pixels to aligned units; finite. And (n,) how much wider
-        than the plain alignment they are, 1 where the transform was kept.
+        than the plain alignment they had to be, 1 where the transform was kept.
     """
     linear = transforms[:, :, :2]
     back = np.linalg.inv(linear)
@@ -103,10 +103,11 @@ def widen_all(
     middles = (middles - _CENTRE) / _AXES
     spokes = np.einsum("nij,nkj->nki", starts[:, :, :2], outline) / _AXES
     radii = np.sqrt(((spokes + middles[:, None]) ** 2).sum(axis=2).max(axis=1))
-    factor = np.where(good, np.maximum(crop_scale, radii * _SLACK), 1.0)
+    needed = np.where(good, radii * _SLACK, 1.0)
+    factor = np.where(good, np.maximum(crop_scale, needed), 1.0)
     alignments = starts / factor[:, None, None]
     alignments[:, :, 2] = (starts[:, :, 2] - _CENTRE) / factor[:, None] + _CENTRE
-    return np.asarray(alignments), np.asarray(factor)
+    return np.asarray(alignments), np.asarray(needed)
 
 
 def _fitted(landmarks: Array) -> tuple[Array, Mask]:

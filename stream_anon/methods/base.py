@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from stream_anon.track_state import TrackState
 
 Pixels = NDArray[np.uint8]
+
+MeshJudge = Callable[[Pixels], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""The mesh network: faces (n, s, s, 3) to meshes (n, 468, 3) in their pixels and presence (n,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +103,9 @@ class Method(ABC):
                 read-only.
             subjects: n of them.
         """
+
+    def judge_with(self, judge: MeshJudge) -> None:  # noqa: B027 - most methods draw no meshes
+        """A ``meshed`` method may look at its own drawings with the mesh network."""
 
     def privacy(self) -> Mapping[str, Any]:
         """The ledger of randomised releases, for the report; never a code or a key."""

@@ -50,7 +50,13 @@ class DPImage(CodedMethod):
         """See ``CodedMethod.encode``; the code is of the whole crop, wherever the face is."""
         return self._autoencoder.encode(crops).astype(np.float64)
 
-    def draw(self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes) -> Pixels:
+    def draw(
+        self,
+        crops: Pixels,
+        landmarks: NDArray[np.float32],
+        codes: Codes,
+        drawings: Pixels | None = None,
+    ) -> Pixels:
         """See ``CodedMethod.draw``."""
         return self._autoencoder.decode(codes, landmarks, crops)
 

@@ -58,9 +58,15 @@ class Identity(CodedMethod):
             raise MethodFault("a mechanism that reads no code asked for one")
         return self._encoder(aligned(crops, landmarks)).astype(np.float64)
 
-    def draw(self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes) -> Pixels:
+    def draw(
+        self,
+        crops: Pixels,
+        landmarks: NDArray[np.float32],
+        codes: Codes,
+        drawings: Pixels | None = None,
+    ) -> Pixels:
         """See ``CodedMethod.draw``."""
-        return self._generator(crops, landmarks, codes)
+        return self._generator(crops, landmarks, codes, drawings=drawings)
 
     @property
     def mask(self) -> Pixels:

@@ -12,8 +12,7 @@ generator's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -28,18 +27,15 @@ from stream_anon.alignment.morphable import (
     load,
     skin_vertices,
 )
-from stream_anon.alignment.topology import topology
 from stream_anon.geometry import ALIGNED_SIDE
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.morph_paint import IRISES, Paint, Painter
+from stream_anon.methods.morph_warp import painted
 from stream_anon.methods.openings import Openings
 from stream_anon.track_state import Part
 
 Floats = NDArray[np.float32]
 Codes = NDArray[np.float32]
-
-GRID = 96
-"""Side at which places in a frame are told their texel."""
 
 SPREAD = 1.0
 """Share of people's spread in texture that drawn ones have. With less what surrounds them links
@@ -58,9 +54,12 @@ REST = 0.7
 MOST_EXPRESSION = 3.5
 """Deviations beyond which an expression is taken for a mistake of the mesh."""
 
-SHUT = ((0.03, 0.1), (0.1, 0.2), (0.1, 0.2))
+SHUT = ((0.03, 0.1), (0.13, 0.27), (0.13, 0.27))
 """Openings of mouth, right and left eye up to which they are painted closed, and from which they
 are painted open. Between closed lips there is no room for what a map of 96 cells would show."""
+
+NARROW = 0.2
+"""Opening of a mouth over its width up to which less of it is seen than is painted."""
 
 USUAL = 0.25
 """Root mean square of the features of a drawing in clear air, in log levels, as they are read."""
@@ -71,7 +70,10 @@ CONTRASTS = (0.5, 1.1)
 UNSEEN = 0.02
 """Change of a coefficient of the light, in log levels, for which nothing is painted anew."""
 
-MIN_BLEND = 0.15
+READ_FIRST, READ_EVERY = 2, 6
+"""Drawings at the start of a track that the light is read for, and every so manieth after them."""
+
+MIN_BLEND = 0.3
 """Share of a new reading of the light that is taken while there is an old one."""
 
 SIDES = (128, 256, 384)
@@ -79,6 +81,16 @@ SIDES = (128, 256, 384)
 
 ENLARGED = (1.35, 2.4)
 """Frame pixels for one aligned unit from which the larger ones are used."""
+
+TAKEN = (0.8, 0.3)
+"""Share of the difference between where a new head was to look and where it is found to look that
+is corrected, at first and later."""
+
+MOST_TILT = 14.0
+"""Degrees of yaw or pitch that are corrected at most."""
+
+PRESENT = 0.5
+"""Presence of a mesh on a new face from which it is believed."""
 
 WIDEST = 58.0
 """Turn in degrees beyond which half of the texture is out of sight: nothing is painted."""
@@ -98,6 +110,10 @@ class _Person:
         light: (7, 3) as read off the generator's drawings: its light, then its contrast.
         painted: (7, 3), the light in which it was painted.
         paint: its textures in that light.
+        drawn: how often the generator has drawn it.
+        tilt: degrees of yaw and pitch by which its painting is turned further than the video's
+            head: another shape, and other hair, look as if they were turned.
+        judged: whether that was ever found out.
     """
 
     detail: Floats
@@ -106,6 +122,9 @@ class _Person:
     light: Floats | None = None
     painted: Floats | None = None
     paint: Paint | None = None
+    drawn: int = 0
+    tilt: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    judged: bool = False
 
 
 class Morph:
@@ -133,6 +152,40 @@ class Morph:
         rest = np.random.default_rng(7).standard_normal((len(self.model.model.code_mean), COARSE))
         self._rest = rest.astype(np.float32)
 
+    def unread(self, subjects: Sequence[Subject]) -> NDArray[np.bool_]:
+        """Which subjects, about to be drawn, the light must be read for: (n,)."""
+        due = np.zeros(len(subjects), np.bool_)
+        for i, subject in enumerate(subjects):
+            if subject.mesh is None:
+                continue
+            person = self._people.get(subject.state)
+            due[i] = person is None or person.drawn < READ_FIRST or not person.drawn % READ_EVERY
+            if person is not None:
+                person.drawn += 1
+        return due
+
+    def drawings(self, subjects: Sequence[Subject]) -> Pixels:
+        """What a generator starts from: (n, 128, 128, 4) uint8, RGB and how far it is painted."""
+        out = np.zeros((len(subjects), ALIGNED_SIDE, ALIGNED_SIDE, 4), np.uint8)
+        for subject, into in zip(subjects, out, strict=True):
+            found = self._shown(subject, ALIGNED_SIDE)
+            if found is not None:
+                colours, share = found
+                into[..., :3] = colours
+                into[..., 3] = np.rint(255.0 * share)
+        return out
+
+    def _shown(self, subject: Subject, side: int) -> tuple[Pixels, Floats] | None:
+        """A subject's painting, as of ``painted``; None where there is none."""
+        person = self._people.get(subject.state)
+        if subject.mesh is None or person is None or person.paint is None:
+            return None
+        moved, amount, openings = self.moved(subject.mesh, person.offset, person.tilt)
+        if not amount > 0.0:
+            return None
+        paint = person.paint.at(self.closed(openings))
+        return painted(paint, self.model, moved, amount, side)
+
     def read(self, generated: Pixels, codes: Codes, subjects: Sequence[Subject]) -> None:
         """Read light and tone off new drawings, and paint the textures that hang on them.
 
@@ -146,24 +199,18 @@ class Morph:
                 continue
             person = self._people.get(subject.state)
             if person is None:
-                texture, identity = self.model.coefficients(code)
-                offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
-                offset = offset + self.model.moved(REST * self._resting(code))
-                iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
-                detail = self.model.texture(np.clip(texture, -1.8, 1.8) * SPREAD)
-                person = _Person(detail, offset, iris)
+                person = _Person(*self.person(code))
                 self._people.put(subject.state, person)
             # Where the new face will be: where its vertices lie, nothing of the old one's shape.
-            placed, amount, _ = self.moved(subject.mesh, person.offset)
+            placed, amount, _ = self.moved(subject.mesh, person.offset, person.tilt)
             if not amount and person.light is not None:
                 continue
-            light = self._light(face, placed)
+            light = self.light(face, placed)
             if person.light is not None:
                 light = person.light + MIN_BLEND * (light - person.light)
             person.light = light
             if person.painted is None or np.abs(light - person.painted).max() > UNSEEN:
-                contrast = float(np.clip(light[-1, 0], *CONTRASTS))
-                person.paint = self._painter(person.detail, light[:-1], person.iris, contrast)
+                person.paint = self.paint(person.detail, light, person.iris)
                 person.painted = light
 
     def __call__(self, faces: Pixels, subjects: Sequence[Subject], scale: float) -> Pixels:
@@ -183,25 +230,46 @@ class Morph:
             if side != len(face):
                 face = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
             into[:] = face
-            person = self._people.get(subject.state)
-            if subject.mesh is None or person is None or person.paint is None:
-                continue
-            moved, amount, openings = self.moved(subject.mesh, person.offset)
-            if amount > 0.0:
-                paint = person.paint.at([
-                    min(1.0, max(0.0, (wide - opening) / (wide - shut)))
-                    for opening, (shut, wide) in zip(openings, SHUT, strict=True)
-                ])
-                paint_over(into, paint, self.model, moved, amount)
+            found = self._shown(subject, side)
+            if found is not None:
+                colours, share = found
+                cv2.blendLinear(colours, face, share, 1.0 - share, dst=into)
         return out
 
-    def moved(self, mesh: Floats, offset: Floats) -> tuple[Floats, float, tuple[float, ...]]:
+    def correct(
+        self, found: Floats, presence: Floats, subjects: Sequence[Subject]
+    ) -> None:
+        """Turn the paintings of new faces so that they look where the video's heads do.
+
+        Args:
+            found: (n, 468, 3) meshes found in the new faces, aligned units.
+            presence: (n,) of them; those that show none are passed over.
+            subjects: n of them.
+        """
+        mean = self.model.model.mean
+        for points, sure, subject in zip(found, presence, subjects, strict=True):
+            person = self._people.get(subject.state)
+            if subject.mesh is None or person is None or not sure >= PRESENT:
+                continue
+            both = mesh_measures.rigid(np.stack([subject.mesh, points]), mean)[0]
+            wanted, shown = (mesh_measures.direction_of(rotation) for rotation in both)
+            if wanted.turn > LEVEL:
+                continue
+            missed = np.array([wanted.yaw - shown.yaw, wanted.pitch - shown.pitch])
+            tilt = person.tilt + TAKEN[person.judged] * missed
+            person.tilt = tilt.clip(-MOST_TILT, MOST_TILT)
+            person.judged = True
+
+    def moved(
+        self, mesh: Floats, offset: Floats, tilt: NDArray[np.float64] | None = None
+    ) -> tuple[Floats, float, tuple[float, ...]]:
         """The new face's mesh where the old one was, how far it can be painted, 0 to 1, and the
         openings of mouth, right and left eye.
 
         Args:
             mesh: (468, 3) of the video's face, aligned units.
             offset: (468, 3) of the new face's shape.
+            tilt: degrees of yaw and pitch by which it is turned further.
         """
         model = self.model
         rotations, scales, shifts = mesh_measures.rigid(mesh[None], model.model.mean)
@@ -216,8 +284,10 @@ class Morph:
         turned, size, shift = (part[0] for part in mesh_measures.rigid(new[None], model.model.mean))
         new = ((new - shift) @ turned / size).astype(np.float32)
         openings = self._openings.read(aligned)
-        new = self._openings.set(new, openings)
-        placed = scales[0] * new @ rotations[0].T + shifts[0]
+        mouth, *eyes = openings
+        new = self._openings.set(new, (shown_mouth(mouth), *(shown_eye(eye) for eye in eyes)))
+        rotation = rotations[0] if tilt is None else tilted(rotations[0], tilt)
+        placed = scales[0] * new @ rotation.T + shifts[0]
         return placed.astype(np.float32), amount, openings
 
     def _resting(self, code: Floats) -> Floats:
@@ -225,7 +295,29 @@ class Morph:
         away = np.asarray(code, np.float32) - self.model.model.code_mean
         return np.asarray(np.clip(away @ self._rest, -2.0, 2.0), np.float32)
 
-    def _light(self, face: Pixels, mesh: Floats) -> Floats:
+    def person(self, code: Floats) -> tuple[Floats, Floats, int]:
+        """What a unit code (128,) decides: log detail of the texture (k, 3), offsets of the shape
+        (468, 3), and the number of the irises' colour."""
+        texture, identity = self.model.coefficients(code)
+        offset = self.model.shape(np.clip(identity, -2.5, 2.5) * SHAPE)
+        offset = offset + self.model.moved(REST * self._resting(code))
+        iris = int(np.floor(abs(float(code[:8].sum())) * 997.0)) % len(IRISES)
+        return self.model.texture(np.clip(texture, -1.8, 1.8) * SPREAD), offset, iris
+
+    def paint(self, detail: Floats, light: Floats, iris: int) -> Paint:
+        """A texture of ``person`` in a light of ``light``."""
+        contrast = float(np.clip(light[-1, 0], *CONTRASTS))
+        return self._painter(detail, light[:-1], iris, contrast)
+
+    @staticmethod
+    def closed(openings: Sequence[float]) -> list[float]:
+        """How far mouth, right and left eye are painted closed, 0 to 1, at these openings."""
+        return [
+            min(1.0, max(0.0, (wide - opening) / (wide - shut)))
+            for opening, (shut, wide) in zip(openings, SHUT, strict=True)
+        ]
+
+    def light(self, face: Pixels, mesh: Floats) -> Floats:
         """Light on a drawing, and how much contrast it has: (7, 3), the last row the contrast."""
         side = len(face)
         soft = cv2.GaussianBlur(face, (0, 0), 2.0 * side / ALIGNED_SIDE)
@@ -240,123 +332,31 @@ class Morph:
         return np.vstack([light, np.full((1, 3), contrast)]).astype(np.float32)
 
 
-def paint_over(face: Pixels, paint: Pixels, model: Morphable, mesh: Floats, amount: float) -> None:
-    """Paint a texture over a face, in place.
+def shown_mouth(opening: float) -> float:
+    """How far a mouth is painted open for it to be seen as far open as asked.
 
-    Args:
-        face: (s, s, 3) uint8 over the aligned face space.
-        paint: (192, 192, 4) uint8.
-        model: whose raster the texture has.
-        mesh: (468, 3) aligned units.
-        amount: 0 to 1.
+    A gap of a few pixels is closed again by the map and by the filter that draws it.
     """
-    side = len(face)
-    found = where(model, mesh)
-    if found is None:
-        return
-    x, y, cover = (
-        cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in found
-    )
-    shown = cv2.remap(
-        paint, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0)
-    )
-    share = cv2.multiply(
-        cv2.extractChannel(shown, 3), np.ones(1), scale=amount / 255.0, dtype=cv2.CV_32F
-    )
-    share = cv2.min(share, cover)
-    colours = cv2.cvtColor(shown, cv2.COLOR_RGBA2RGB)
-    cv2.blendLinear(colours, face.copy(), share, 1.0 - share, dst=face)
+    return opening * (1.0 + float(np.exp(-opening / NARROW)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Texels:
-    """Every other texel of every other row: a quarter of them is enough for the map.
-
-    Attributes:
-        corners: three times (k,), vertices of each texel's triangle.
-        weights: three times (k, 1), barycentric.
-        triangle: (k,).
-        places: (2, k), x and y in the texture.
-        counts: (m,) texels of each triangle, at least 1.
-    """
-
-    corners: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-    weights: tuple[Floats, Floats, Floats]
-    triangle: NDArray[np.int32]
-    places: Floats
-    counts: Floats
+def shown_eye(opening: float) -> float:
+    """Likewise an eye, whose lids' dark edges make it look open: 0.35 is open, 0.2 nearly shut."""
+    return max(0.0, min(opening, 1.5 * opening - 0.17))
 
 
-@lru_cache(maxsize=2)
-def _texels(model: Morphable) -> _Texels:
-    raster = model.raster
-    y, x = np.nonzero(raster.inside)
-    kept = (x % 2 == 0) & (y % 2 == 0)
-    corners, weights = raster.corners[kept].astype(np.int64), raster.weights[kept]
-    triangle = raster.triangle[kept]
-    counts = np.bincount(triangle, minlength=len(topology().triangles))
-    return _Texels(
-        (corners[:, 0].copy(), corners[:, 1].copy(), corners[:, 2].copy()),
-        (weights[:, :1].copy(), weights[:, 1:2].copy(), weights[:, 2:].copy()),
-        triangle,
-        np.stack([x[kept], y[kept]]).astype(np.float32),
-        np.maximum(counts, 1).astype(np.float32),
-    )
-
-
-@lru_cache(maxsize=1)
-def _corners() -> tuple[NDArray[np.int64], ...]:
-    table = topology().triangles.astype(np.int64)
-    return tuple(np.ascontiguousarray(table[:, k]) for k in range(3))
-
-
-_ACROSS = np.array([[-0.5, 0.0, 0.5]], np.float32)
-
-
-def where(model: Morphable, mesh: Floats) -> tuple[Floats, Floats, Floats] | None:
-    """Which texel each place of the frame shows.
-
-    Every texel is thrown to its place with the weight of the area it takes there; a place's texel
-    is the weighted mean of those that fall near it. So a closed mouth, whose inside takes no
-    area, shows lips; and what faces away takes none either.
-
-    Returns:
-        Three of (96, 96) float32: x and y in texels, and coverage from 0 to 1; None if nothing
-        falls into the frame.
-    """
-    texels = _texels(model)
-    step = np.float32(GRID / ALIGNED_SIDE)
-    flat = (mesh[:, :2] + np.float32(0.5)) * step - np.float32(0.5)
-    a, b, c = (flat[k] for k in _corners())
-    u, v = b - a, c - a
-    areas = np.float32(0.5) * (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
-    weight = (np.maximum(areas, np.float32(0.0)) / texels.counts)[texels.triangle]
-    (i, j, k), (p, q, r) = texels.corners, texels.weights
-    places: Floats = np.ascontiguousarray((flat[i] * p + flat[j] * q + flat[k] * r).T, np.float32)
-    near = np.rint(places)
-    inside = ((near >= 0.0) & (near < GRID)).all(axis=0)
-    weight *= inside
-    if not weight.any():
-        return None
-    off = places - near
-    near = np.where(inside, near, 0.0).astype(np.int64)
-    index = near[1] * GRID + near[0]
-    sums = [weight, *(weight * texels.places), *(weight * off)]
-    planes = [
-        cv2.GaussianBlur(
-            np.bincount(index, c, GRID * GRID).astype(np.float32).reshape(GRID, GRID),
-            (5, 5), 0.75, borderType=cv2.BORDER_CONSTANT,
-        )
-        for c in sums
-    ]  # fmt: skip
-    mass = np.asarray(planes[0], np.float32)
-    per = np.float32(1.0) / np.maximum(mass, np.float32(1e-6))
-    x, y, aside, below = (np.asarray(plane, np.float32) * per for plane in planes[1:])
-    # Texels are means over what lies near, not at the place itself: one step back along the map.
-    found = []
-    for plane in (x, y):
-        change = cv2.filter2D(plane, -1, _ACROSS) * aside
-        change += cv2.filter2D(plane, -1, _ACROSS.T) * below
-        found.append(np.asarray(plane - np.clip(change, -2.0, 2.0), np.float32))
-    cover = np.clip(mass * np.float32(2.0) - np.float32(0.6), 0.0, 1.0)
-    return found[0], found[1], np.asarray(cover, np.float32)
+def tilted(rotation: NDArray[np.float64], tilt: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A rotation (3, 3) that looks ``tilt`` degrees of yaw and pitch further."""
+    if not tilt.any():
+        return rotation
+    known = mesh_measures.direction_of(rotation)
+    yaw, pitch = np.radians([known.yaw + tilt[0], known.pitch + tilt[1]])
+    # As ``direction_of`` reads it: the axis points away from the camera.
+    wanted = -np.array([np.cos(pitch) * np.sin(yaw), -np.sin(pitch), -np.cos(pitch) * np.cos(yaw)])
+    axis = np.cross(rotation[:, 2], wanted)
+    cosine = float(rotation[:, 2] @ wanted)
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    # The smallest turn that takes one to the other (Rodrigues).
+    turn = np.eye(3) + cross + cross @ cross / (1.0 + cosine)
+    return np.asarray(turn @ rotation)

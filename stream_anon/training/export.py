@@ -143,6 +143,56 @@ def load_weights(net: nn.Module, weights: Path) -> None:
             parameter.copy_(torch.from_numpy(value))
 
 
+def load_folded(net: nn.Module, graph: Path) -> None:
+    """Fill a net whose batch normalisations were folded into its convolutions at export.
+
+    Convolutions and linear layers are met in the graph in the order in which the net has them;
+    what a batch normalisation does is then nothing but to add the convolution's bias.
+
+    Args:
+        net: as it was exported; in evaluation mode afterwards.
+        graph: the ``.onnx``, its ``.safetensors`` beside it.
+
+    Raises:
+        ValueError: the layers do not fit.
+    """
+    model = onnx.load(str(graph))
+    stored = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in stored:
+            codes, scale = (stored[name].astype(np.float32) for name in node.input[:2])
+            stored[node.output[0]] = codes * scale.reshape(-1, *([1] * (codes.ndim - 1)))
+        elif node.op_type == "Cast" and node.input[0] in stored:
+            stored[node.output[0]] = stored[node.input[0]].astype(np.float32)
+    found = [
+        [stored[name].astype(np.float32) for name in node.input[1:3]]
+        for node in model.graph.node
+        if node.op_type in {"Conv", "Gemm"}
+    ]
+    layers = [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    plain = sum(isinstance(m, nn.Conv2d) for m in layers)
+    if len(found) != len(layers) or len(norms) != plain:
+        raise ValueError(f"{graph.name} has {len(found)} layers, {len(layers)} are wanted")
+    with torch.no_grad():
+        after = iter(norms)
+        for layer, (weight, bias) in zip(layers, found, strict=True):
+            if weight.shape != tuple(layer.weight.shape):
+                raise ValueError(f"{graph.name}: a layer has shape {weight.shape}")
+            layer.weight.copy_(torch.from_numpy(weight))
+            if isinstance(layer, nn.Linear):
+                layer.bias.copy_(torch.from_numpy(bias))
+                continue
+            norm = next(after)
+            assert norm.running_mean is not None  # noqa: S101 - they are tracked
+            assert norm.running_var is not None  # noqa: S101
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1.0)
+            norm.weight.fill_((1.0 + norm.eps) ** 0.5)
+            norm.bias.copy_(torch.from_numpy(bias))
+    net.eval()
+
+
 def export(
     net: nn.Module,
     path: Path,

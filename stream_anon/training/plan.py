@@ -57,6 +57,12 @@ class IdentityOptions(Section):
     landmarks: Weight = 16.0
     steady: Weight = 6.0
     apart: Weight = 18.0
+    painted: bool = False
+    mesh_every: Annotated[int, Field(ge=1)] = 2
+    mesh: Weight = 2.0
+    direction: Weight = 6.0
+    openings: Weight = 4.0
+    rim: Weight = 2.0
 
 
 class AppearanceOptions(Section):

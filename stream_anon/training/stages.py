@@ -11,20 +11,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream_anon.alignment.mesh import NAME as MESH
 from stream_anon.alignment.mesh import FaceMesh
 from stream_anon.errors import UsageError
 from stream_anon.methods.generative.bottleneck import CROP_SCALE
+from stream_anon.models import registry
 from stream_anon.training import morphable
 from stream_anon.training.activations import quantise_activations
 from stream_anon.training.arch.encoder import STUDENT_A, Encoder
 from stream_anon.training.arch.generator import FaceGenerator
 from stream_anon.training.arch.landmarks import SIDE, LandmarkNet
+from stream_anon.training.arch.mesh import MeshNet
 from stream_anon.training.arch.recogniser import OnnxRecogniser
 from stream_anon.training.data.batches import Batch, Faces
 from stream_anon.training.data.codes import Prior, code_table
 from stream_anon.training.data.pack import Pack, build_pack
 from stream_anon.training.distil import distil
-from stream_anon.training.export import export, load_weights
+from stream_anon.training.export import export, load_folded, load_weights
 from stream_anon.training.generators.appearance import AppearanceTrainer, AppearanceWeights
 from stream_anon.training.generators.identity import IdentityTrainer, IdentityWeights, LossNetworks
 from stream_anon.training.generators.trainer import FaceTrainer, Gossip, train
@@ -74,7 +77,12 @@ class Training:
             if not self.config.data or self.config.detector is None:
                 raise UsageError("a new run needs --data and --detector")
             build_pack(list(self.config.data), self.config.detector).save(folder)
-        return Faces(Pack.load(folder), self.device)
+        pack = Pack.load(folder)
+        if not self.config.identity.painted:
+            return Faces(pack, self.device)
+        meshes, presence = self._meshes(pack)
+        found = (presence > morphable.PRESENCE)[:, None, None]
+        return Faces(pack, self.device, np.where(found, meshes, 0.0).astype(np.float32))
 
     @cached_property
     def teacher(self) -> OnnxRecogniser:
@@ -86,16 +94,28 @@ class Training:
     @cached_property
     def loss_networks(self) -> LossNetworks:
         """What the generators are judged with."""
-        state = load_checkpoint(self.out / "distil.pt", self.device)["nets"]
         student = place(Encoder(STUDENT_A), self.device).eval().requires_grad_(False)
-        prefix = "student."
-        student.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-        )
+        path, shipped = self.out / "distil.pt", self._shipped("identity_encoder.onnx")
+        if not path.exists() and shipped is not None:
+            load_folded(student, shipped)
+        else:
+            state = load_checkpoint(path, self.device)["nets"]
+            prefix = "student."
+            student.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )
         codes = self._codes()
+        mesher = None
+        if self.config.identity.painted:
+            mesher = place(MeshNet(registry.path(MESH)), self.device)
         return LossNetworks(
-            self.teacher, self.landmark_net, codes, self._public_prior(codes), student
+            self.teacher, self.landmark_net, codes, self._public_prior(codes), student, mesher
         )
+
+    def _shipped(self, name: str) -> Path | None:
+        """A network of `start`, for a run that did not train its own."""
+        start = self.config.start
+        return None if start is None or not (start / name).exists() else start / name
 
     def _public_prior(self, codes: Tensor) -> Prior:
         """The prior over identity codes.
@@ -111,6 +131,10 @@ class Training:
     def landmark_net(self) -> LandmarkNet:
         """The trained landmark net."""
         net = place(LandmarkNet(), self.device).eval().requires_grad_(False)
+        shipped = self._shipped("landmarks.onnx")
+        if not (self.out / "landmarks.pt").exists() and shipped is not None:
+            load_folded(net, shipped)
+            return net
         net.load_state_dict(load_checkpoint(self.out / "landmarks.pt", self.device)["net"])
         return net
 
@@ -196,6 +220,7 @@ class Training:
             judged_share=options.judged_share,
             student_every=options.student_every,
             steady_every=options.steady_every,
+            mesh_every=options.mesh_every,
             first_guess=new and self.config.start is None,
         )
         if new and self.config.start is not None:
@@ -260,7 +285,14 @@ class Training:
             SHOWN, rng, turn=0.0, zoom=0.0, shift=0.0, crop_scale=CROP_SCALE
         )
         path = self.out / f"{trainer.stage}_{trainer.adversary.step:07d}.png"
-        sheet(path, trainer.average(), trainer.conceal, batch, trainer.shown_codes(batch, rng))
+        codes = trainer.shown_codes(batch, rng)
+        painter = trainer.painter
+        paintings = None
+        if painter is not None:
+            own = torch.zeros(len(codes), SHOWN, device=self.device)
+            own[0] = 1
+            paintings = [painter(batch, *asked, rng) for asked in zip(codes, own, strict=True)]
+        sheet(path, trainer.average(), trainer.conceal, batch, codes, paintings)
 
     def _export(self) -> None:
         """Write the weights that ship; those of stages that were not run are left alone."""
@@ -299,6 +331,8 @@ class Training:
             examples = {
                 "context": context, "maps": maps, "hints": told, "place": where, "code": code,
             }  # fmt: skip
+            if trainer.painter is not None:
+                examples["drawing"] = context
             export(
                 trainer.average(),
                 folder / f"{name}_generator.onnx",

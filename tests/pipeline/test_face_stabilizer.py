@@ -7,7 +7,11 @@ import pytest
 
 from stream_anon.geometry import MASK_CENTRE, MASK_SEMI_AXES, apply, invert, mask_radius, scale_of
 from stream_anon.methods import Fill
-from stream_anon.pipeline.painting.face_stabilizer import SMALLEST_STABILIZED, FaceStabilizer
+from stream_anon.pipeline.painting.face_stabilizer import (
+    SMALLEST_STABILIZED,
+    CropWidth,
+    FaceStabilizer,
+)
 from tests.fakes import STATES, MemoryFrame, noise, state, tracked
 
 ANGLES = np.linspace(0, 2 * np.pi, 90, endpoint=False)
@@ -57,3 +61,27 @@ def test_a_face_without_landmarks_keeps_its_crop():
     transforms, (subject,) = FaceStabilizer(Wide()).of(frame(), [face], [state()])
     assert np.array_equal(transforms[0], face.transform)
     assert subject.landmarks is None
+
+
+def test_a_crop_does_not_breathe_with_its_boxes():
+    """A detector's boxes tremble by a few percent from look to look; a crop must cover them all."""
+    width = CropWidth(1.25)
+    needed = [1.36, 1.3, 1.27, 1.36, 1.34, 1.28, 1.36, 1.27] * 6
+    used = []
+    for k, factor in enumerate(needed):
+        used.append(max(width.least, factor))
+        width.add(factor, k / 30)
+    assert min(used) >= 1.36
+    assert all(one >= factor for one, factor in zip(used, needed, strict=True))
+    # What is over is left behind: within a second and a half the crop is narrow again.
+    for k in range(45):
+        width.add(1.25, (len(needed) + k) / 30)
+    assert width.least == pytest.approx(1.25)
+
+
+def test_a_crop_is_let_go_of_after_a_pause():
+    width = CropWidth(1.25)
+    width.add(1.9, 0.0)
+    for seconds in (10.0, 11.0, 12.0):
+        width.add(1.25, seconds)
+    assert width.least < 1.9

@@ -243,6 +243,7 @@ def test_the_generator_uses_the_code():
 def test_the_file_of_options_stands_at_its_defaults(pytestconfig):
     path = pytestconfig.rootpath / "configs/training/identity.yaml"
     assert load(path) == TrainConfig()
+    assert load(path.with_name("mesh.yaml")).identity.painted
     written = yaml.safe_load(path.read_text())
     assert written.keys() == TrainConfig.model_fields.keys()
     for section in ("distil", "landmarks", "identity", "appearance"):

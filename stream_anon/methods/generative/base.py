@@ -15,7 +15,7 @@ from stream_anon.alignment.masks import at_least_minimum, minimum_mask
 from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import ALIGNED_SIDE, FACE_BOX
-from stream_anon.methods.base import Method, Pixels, Rendered, Subject
+from stream_anon.methods.base import MeshJudge, Method, Pixels, Rendered, Subject
 from stream_anon.methods.generative.blending import (
     add_grain,
     calm_strokes,
@@ -113,17 +113,28 @@ class CodedMethod(Method):
         self._eligibility = EligibilityFilter(smallest)
         self._blender = TemporalBlender()
         self._levels: Part[float] = Part()
+        self._judge: MeshJudge | None = None
         with self._random.spawn("grain") as random:
             grain = random.normal(GRAIN_TILES * ALIGNED_SIDE * ALIGNED_SIDE)
         self._grain = grain.reshape(GRAIN_TILES, ALIGNED_SIDE, ALIGNED_SIDE).astype(np.float32)
         self._generated = 0
+
+    def judge_with(self, judge: MeshJudge) -> None:
+        """See ``Method.judge_with``."""
+        self._judge = judge
 
     @abstractmethod
     def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
         """The code that is to be protected: crops and landmarks as for ``draw`` to (n, d)."""
 
     @abstractmethod
-    def draw(self, crops: Pixels, landmarks: NDArray[np.float32], codes: Codes) -> Pixels:
+    def draw(
+        self,
+        crops: Pixels,
+        landmarks: NDArray[np.float32],
+        codes: Codes,
+        drawings: Pixels | None = None,
+    ) -> Pixels:
         """New faces.
 
         Args:
@@ -131,6 +142,8 @@ class CodedMethod(Method):
                 the network's bottleneck lets through may shape the result.
             landmarks: (n, 5, 2) float32, aligned units.
             codes: (n, d) float32 of unit norm.
+            drawings: (n, 128, 128, 4) uint8, faces that are painted already, RGB and how far;
+                None where a method has none (``mesh`` is False).
 
         Returns:
             (n, 128, 128, 3) uint8.
@@ -176,25 +189,48 @@ class CodedMethod(Method):
         valid = np.ones(len(crops), np.bool_)
         generated = crops[:0]
         if needs_redraw.any():
-            generated = self.draw(crops[needs_redraw], landmarks[needs_redraw], codes[needs_redraw])
-            valid[needs_redraw] = is_face(generated)
             waiting = [s for s, now in zip(subjects, needs_redraw, strict=True) if now]
-            scales = [CROP_SCALE * s.size / FACE_BOX for s in waiting]
-            generated = calm_strokes(
-                clamp_chroma(generated, crops[needs_redraw]), crops[needs_redraw]
+            around, points = crops[needs_redraw], landmarks[needs_redraw]
+            drawings = self._drawings(
+                around, points, codes[needs_redraw], masks[needs_redraw], waiting
             )
-            generated = sharpen(generated, scales)
-            generated = match_light(generated, crops[needs_redraw], masks[needs_redraw])
-            lacking = missing_grain(generated, crops[needs_redraw])
+            known = () if drawings is None else (drawings,)
+            generated = self.draw(around, points, codes[needs_redraw], *known)
+            valid[needs_redraw] = is_face(generated)
+            generated = _fitted(generated, around, masks[needs_redraw], waiting)
+            lacking = missing_grain(generated, around)
             for subject, level in zip(waiting, lacking, strict=True):
                 self._levels.put(subject.state, float(level))
-            if self._morph is not None:
-                self._morph.read(generated, codes[needs_redraw], waiting)
         shown = self._blender(generated, valid[needs_redraw], needs_redraw, subjects)
         if self._morph is not None:
             largest = max(CROP_SCALE * s.size / FACE_BOX for s in subjects)
             shown = self._morph(shown, subjects, largest)
         return shown, valid
+
+    def _drawings(
+        self,
+        crops: Pixels,
+        landmarks: NDArray[np.float32],
+        codes: Codes,
+        masks: Pixels,
+        subjects: Sequence[Subject],
+    ) -> Pixels | None:
+        """What the network starts from: (n, 128, 128, 4) uint8, or None without meshes.
+
+        The light of a painting is read off what the network draws without one, now and then.
+        """
+        if self._morph is None:
+            return None
+        unread = self._morph.unread(subjects)
+        if unread.any():
+            due = [s for s, now in zip(subjects, unread, strict=True) if now]
+            plain = self.draw(crops[unread], landmarks[unread], codes[unread])
+            plain = _fitted(plain, crops[unread], masks[unread], due)
+            self._morph.read(plain, codes[unread], due)
+            if self._judge is not None:
+                shown = self._morph(plain, due, 1.0)
+                self._morph.correct(*self._judge(shown), due)
+        return self._morph.drawings(subjects)
 
     def privacy(self) -> Mapping[str, Any]:
         """See ``Method.privacy``."""
@@ -225,3 +261,10 @@ class CodedMethod(Method):
                 # A clear code has served when its release is drawn.
                 code.fill(0.0)
         return np.stack(rows).astype(np.float32)
+
+
+def _fitted(faces: Pixels, crops: Pixels, masks: Pixels, subjects: Sequence[Subject]) -> Pixels:
+    """Drawings fitted to their surroundings; arguments as for ``match_light``."""
+    scales = [CROP_SCALE * s.size / FACE_BOX for s in subjects]
+    faces = sharpen(calm_strokes(clamp_chroma(faces, crops), crops), scales)
+    return match_light(faces, crops, masks)

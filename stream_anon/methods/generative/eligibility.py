@@ -23,8 +23,16 @@ LARGEST_MISFIT = 9.0
 WIDEST_CROP = 2.05
 """Width of a crop against the plain alignment beyond which the face is too small in it."""
 
+WIDEST_MESHED = 2.4
+"""Likewise where a mesh says where in it the face is."""
+
 LEAST_SCORE = 0.25
 """Confidence below which it is not sure enough that there is a face to be drawn."""
+
+SURE = 0.8
+"""Presence of a mesh along a track from which there is a face still, whatever the detector's
+confidence in this frame: it may have looked at a blink or not at all. It must have been confident
+once: a face's chin found as a second, smaller face has the mesh of the first."""
 
 LEAST_PRESENCE = 0.35
 """Presence of a mesh along a track below which there is no face to be drawn: a coat of arms, the
@@ -51,6 +59,7 @@ class EligibilityFilter:
     def __init__(self, smallest: float) -> None:
         self._smallest = smallest
         self._declined: Part[bool] = Part()
+        self._known: Part[bool] = Part()
 
     def declined(self, subjects: list[Subject]) -> NDArray[np.bool_]:
         """Which of the faces go to the next step of the ladder; (n,) bool."""
@@ -58,9 +67,13 @@ class EligibilityFilter:
 
     def _fit(self, subject: Subject) -> bool:
         slack = SLACK if self._declined.get(subject.state) else 1.0
+        sure = subject.score >= LEAST_SCORE * slack
+        if sure:
+            self._known.put(subject.state, True)
+        known = sure or bool(self._known.get(subject.state))
         fit = (
             subject.size >= self._smallest * slack
-            and subject.score >= LEAST_SCORE * slack
+            and (sure or (known and (subject.presence or 0.0) >= SURE))
             and subject.landmarks is not None
             and (subject.presence is None or subject.presence >= LEAST_PRESENCE * slack)
             and posed(subject.landmarks, slack, _turn(subject))
@@ -95,7 +108,7 @@ def posed(
     scale = scale_of(aligning)
     template = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
     if turn is not None:
-        return scale <= WIDEST_CROP / slack and turn <= FURTHEST / slack
+        return scale <= WIDEST_MESHED / slack and turn <= FURTHEST / slack
     if scale > WIDEST_CROP / slack or span * scale < SMALLEST_SPAN * slack * template:
         return False
     along = eyes / span

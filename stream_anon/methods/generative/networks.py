@@ -203,9 +203,14 @@ class IdentityGenerator:
     name = "identity_generator"
     dimension = 128
     keep_colour = True
+    painted = True
+    """Whether it may be given a face that is painted already."""
 
     def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
-        self._net = _Net(self.name, threads, precision, {"context": CONTEXT}, bytes_out=True)
+        images = {"context": CONTEXT}
+        if self.painted:
+            images["drawing"] = CONTEXT
+        self._net = _Net(self.name, threads, precision, images, bytes_out=True)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -218,17 +223,21 @@ class IdentityGenerator:
         landmarks: NDArray[np.float32],
         codes: NDArray[np.float32],
         valid: NDArray[np.bool_] | None = None,
+        drawings: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
         """Draw new faces.
 
         Of the inside of the minimum mask only the plane through a 4x4 grid of
-        average colours (nothing in `dp-image`) and the landmarks have any influence.
+        average colours (nothing in `dp-image`) and the landmarks have any influence, and what
+        was painted.
 
         Args:
             crops: uint8 RGB (n,128,128,3) in the aligned face space.
             landmarks: float32 (n,5,2), aligned units.
             codes: float32 (n,d), unit norm.
             valid: bool (n,128,128), False where a crop reaches beyond the image.
+            drawings: uint8 (n,128,128,4), faces to start from, RGB and how far each pixel is
+                painted; None starts from nothing.
 
         Returns:
             uint8 RGB (n,128,128,3); to be pasted with `mask`.
@@ -244,13 +253,16 @@ class IdentityGenerator:
             return crops.copy()
         places = np.asarray(landmarks, np.float32)
         context, colours = bottleneck.conceal(crops, valid, keep_colour=self.keep_colour)
-        return self._net(
-            context=context,
-            maps=bottleneck.heatmaps(places),
-            hints=bottleneck.hints(colours, places),
-            place=bottleneck.place(places),
-            code=_unit(codes),
-        )
+        told: dict[str, NDArray[Any]] = {
+            "context": context,
+            "maps": bottleneck.heatmaps(places),
+            "hints": bottleneck.hints(colours, places),
+            "place": bottleneck.place(places),
+            "code": _unit(codes),
+        }
+        if self.painted:
+            told["drawing"] = np.zeros_like(context) if drawings is None else drawings
+        return self._net(**told)
 
 
 class AppearanceGenerator(IdentityGenerator):
@@ -263,6 +275,7 @@ class AppearanceGenerator(IdentityGenerator):
     name = "appearance_generator"
     dimension = 64
     keep_colour = False
+    painted = False
 
 
 class AppearanceAutoencoder:

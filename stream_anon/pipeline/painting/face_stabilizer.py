@@ -49,17 +49,48 @@ NARROWING = 0.985
 """Factor by which a crop may become narrower from one frame to the next."""
 
 
+HELD = 0.4
+"""Seconds, at least, for which a crop stays as wide as it had to be: a detector's boxes tremble,
+and a crop that follows them breathes."""
+
+
+class CropWidth:
+    """How wide a track's crops are at least, against the plain alignment.
+
+    Args:
+        narrowest: the least of all.
+
+    Attributes:
+        least: for the next frame.
+    """
+
+    def __init__(self, narrowest: float) -> None:
+        self.least = narrowest
+        self._narrowest = narrowest
+        self._began = -np.inf
+        self._peaks = (narrowest, narrowest)
+
+    def add(self, needed: float, seconds: float) -> None:
+        """What a frame's crop had to be."""
+        used = max(self.least, needed)
+        before, now = self._peaks
+        if not 0.0 <= seconds - self._began < HELD:
+            self._began, before, now = seconds, now, needed
+        self._peaks = (before, max(now, needed))
+        self.least = max(self._narrowest, *self._peaks, NARROWING * used)
+
+
 @dataclass(slots=True)
 class _Known:
     """Of a track.
 
     Attributes:
-        wide: least width of its next crop against the plain alignment; None before the first.
+        wide: how wide its crops are; None before the first.
         wait: frames until it is shown to the landmark net again.
         confident: whether the net was sure of it the last time.
     """
 
-    wide: float | None = None
+    wide: CropWidth | None = None
     wait: int = 0
     confident: bool = False
 
@@ -119,7 +150,9 @@ class FaceStabilizer:
                         frame.seconds,
                         observed=i not in late,
                     )
-            wide = self._widened(states, transforms, landmarks, self._crop_scale)
+            wide = self._widened(
+                states, transforms, landmarks, self._crop_scale, frame.seconds
+            )
             for i, luma in seen.items():
                 motions[i] = self._flow(
                     states[i], luma, transforms[i], wide[i], frame.seconds
@@ -228,14 +261,17 @@ class FaceStabilizer:
         transforms: Array,
         landmarks: list[Array | None],
         crop_scale: float,
+        seconds: float,
     ) -> Array:
         unknown = np.full((5, 2), np.nan)
         points = np.stack([unknown if p is None else p for p in landmarks])
         known = [self._known.of(state, _Known) for state in states]
-        least = np.array([crop_scale if one.wide is None else one.wide for one in known])
-        alignments, factors = widen_all(transforms, points, least)
-        for one, factor in zip(known, factors, strict=True):
-            one.wide = max(crop_scale, NARROWING * float(factor))
+        widths = [one.wide or CropWidth(crop_scale) for one in known]
+        least = np.array([width.least for width in widths])
+        alignments, needed = widen_all(transforms, points, least)
+        for one, width, factor in zip(known, widths, needed, strict=True):
+            width.add(float(factor), seconds)
+            one.wide = width
         return alignments
 
 
@@ -245,7 +281,9 @@ def _meshes(method: Method, models_dir: Path | None) -> MeshTracks | None:
     if not method.meshed:
         return None
     try:
-        return MeshTracks(FaceMesh(models_dir))
+        finder = FaceMesh(models_dir)
+        method.judge_with(finder)
+        return MeshTracks(finder)
     except ModelError as error:
         if method.needs_mesh:
             raise

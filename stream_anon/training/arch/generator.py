@@ -163,7 +163,13 @@ class FaceGenerator(nn.Module):
             nn.init.normal_(parameter, std=1e-3)
 
     def forward(
-        self, context: Tensor, maps: Tensor, hints: Tensor, place: Tensor, code: Tensor
+        self,
+        context: Tensor,
+        maps: Tensor,
+        hints: Tensor,
+        place: Tensor,
+        code: Tensor,
+        drawing: Tensor | None = None,
     ) -> Tensor:
         """Draw faces.
 
@@ -173,6 +179,8 @@ class FaceGenerator(nn.Module):
             hints: (n,58) colours and landmark offsets, from `hints`.
             place: (n,2,3) where the first guess belongs, from `place`.
             code: (n,d) unit codes.
+            drawing: (n,4,128,128) a face that is painted already, RGB in [-1, 1], and how far it
+                is, 0 to 1; it stands in place of the linear guess. None: nothing is.
 
         Returns:
             (n,3,128,128) RGB in [-1, 1].
@@ -182,6 +190,9 @@ class FaceGenerator(nn.Module):
         # The guess runs out softly beyond the mask: a hard edge would have to be mended.
         share = torch.maximum(mask, self.paint)
         known = context[:, :3] * (1 - share) + guess * share
+        if drawing is not None:
+            painted = drawing[:, 3:].to(known.dtype)
+            known = known * (1 - painted) + drawing[:, :3].to(known.dtype) * painted
         # sqrt(d): a unit code has components of size 1/sqrt(d).
         style = self.mapping(code * self.spec.code**0.5)
         x64 = self.enter(torch.cat([F.pixel_unshuffle(torch.cat([known, mask], 1), 2), maps], 1))

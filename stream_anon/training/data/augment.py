@@ -6,10 +6,15 @@ function of the run's seed and the step's number.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor
 
+from stream_anon.alignment.mesh_measures import mean_mesh
 from stream_anon.methods.generative.bottleneck import CENTRE, TEMPLATE
 
 SIZE = 128
@@ -86,6 +91,37 @@ def warp_points(points: Tensor, matrix: Tensor) -> Tensor:
     centred = points - MIDDLE - matrix[:, None, :, 2]
     inverse = torch.linalg.inv(matrix[:, :, :2])
     return torch.einsum("nij,nkj->nki", inverse, centred) + MIDDLE
+
+
+def warp_meshes(meshes: Tensor, matrix: Tensor) -> Tensor:
+    """Move meshes (n,468,3) as `warp` moves pixels; depth is scaled. None found stays 0."""
+    flat = warp_points(meshes[:, :, :2], matrix)
+    scale = torch.linalg.det(matrix[:, :, :2]).abs().rsqrt()
+    moved = torch.cat([flat, meshes[:, :, 2:] * scale[:, None, None]], 2)
+    return torch.where(has_mesh(meshes)[:, None, None], moved, meshes)
+
+
+def has_mesh(meshes: Tensor) -> Tensor:
+    """Which of meshes (n,468,3) were found: bool (n,)."""
+    return meshes.abs().amax((1, 2)) > 0
+
+
+@lru_cache(maxsize=1)
+def mirrored_vertices() -> tuple[int, ...]:
+    """Which vertex each vertex of a mesh becomes in the mirrored image."""
+    mean = mean_mesh()
+    flipped = mean * np.array([-1.0, 1.0, 1.0])
+    away = np.square(flipped[:, None] - mean[None]).sum(axis=2)
+    # One to one: about the nostrils one vertex is the nearest of two.
+    _, partner = linear_sum_assignment(away)
+    return tuple(int(k) for k in partner)
+
+
+def mirror_meshes(meshes: Tensor) -> Tensor:
+    """Meshes (n,468,3) of the mirrored images, in the same order. None found stays 0."""
+    flipped = meshes[:, list(mirrored_vertices())].clone()
+    flipped[..., 0] = SIZE - 1 - flipped[..., 0]
+    return torch.where(has_mesh(meshes)[:, None, None], flipped, meshes)
 
 
 def mirror_points(points: Tensor) -> Tensor:

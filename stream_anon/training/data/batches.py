@@ -26,12 +26,15 @@ class Batch:
         valid: float32 (n,1,128,128), 0 where the image is unknown.
         landmarks: float32 (n,5,2), aligned units.
         index: int64 (n,), the row in the pack.
+        meshes: float32 (n,468,3), aligned units, 0 where none was found; None if the faces have
+            none.
     """
 
     images: Tensor
     valid: Tensor
     landmarks: Tensor
     index: Tensor
+    meshes: Tensor | None = None
 
 
 def balance(pack: Pack) -> NDArray[np.float64]:
@@ -73,10 +76,14 @@ class Faces:
     Args:
         pack: The faces.
         device: Where images are kept (as bytes) and batches are made.
+        meshes: float32 (n,468,3) of its images, 0 where none was found; None if there are none.
     """
 
-    def __init__(self, pack: Pack, device: torch.device) -> None:
+    def __init__(
+        self, pack: Pack, device: torch.device, meshes: NDArray[np.float32] | None = None
+    ) -> None:
         self.device = device
+        self._meshes = None if meshes is None else torch.from_numpy(meshes).to(device)
         self.images = torch.from_numpy(pack.images).to(device)
         packed = np.packbits(pack.valid.reshape(len(pack), -1), axis=1)
         self._packed = torch.from_numpy(packed).to(device)
@@ -98,7 +105,8 @@ class Faces:
         images = pixels.float().div_(127.5).sub_(1.0)
         bits = (self._packed[index][:, :, None] & self._bits) > 0
         valid = bits.reshape(len(index), 1, augment.SIZE, augment.SIZE).float()
-        return Batch(images, valid, self.landmarks[index], index)
+        meshes = None if self._meshes is None else self._meshes[index]
+        return Batch(images, valid, self.landmarks[index], index, meshes)
 
     def batch(
         self,
@@ -141,6 +149,10 @@ class Faces:
         valid = (torch.where(whole, moved[:, 3:], inside) > 0.99).float()
         images = moved[:, :3] * valid
         points = augment.warp_points(points, matrix)
+        meshes = rows.meshes
+        if meshes is not None:
+            meshes = torch.where(which.view(-1, 1, 1), augment.mirror_meshes(meshes), meshes)
+            meshes = augment.warp_meshes(meshes, matrix)
         return Batch(
-            images.contiguous(memory_format=torch.channels_last), valid, points, rows.index
+            images.contiguous(memory_format=torch.channels_last), valid, points, rows.index, meshes
         )

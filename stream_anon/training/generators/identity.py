@@ -14,20 +14,29 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from stream_anon.alignment.mesh import SIDE as MESH_SIDE
 from stream_anon.training.arch.conceal import Conceal
 from stream_anon.training.arch.encoder import Encoder
 from stream_anon.training.arch.generator import FaceGenerator
 from stream_anon.training.arch.landmarks import LandmarkNet, shrink
+from stream_anon.training.arch.mesh import MeshNet, crop
 from stream_anon.training.arch.recogniser import OnnxRecogniser
 from stream_anon.training.data import augment
 from stream_anon.training.data.batches import Batch, Faces
 from stream_anon.training.data.codes import Prior
+from stream_anon.training.data.paintings import PaintingMaker, Paintings
 from stream_anon.training.generators import losses
 from stream_anon.training.generators.adversarial import AdversarialTrainer
 from stream_anon.training.generators.first_guess import fit_guess
 from stream_anon.training.generators.trainer import WIDE, FaceTrainer, Glance
 from stream_anon.training.landmarks import landmark_target
 from stream_anon.training.runtime import autocast
+
+HELD = 0.5
+"""Share of the weight of the asked identity that is waived where the painting is what ships."""
+
+MESH_CROP = (1.35, 1.65)
+"""Side of what the mesh network is shown over the side of the mesh."""
 
 SIDES = (56, 28, 14)
 """Sides at which the judge's features are compared."""
@@ -49,6 +58,10 @@ class IdentityWeights:
         landmarks: Error of the landmarks found in the new face.
         steady: Difference between drawing a moved image and moving the drawn one.
         apart: What two new faces in one image have in common beyond the codes asked of them.
+        mesh: The mesh found in a painted face against the one that was painted.
+        direction: Distance of where the new head looks from where the old one did.
+        openings: Openings of mouth and eyes, found against painted.
+        rim: Difference of the colours between the minimum mask and the paint mask's end.
     """
 
     adversarial: float = 4.0
@@ -62,6 +75,10 @@ class IdentityWeights:
     landmarks: float = 16.0
     steady: float = 6.0
     apart: float = 18.0
+    mesh: float = 2.0
+    direction: float = 6.0
+    openings: float = 4.0
+    rim: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,7 @@ class LossNetworks:
         codes: (n,d) teacher's codes of every row of the pack.
         prior: Public prior over those codes.
         student: A second recogniser of the same space, or None.
+        mesher: Finds meshes; None where no faces are painted.
     """
 
     teacher: OnnxRecogniser
@@ -81,6 +99,7 @@ class LossNetworks:
     codes: Tensor
     prior: Prior
     student: Encoder | None = None
+    mesher: MeshNet | None = None
 
     def sees_as_teacher(self, step: int, student_every: int) -> bool:
         """Whether the teacher judges at this step, and not the student."""
@@ -127,6 +146,7 @@ class IdentityTrainer(FaceTrainer):
         student_every: The student judges in the teacher's place on every so manieth step; the
             teacher then looks at the whole head.
         steady_every: Half a batch is moved and drawn again on every so manieth step.
+        mesh_every: The mesh network judges on every so manieth step.
         first_guess: Whether the linear part starts from its least-squares solution.
     """
 
@@ -143,9 +163,12 @@ class IdentityTrainer(FaceTrainer):
         judged_share: float = 0.5,
         student_every: int = 3,
         steady_every: int = 4,
+        mesh_every: int = 2,
         first_guess: bool = True,
     ) -> None:
         self.faces = faces
+        self.painter = None if loss_networks.mesher is None else PaintingMaker()
+        self.mesh_every = mesh_every
         self.loss_networks = loss_networks
         self.weights = weights
         self.judged_share = judged_share
@@ -195,34 +218,47 @@ class IdentityTrainer(FaceTrainer):
         number = adversary.step
         share = max(0.35, 0.65 - 1.2 * self.progress)
         wanted, own = ask(loss_networks, batch.index, rng, share)
-        face, pasted = self.draw(batch, wanted, rng)
-        real = adversary.view(batch.images, batch.valid, batch.landmarks, rng)
-        shown = adversary.view(pasted, batch.valid, batch.landmarks, rng)
-        log_values = adversary.critic_step(real, shown)
-
+        paintings = None if self.painter is None else self.painter(batch, wanted, own, rng)
+        face, pasted = self.draw(batch, wanted, rng, paintings)
+        log_values: dict[str, float] = {}
+        shown = None
+        # A critic that nobody listens to costs a third of a step.
+        if w.adversarial:
+            real = adversary.view(batch.images, batch.valid, batch.landmarks, rng)
+            shown = adversary.view(pasted, batch.valid, batch.landmarks, rng)
+            log_values = adversary.critic_step(real, shown)
         adversary.critic.requires_grad_(False)
         judged = max(1, int(len(own) * self.judged_share))
         mine = own[:judged] > 0
         glance = Glance(batch.landmarks[:judged], rng)
         seen_new, seen_old = glance(pasted[:judged]), glance(batch.images[:judged])
         with autocast(self.device):
-            verdict, _ = adversary.critic(shown)
+            verdict = pasted.new_zeros(1) if shown is None else adversary.critic(shown)[0]
             code, seen = self.look(number, seen_new)
             points = loss_networks.landmarker(shrink(seen_new))[:, :10]
             with torch.no_grad():
                 original, there = self.look(number, seen_old)
         adversarial = -verdict.mean()
-        identity = losses.toward(code, wanted[:judged])
+        # Where the painting stands, who it is is decided; what is around it need not say so, too.
+        firm = own.new_zeros(judged) if paintings is None else paintings.over[:judged]
+        identity = losses.toward(code, wanted[:judged], 1 - HELD * firm)
         away = losses.away(code, original, 1 - own[:judged], w.away_margin)
         paint = self.conceal.paint * batch.valid
         pixel = losses.pixels(pasted, batch.images, paint, own)
+        rim = losses.coarse(face, batch.images, paint * (1 - self.conceal.inside))
         feature = losses.matched(
             [f[mine] for f in seen], [f[mine] for f in there], own[:judged][mine]
         )
         cells = self.conceal.cells(pasted, batch.valid)
         change = cells - self.conceal.cells(batch.images, batch.valid)
         colour = (change @ self.conceal.plane.T).abs().mean()
-        landmark = F.smooth_l1_loss(points.float(), landmark_target(glance.landmarks), beta=0.05)
+        landmark = F.smooth_l1_loss(
+            points.float(), landmark_target(glance.landmarks), beta=0.05, reduction="none"
+        ).mean(1)
+        if paintings is not None:
+            # Another shape has its landmarks elsewhere.
+            landmark = landmark * (1 - paintings.there[:judged] * (1 - own[:judged]))
+        landmark = landmark.mean()
         loss = (
             w.adversarial * adversarial
             + w.identity * identity
@@ -232,6 +268,17 @@ class IdentityTrainer(FaceTrainer):
             + w.colour * colour
             + w.landmarks * landmark
         )
+        if paintings is not None:
+            loss = loss + w.rim * rim
+            log_values["rim"] = rim.item()
+            if number % self.mesh_every == 0:
+                shape, gaps, astray = self.mesh_errors(
+                    batch, pasted[:judged], paintings.first(judged), rng
+                )
+                meshed = w.mesh * shape + w.openings * gaps + w.direction * astray
+                loss = loss + self.mesh_every * meshed
+                found = {"mesh": shape, "gaps": gaps, "astray": astray}
+                log_values |= {key: value.item() for key, value in found.items()}
         if not loss_networks.sees_as_teacher(number, self.student_every):
             # Where the teacher does not judge who it is, it looks at the whole head.
             seen, there = self.heads(batch, pasted, judged, rng)
@@ -245,7 +292,7 @@ class IdentityTrainer(FaceTrainer):
             loss = loss + w.apart * apart + w.identity * self.judged_share * again
             log_values["apart"] = apart.item()
         if number % self.steady_every == 0:
-            steady = self.unsteadiness(batch, face, wanted, rng)
+            steady = self.unsteadiness(batch, face, wanted, rng, paintings)
             loss = loss + w.steady * steady
             log_values["steady"] = steady.item()
         adversary.generator_step(loss)
@@ -258,6 +305,27 @@ class IdentityTrainer(FaceTrainer):
             "col": colour.item(),
             "lm": landmark.item(),
         }
+
+    def mesh_errors(
+        self, batch: Batch, pasted: Tensor, paintings: Paintings, rng: Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`losses.mesh` and `losses.astray` of images with painted faces (k,3,128,128)."""
+        assert batch.meshes is not None  # noqa: S101 - they are painted
+        mesher = self.loss_networks.mesher
+        assert mesher is not None  # noqa: S101 - there are paintings
+        asked = paintings.meshes
+        low, high = asked[:, :, :2].amin(1), asked[:, :, :2].amax(1)
+        zoom = augment.uniform((len(asked),), *MESH_CROP, rng)
+        side = (high - low).amax(1).clamp(min=8.0) * zoom
+        centre = (low + high) / 2
+        scale = (MESH_SIDE / side)[:, None, None]
+        flat = (asked[:, :, :2] - centre[:, None]) * scale + (MESH_SIDE - 1) / 2
+        shown = torch.cat([flat, asked[:, :, 2:] * scale], 2)
+        found, _ = mesher(crop(pasted, centre, side))
+        # Another shape may look as if it were turned: the turn that counts is the old head's.
+        old = batch.meshes[: len(found)]
+        astray = losses.astray(found, old, paintings.there)
+        return *losses.mesh(found, shown, paintings.there), astray
 
     def heads(
         self, batch: Batch, pasted: Tensor, judged: int, rng: Generator
@@ -299,9 +367,13 @@ class IdentityTrainer(FaceTrainer):
             valid=batch.valid[:judged],
             landmarks=batch.landmarks[:judged],
             index=batch.index[:judged],
+            meshes=None if batch.meshes is None else batch.meshes[:judged],
         )
         asked = self.loss_networks.prior.draw(judged, rng)
-        _, pasted = self.draw(some, asked, rng)
+        paintings = None
+        if self.painter is not None:
+            paintings = self.painter(some, asked, asked.new_zeros(judged), rng)
+        _, pasted = self.draw(some, asked, rng, paintings)
         with autocast(self.device):
             other, _ = self.look(number, glance(pasted))
         link = losses.kinship(code, other, wanted[:judged], asked)

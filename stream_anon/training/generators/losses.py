@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stream_anon.alignment.mesh_measures import mean_mesh
+from stream_anon.alignment.topology import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
+
 
 def critic_hinge(real: Tensor, drawn: Tensor) -> Tensor:
     """The critic's hinge loss (Lim & Ye 2017) on verdicts (n,k), averaged."""
@@ -36,9 +39,10 @@ def r1_penalty(verdict: Tensor, seen: Sequence[Tensor]) -> Tensor:
     return torch.stack(parts).sum(0).mean()
 
 
-def toward(code: Tensor, wanted: Tensor) -> Tensor:
-    """1 - cosine to the code that was asked for, averaged over (n,d)."""
-    return (1 - F.cosine_similarity(code, wanted, dim=1)).mean()
+def toward(code: Tensor, wanted: Tensor, weight: Tensor | None = None) -> Tensor:
+    """1 - cosine to the code that was asked for, averaged over (n,d), weighted (n,)."""
+    each = 1 - F.cosine_similarity(code, wanted, dim=1)
+    return (each if weight is None else each * weight).mean()
 
 
 def away(code: Tensor, original: Tensor, weight: Tensor, margin: float) -> Tensor:
@@ -84,6 +88,81 @@ def pixels(drawn: Tensor, real: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
     """Mean absolute difference of pixels inside ``mask``, where weight (n,) is 1."""
     each = ((drawn - real).abs() * mask).sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3))).clamp(min=1)
     return (each * weight).sum() / weight.sum().clamp(min=1)
+
+
+def mesh(found: Tensor, asked: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """How far a mesh that was found in a new face is from the one that was asked for.
+
+    Size and turn count, the place does not.
+
+    Args:
+        found: (n,468,3).
+        asked: (n,468,3) in the same unit.
+        weight: (n,).
+
+    Returns:
+        Smooth L1 of the points over the asked mesh's size, in hundredths of it; mean absolute
+        difference of the openings of mouth, right and left eye, each over its width.
+    """
+    size = asked.flatten(1).std(1).clamp(min=1.0)[:, None, None]
+    a, b = found - found.mean(1, keepdim=True), asked - asked.mean(1, keepdim=True)
+    points = F.smooth_l1_loss(10 * a / size, 10 * b / size, beta=0.5, reduction="none")
+    each = points.mean((1, 2))
+    gaps = (openings(found) - openings(asked)).abs().mean(1)
+    total = weight.sum().clamp(min=1)
+    return (each * weight).sum() / total, (gaps * weight).sum() / total
+
+
+def looking(meshes: Tensor) -> Tensor:
+    """Where heads of meshes (n,468,3) look: unit axes (n,3) of their rotations from the mean mesh.
+
+    The rotation of `alignment.mesh_measures.rigid`, differentiable.
+    """
+    model = torch.from_numpy(mean_mesh().copy()).to(meshes)
+    b = meshes - meshes.mean(1, keepdim=True)
+    u, _, v = torch.linalg.svd(b.transpose(1, 2) @ (model - model.mean(0)))
+    sign = torch.ones_like(b[:, 0])
+    sign[:, 2] = torch.linalg.det(u.detach() @ v.detach()).sign()
+    rotation = (u * sign[:, None]) @ v
+    axes: Tensor = rotation[:, :, 2]
+    return axes
+
+
+def astray(found: Tensor, asked: Tensor, weight: Tensor) -> Tensor:
+    """How far heads look past where others do: mean distance of their axes, about radians.
+
+    Args:
+        found: Meshes (n,468,3).
+        asked: Likewise.
+        weight: (n,).
+    """
+    each = (looking(found) - looking(asked)).norm(dim=1)
+    mean: Tensor = (each * weight).sum() / weight.sum().clamp(min=1)
+    return mean
+
+
+def openings(meshes: Tensor) -> Tensor:
+    """Openings over widths of mouth, right and left eye of meshes (n,468,3): (n,3)."""
+    found = []
+    for (upper, lower), (first, last) in (
+        (INNER_LIPS, MOUTH_CORNERS),
+        (RIGHT_EYE, (RIGHT_EYE[0][0], RIGHT_EYE[0][-1])),
+        (LEFT_EYE, (LEFT_EYE[0][0], LEFT_EYE[0][-1])),
+    ):
+        middle = slice(len(upper) // 2 - 1, len(upper) // 2 + 2)
+        gap = meshes[:, list(upper[middle])] - meshes[:, list(lower[middle])]
+        width = (meshes[:, first] - meshes[:, last]).norm(dim=1).clamp(min=1.0)
+        found.append(gap.norm(dim=2).mean(1) / width)
+    return torch.stack(found, 1)
+
+
+def coarse(drawn: Tensor, real: Tensor, mask: Tensor, cell: int = 8) -> Tensor:
+    """Mean absolute difference of the colours inside ``mask`` (n,1,h,w), averaged over cells.
+
+    Finer than that a rim need not be what it was: strands of hair are somebody's.
+    """
+    sums = F.avg_pool2d((drawn - real) * mask, cell)
+    return sums.abs().sum() / (3 * F.avg_pool2d(mask, cell).sum()).clamp(min=1e-6)
 
 
 def spread_out(codes: Tensor, sharpness: float = 2.0) -> Tensor:

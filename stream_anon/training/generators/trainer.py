@@ -17,6 +17,7 @@ from stream_anon.training.arch.generator import FaceGenerator
 from stream_anon.training.data import augment
 from stream_anon.training.data.batches import FRAMING, Batch, Faces
 from stream_anon.training.data.codes import Prior
+from stream_anon.training.data.paintings import PaintingMaker, Paintings
 from stream_anon.training.generators import losses
 from stream_anon.training.generators.adversarial import AdversarialTrainer
 from stream_anon.training.runtime import (
@@ -92,12 +93,14 @@ class FaceTrainer(ABC):
         adversary: Generator, critic, averages.
         stage: Name of the stage; its checkpoint is ``<stage>.pt``.
         number: Of the stage, for its randomness.
+        painter: Paints what the generator starts from; None where it starts from nothing.
         progress: How much of the run is done, in [0, 1].
     """
 
     stage: str
     number: int
     progress: float = 0.0
+    painter: PaintingMaker | None = None
     faces: Faces
     conceal: Conceal
     adversary: AdversarialTrainer
@@ -127,21 +130,42 @@ class FaceTrainer(ABC):
     def step(self, batch: Batch, rng: Generator) -> dict[str, float]:
         """Critic's step, then the generator's; what is worth a progress line."""
 
-    def draw(self, batch: Batch, code: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
-        """New faces, and the images with them pasted in; landmarks jitter by `JITTER` px."""
+    def draw(
+        self, batch: Batch, code: Tensor, rng: Generator, paintings: Paintings | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """New faces, and the images with them pasted in; landmarks jitter by `JITTER` px.
+
+        Args:
+            batch: The images.
+            code: (n,d) who is asked for.
+            rng: Source of randomness.
+            paintings: What the generator starts from, and what is painted over its drawing.
+        """
         noise = torch.randn(batch.landmarks.shape, generator=rng, device=self.device)
         points = batch.landmarks + JITTER * noise
         context, colours = self.conceal(batch.images, batch.valid)
         context = context.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
             face = self.generator()(
-                context, heatmaps(points), hints(colours, points), place(points), code
-            )
+                context, heatmaps(points), hints(colours, points), place(points), code,
+                None if paintings is None else paintings.drawing,
+            )  # fmt: skip
         face = face.float()
-        paint = self.conceal.paint
-        return face, (paint * face + (1 - paint) * batch.images) * batch.valid
+        return face, self.paste(batch, face if paintings is None else paintings.put(face))
 
-    def unsteadiness(self, batch: Batch, face: Tensor, code: Tensor, rng: Generator) -> Tensor:
+    def paste(self, batch: Batch, face: Tensor) -> Tensor:
+        """The images with faces (n,3,128,128) pasted in."""
+        paint = self.conceal.paint
+        return (paint * face + (1 - paint) * batch.images) * batch.valid
+
+    def unsteadiness(
+        self,
+        batch: Batch,
+        face: Tensor,
+        code: Tensor,
+        rng: Generator,
+        paintings: Paintings | None = None,
+    ) -> Tensor:
         """Half of the batch moved a little and drawn again, against the moved drawing."""
         half = len(face) // 2
         matrix = augment.random_affine(half, rng, turn=0.04, zoom=0.03, shift=2.0)
@@ -151,7 +175,8 @@ class FaceTrainer(ABC):
             augment.warp_points(batch.landmarks[:half], matrix),
             batch.index[:half],
         )
-        again, _ = self.draw(moved, code[:half], rng)
+        shown = None if paintings is None else paintings.first(half).moved(matrix)
+        again, _ = self.draw(moved, code[:half], rng, shown)
         there = augment.warp(face[:half].detach(), matrix)
         everywhere = torch.ones(half, device=self.device)
         return losses.pixels(again, there, self.conceal.inside * batch.valid[:half], everywhere)
