@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,35 @@ settings.register_profile("explore", max_examples=300)
 settings.load_profile("steady")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--extras-only``: what a plain install skips, for the second of CI's two runs."""
+    parser.addoption(
+        "--extras-only",
+        action="store_true",
+        help="run only what needs torch, another extra, or the clips beside the checkout",
+    )
+
+
+def _needs_more(item: pytest.Item) -> bool:
+    """Whether a plain install with no clips beside it skips a test, or may."""
+    if any(item.get_closest_marker(name) for name in ("train", "shared", "gpu")):
+        return True
+    if "shared" in getattr(item, "fixturenames", ()):
+        return True
+    return "importorskip" in _source(item.path)
+
+
+@cache
+def _source(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip, with the reason, what this machine cannot run."""
+    if config.getoption("extras_only"):
+        plain = [item for item in items if not _needs_more(item)]
+        items[:] = [item for item in items if _needs_more(item)]
+        config.hook.pytest_deselected(items=plain)
     absent = {}
     if not (SHARED / "media").is_dir():
         absent["shared"] = "the clips beside a developer's checkout are not here"
