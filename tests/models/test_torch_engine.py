@@ -24,7 +24,7 @@ SHAPES = {
     "landmarks": [(1, 64, 64)],
     "identity_encoder": [(3, 128, 128)],
     "appearance_encoder": [(3, 128, 128)],
-    "identity_generator": [(4, 128, 128), (5, 64, 64), (58,), (2, 3), (128,)],
+    "identity_generator": [(4, 128, 128), (5, 64, 64), (58,), (2, 3), (128,), (4, 128, 128)],
     "appearance_generator": [(4, 128, 128), (5, 64, 64), (58,), (2, 3), (64,)],
 }
 
