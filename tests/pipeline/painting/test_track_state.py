@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def test_after_a_track_ended_nothing_of_it_is_left(shown):
     for index, slots in enumerate(shown):
         gone = [numbers.pop(slot) for slot in list(numbers) if slot not in slots]
         kept = {track: list(made.states.of(track)._parts.values()) for track in gone}
+        ended = [weakref.ref(made.states.of(track)) for track in gone]
         made.end(gone)
         for track in gone:
             assert kept[track], "a face that was painted has left something"
@@ -67,8 +69,7 @@ def test_after_a_track_ended_nothing_of_it_is_left(shown):
         made.clear(MemoryFrame(noise(), index), list(faces(sorted(numbers.values()))))
         assert len(made.states) == len(numbers), "memory grows with who is there, not with time"
         gc.collect()
-        left = {o.track for o in gc.get_objects() if type(o) is TrackState and not o.closed}
-        assert not left & set(gone)
+        assert [state for state in ended if state() is not None] == []
     made.close()
     assert len(made.states) == 0
 
