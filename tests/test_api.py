@@ -119,3 +119,15 @@ def test_a_report_is_whole_or_not_there_and_replaces_nothing(clip, tmp_path, mon
     stream_anon.redact(clip, tmp_path / "out.mp4", report=report, method="fill", overwrite=True)
     assert report.read_text().startswith("{")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "r.json"]
+
+
+def test_a_run_leaves_opencv_s_threads_as_they_were(tmp_path, monkeypatch):
+    import cv2
+
+    clip = write_clip(tmp_path / "in.mp4", 3)
+    asked = []
+    real = cv2.setNumThreads
+    monkeypatch.setattr(cv2, "setNumThreads", lambda count: asked.append(count) or real(count))
+    before = cv2.getNumThreads()
+    stream_anon.redact(clip, tmp_path / "out.mp4", method="fill", verify="off")
+    assert asked == [1, before]

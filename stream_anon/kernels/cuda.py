@@ -140,7 +140,28 @@ def _run(command: list[str]) -> None:
         raise KernelError(f"{Path(command[0]).name} failed: {done.stderr.strip()[:600]}")
 
 
-class ShimModule:
+class HostArrays:
+    """Arrays of kernels that run on the CPU: NumPy's."""
+
+    def put(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A contiguous copy."""
+        return np.array(array, order="C", copy=True)
+
+    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """NumPy's."""
+        return np.zeros(shape, kind)
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """The array itself."""
+        result: NDArray[Any] = array
+        return result
+
+    def address(self, array: Any) -> int:
+        """Of its first byte."""
+        return int(array.ctypes.data)
+
+
+class ShimModule(HostArrays):
     """The source compiled by g++ and run on the CPU, one thread after the other.
 
     Args:
@@ -178,23 +199,6 @@ class ShimModule:
             ]
         )
         self._library = ctypes.CDLL(str(library))
-
-    def put(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A contiguous copy."""
-        return np.array(array, order="C", copy=True)
-
-    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-        """NumPy's."""
-        return np.zeros(shape, kind)
-
-    def get(self, array: Any) -> NDArray[Any]:
-        """The array itself."""
-        result: NDArray[Any] = array
-        return result
-
-    def address(self, array: Any) -> int:
-        """Of its first byte."""
-        return int(array.ctypes.data)
 
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel over at least so many threads."""

@@ -10,13 +10,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
-
-from stream_anon.kernels.cuda import KernelError
+from stream_anon.kernels.cuda import HostArrays, KernelError
 
 
-class TwinModule:
+class TwinModule(HostArrays):
     """The twin of one source.
 
     Args:
@@ -31,23 +28,6 @@ class TwinModule:
             self._twin = importlib.import_module(f"stream_anon.kernels.{name}")
         except ImportError as error:
             raise KernelError(f"{name}.cu has no twin") from error
-
-    def put(self, array: NDArray[Any]) -> NDArray[Any]:
-        """A contiguous copy."""
-        return np.array(array, order="C", copy=True)
-
-    def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-        """NumPy's."""
-        return np.zeros(shape, kind)
-
-    def get(self, array: Any) -> NDArray[Any]:
-        """The array itself."""
-        result: NDArray[Any] = array
-        return result
-
-    def address(self, array: Any) -> int:
-        """Of its first byte."""
-        return int(array.ctypes.data)
 
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run the twin of a kernel; it finds out itself how much there is to do.

@@ -12,6 +12,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from stream_anon.media.frame import Frame, Pixels, Transforms
+from stream_anon.media.patches import check_patches, check_transforms
 from stream_anon.media.pixel_formats import (
     Array,
     Layout,
@@ -134,7 +135,7 @@ class CpuFrame(Frame):
         Raises:
             ValueError: a transform is singular or not finite.
         """
-        transforms = _checked(transforms)
+        transforms = check_transforms(transforms)
         layout, planes, count = self._layout, self._planes(), len(transforms)
         if not count:
             return np.empty((0, size, size, 3), np.uint8)
@@ -171,8 +172,8 @@ class CpuFrame(Frame):
         Raises:
             ValueError: shapes or types do not fit together, or a transform is singular.
         """
-        transforms = _checked(transforms)
-        _check_patches(crops, masks, len(transforms))
+        transforms = check_transforms(transforms)
+        check_patches(crops, masks, len(transforms))
         if not len(transforms):
             return
         size, grid = crops.shape[1], masks.shape[1]
@@ -314,23 +315,3 @@ class CpuFrame(Frame):
             self._av_frame.make_writable()
             self._writable = True
         return self._planes()
-
-
-def _checked(transforms: Transforms) -> Transforms:
-    transforms = np.asarray(transforms, np.float64)
-    if transforms.ndim != 3 or transforms.shape[1:] != (2, 3):
-        raise ValueError(f"transforms must be (n, 2, 3), are {transforms.shape}")
-    if not np.isfinite(transforms).all():
-        raise ValueError("a transform is not finite")
-    return transforms
-
-
-def _check_patches(crops: Pixels, masks: Pixels, count: int) -> None:
-    if crops.dtype != np.uint8 or masks.dtype != np.uint8:
-        raise ValueError(f"crops and masks must be uint8, are {crops.dtype} and {masks.dtype}")
-    if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3:
-        raise ValueError(f"crops must be (n, s, s, 3), are {crops.shape}")
-    if masks.ndim != 3 or masks.shape[1] != masks.shape[2]:
-        raise ValueError(f"masks must be (n, m, m), are {masks.shape}")
-    if not len(crops) == len(masks) == count:
-        raise ValueError(f"{count} transforms, {len(crops)} crops and {len(masks)} masks")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stream_anon.errors import ModelError
+
 Attributes = Mapping[str, Any]
 Operator = Callable[[Sequence[Any], Attributes], Any]
 
@@ -108,7 +110,7 @@ def operators(torch: Any) -> dict[str, Operator]:
 
     def resized(x: Sequence[Any], at: Attributes) -> Any:
         if at.get("mode") != b"nearest" or at.get("nearest_mode") != b"floor":
-            raise NotImplementedError(f"Resize by {at.get('mode')!r}")
+            raise ModelError(f"Resize by {at.get('mode')!r}")
         if len(x) > 3 and x[3] is not None:
             return functional.interpolate(x[0], size=ints(x[3])[2:], mode="nearest")
         scales = [float(v) for v in x[2].reshape(-1).tolist()][2:]
@@ -160,7 +162,7 @@ def operators(torch: Any) -> dict[str, Operator]:
 
     def shuffled(x: Sequence[Any], at: Attributes) -> Any:
         if at.get("mode", b"DCR") != b"CRD":
-            raise NotImplementedError("DepthToSpace in rows first")
+            raise ModelError("DepthToSpace in rows first")
         return functional.pixel_shuffle(x[0], at["blocksize"])
 
     return {

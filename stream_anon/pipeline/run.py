@@ -111,11 +111,21 @@ class Pipeline:
             VerificationError: the result did not pass the second look; its ``report`` tells more.
             KeyboardInterrupt: from the calling thread; everything is stopped first.
         """
+        # Every stage has a thread already: OpenCV's own would mostly wait for each other. How many
+        # it has belongs to the whole process, so whoever called gets back what was set.
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            return self._run(progress, cancel)
+        finally:
+            cv2.setNumThreads(threads)
+
+    def _run(
+        self, progress: Callable[[Progress], None] | None, cancel: threading.Event | None
+    ) -> Report:
         for method in self._compositor.methods:
             if warning := method.warning():
                 log.warning("%s", warning)
-        # Every stage has a thread already: OpenCV's own would mostly wait for each other.
-        cv2.setNumThreads(1)
         began = time.monotonic()
         try:
             second = SecondLook(self._plan, self._analyzer.name)

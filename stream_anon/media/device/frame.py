@@ -18,14 +18,13 @@ from stream_anon.kernels.faces import BLOCKS
 from stream_anon.kernels.maps import Axis, axis, thumbnail_axes
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.plans import (
-    check_patches,
-    check_transforms,
     crop_plans,
     paste_plans,
     tiles_of,
 )
 from stream_anon.media.device.surface import Surface, batch_of, from_planar, to_planar
 from stream_anon.media.frame import Frame, Pixels, Transforms
+from stream_anon.media.patches import check_patches, check_transforms
 from stream_anon.media.pixel_formats import (
     LAYOUTS,
     Layout,
