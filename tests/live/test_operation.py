@@ -49,6 +49,7 @@ class Program:
         shared = {
             "pipeline": str(self.folder / "finder.py"), "method": {"name": "pixelate"},
             "encoder": {"preset": "ultrafast"}, "log": {"format": "json"}, "stall": "30s",
+            "standby": False,
         }  # fmt: skip
         self.file.write_text(yaml.safe_dump({**shared, **chosen}))
 

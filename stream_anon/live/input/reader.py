@@ -4,6 +4,9 @@ Frames go to the painting process through shared memory, by messages on a wire o
 ``format`` with the memory, ``frame`` with slot, sequence number and time, ``gap`` where what
 follows has nothing to do with what was before. ``free`` comes back for every frame. Where no slot
 is free the newest frame is left out and counted: whoever is behind gets no more to do.
+
+The camera stays open while the painting process dies: its successor gets a wire of its own and
+the same memory, in which every slot is free then.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -22,13 +26,14 @@ from stream_anon.errors import FrameFault, InputError
 from stream_anon.live.backoff import Backoff
 from stream_anon.live.child import GRACE, Child
 from stream_anon.live.clock import TICKS, LiveClock
+from stream_anon.live.input.asking import wait
 from stream_anon.live.input.connect import connect
 from stream_anon.live.input.decode import Fit, LiveDecoder
 from stream_anon.live.input.timeline import LiveTimeline
 from stream_anon.live.latency import BUDGETS
 from stream_anon.live.ring import Ring
 from stream_anon.live.secret import redacted, scheme_of
-from stream_anon.live.wire import Message, Wire
+from stream_anon.live.wire import Message, Wire, WireError
 from stream_anon.media.input.probe import reason
 
 log = logging.getLogger(__name__)
@@ -45,11 +50,13 @@ class Reader:
     Args:
         child: this process.
         task: what the supervisor said.
-        feed: to the painting process.
     """
 
-    def __init__(self, child: Child, task: dict[str, Any], feed: Wire) -> None:
-        self._child, self._task, self._feed = child, task, feed
+    def __init__(self, child: Child, task: dict[str, Any]) -> None:
+        self._child, self._task = child, task
+        self._feed: Wire | None = None
+        self._feeds: deque[Wire] = deque()
+        self._form: dict[str, Any] = {}
         self._shown: str = task["shown"]
         self._size: tuple[int, int] | None = tuple(task["size"]) if task["size"] else None
         self._ring: Ring | None = None
@@ -63,23 +70,27 @@ class Reader:
         self.counters = child.counters
         self.counters |= {
             "state": "connecting", "connects": 0, "failures": 0, "frames": 0, "skipped": 0,
-            "lost": 0, "damaged": 0, "changes": 0, "anchored": 0,
+            "unanswered": 0, "lost": 0, "damaged": 0, "changes": 0, "anchored": 0,
         }  # fmt: skip
+
+    def attach(self, feed: Wire) -> None:
+        """Another painting process is there; from any thread."""
+        self._feeds.append(feed)
 
     def run(self) -> None:
         """Until the process is to end."""
         backoff = Backoff(self._task["retry"], self._task["retry_longest"])
-        again = False
+        again, began = False, time.monotonic()
         while not self._child.stopping.is_set():
             self._child.beat()
             if again:
                 self.counters["state"] = "reconnecting"
                 # A file that is played in real time begins anew at once.
-                pause = 0.0 if self._is_file() and self._worked else backoff.wait()
-                self._child.stopping.wait(pause)
+                if not (self._is_file() and self._worked):
+                    self._wait(backoff.wait() - (time.monotonic() - began))
                 if self._child.stopping.is_set():
                     break
-            again = True
+            again, began = True, time.monotonic()
             self._worked = False
             try:
                 self._read(backoff)
@@ -95,7 +106,13 @@ class Reader:
                 more = f" (for the {backoff.tries + 1}th time)" if backoff.tries > 2 else ""
                 log.warning("%s%s", why, more)
             self._gap("reconnect")
-        self._feed.close()
+        if self._feed is not None:
+            self._feed.close()
+
+    def _wait(self, seconds: float) -> None:
+        """Until the next try: so long, or until a camera that was away answers."""
+        stopping, url = self._child.stopping, self._task["url"]
+        self.counters["unanswered"] += wait(url, seconds, stopping, self._child.beat)
 
     def _is_file(self) -> bool:
         return scheme_of(self._task["url"]) == "file"
@@ -187,27 +204,54 @@ class Reader:
         if self._size is None:
             self._size = max(64, width // 2 * 2), max(64, height // 2 * 2)
         shown = float(self._task["rate"] or min(max(float(rate), 1.0), FASTEST))
-        self._ring = Ring.create(*self._size, SLOTS)
         self._fit = Fit(*self._size)
+        self._form = {
+            "width": self._size[0], "height": self._size[1], "rate": shown, "slots": SLOTS,
+        }  # fmt: skip
+        self._child.tell({"type": "format", **self._form})
+        self._ring = Ring.create(*self._size, SLOTS)
+        self._introduce(self._ring)
+
+    def _introduce(self, ring: Ring) -> None:
+        """Tell the painting process of the memory, all of which is free."""
         self._free = list(range(SLOTS))
-        form = {"width": self._size[0], "height": self._size[1], "rate": shown, "slots": SLOTS}
-        self._child.tell({"type": "format", **form})
-        self._send({"type": "format", **form}, (self._ring.descriptor,))
+        self._send({"type": "format", **self._form}, (ring.descriptor,))
 
     def _gap(self, why: str) -> None:
         self._send({"type": "gap", "reason": why})
 
     def _collect(self) -> None:
-        """Slots that the painting process has done with."""
-        while (message := self._feed.receive(0.0)) is not None:
+        """Slots that the painting process has done with, and whoever comes after it."""
+        if self._feeds:
+            self._lose()
+            self._feed = self._feeds.popleft()
+            if self._ring is not None:
+                self._introduce(self._ring)
+        while (message := self._heard()) is not None:
             slot = message.data.get("slot")
             if message.type == "free" and isinstance(slot, int) and slot not in self._free:
                 self._free.append(slot)
 
     def _send(self, data: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        if not self._feed.send(data, fds=fds, timeout=5.0):
-            # The painting process has gone; the supervisor starts both sides anew.
-            self._child.stopping.set()
+        try:
+            if self._feed is not None and not self._feed.send(data, fds=fds, timeout=5.0):
+                self._lose()
+        except WireError:
+            self._lose()
+
+    def _heard(self) -> Message | None:
+        try:
+            return None if self._feed is None else self._feed.receive(0.0)
+        except WireError:
+            self._lose()
+            return None
+
+    def _lose(self) -> None:
+        """The painting process has gone; frames are left out until another is there."""
+        self._free = []
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
 
 
 class _Pace:
@@ -228,11 +272,17 @@ class _Pace:
         return max(0.0, self._began + seconds - self._first - time.monotonic())
 
 
-def run(child: Child, task: Message, ready: Callable[[], None]) -> None:
+def warm(data: dict[str, Any]) -> None:
+    """Everything is imported already; see ``child.ROLES``."""
+
+
+def run(child: Child, task: Message, ready: Callable[[], None], warmed: None = None) -> None:
     """The role; see ``child.ROLES``."""
-    reader = Reader(child, task.data, Wire.of(task.fds[0]))
+    reader = Reader(child, task.data)
 
     def hear(message: Message) -> None:
+        if message.type == "feed":
+            reader.attach(Wire.of(message.fds[0]))
         if message.type == "stop":
             # FFmpeg may be waiting for a camera that says nothing.
             timer = threading.Timer(GRACE, os._exit, (0,))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from stream_anon import recipes
 from stream_anon.config import Config, parse
 from stream_anon.detection.base import Array, Detector, Look, View
 from stream_anon.detection.types import Face
@@ -17,6 +16,7 @@ from stream_anon.live.clock import LiveClock
 from stream_anon.live.config import EncoderConfig, OverloadConfig
 from stream_anon.live.latency import BUDGETS
 from stream_anon.live.painting.camera import Camera
+from stream_anon.live.painting.rehearsal import Prepared, rehearse
 from stream_anon.live.painting.sink import LiveSink
 from stream_anon.live.painting.source import RingSource
 from stream_anon.live.wire import Message, Wire
@@ -46,9 +46,8 @@ class SharedDetector(Detector):
 class Painter:
     """The cameras of this process, as the supervisor orders them."""
 
-    def __init__(self, child: Child, pipeline: str) -> None:
-        self._child = child
-        self._parts = recipes.pipeline(pipeline)
+    def __init__(self, child: Child, prepared: Prepared) -> None:
+        self._child, self._prepared = child, prepared
         self._cameras: dict[str, Camera] = {}
         self._detectors: dict[str, SharedDetector] = {}
         self._lock = threading.Lock()
@@ -109,7 +108,7 @@ class Painter:
         sink = LiveSink(name, encoder, look_back, now, preview)
         overload = OverloadConfig.model_validate(data["overload"])
         camera = Camera(
-            name, config, self._parts, self._detector, overload, source, sink, now
+            name, config, self._prepared.parts, self._detector, overload, source, sink, now
         )
         self._cameras[name] = camera
         camera.start()
@@ -119,7 +118,7 @@ class Painter:
         with self._lock:
             found = self._detectors.get(key)
             if found is None:
-                found = self._detectors[key] = SharedDetector(self._parts.detector(config))
+                found = self._detectors[key] = SharedDetector(self._prepared.detector(config))
         return found
 
     def _end(self, cameras: list[Camera]) -> None:
@@ -133,8 +132,17 @@ class Painter:
         self._ended.set()
 
 
-def run(child: Child, task: Message, ready: Callable[[], None]) -> None:
+def warm(data: dict[str, Any]) -> Prepared:
+    """Prepare for cameras that others paint; see ``child.ROLES``."""
+    return rehearse(data)
+
+
+def run(
+    child: Child, task: Message, ready: Callable[[], None], warmed: Prepared | None = None
+) -> None:
     """The role; see ``child.ROLES``."""
-    painter = Painter(child, str(task.data["pipeline"]))
+    if warmed is None:
+        warmed = rehearse({"pipeline": task.data["pipeline"], "cameras": []})
+    painter = Painter(child, warmed)
     ready()
     painter.wait()

@@ -12,12 +12,12 @@ from typing import Any
 import av
 
 from stream_anon.live.clock import TICKS, TIME_BASE
+from stream_anon.live.painting.rehearsal import live_info
 from stream_anon.live.ring import Ring
 from stream_anon.live.wire import Message, Wire, WireError
 from stream_anon.media.cpu_frame import CpuFrame, Scaler
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
-from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.packets import Gap
 from stream_anon.media.pixel_formats import plane_bytes
 
@@ -46,9 +46,7 @@ class RingSource(Source):
     live = True
 
     def __init__(self, name: str, now: Callable[[], int]) -> None:
-        self.info = MediaInfo(
-            path=None, format="live", size=0, start=0.0, duration=None, streams=()
-        )
+        self.info = live_info()
         self.form: dict[str, Any] | None = None
         self.torn = self.left_out = 0
         self._now = now
