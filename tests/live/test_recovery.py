@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,21 +26,26 @@ class Listener:
 
     def __init__(self, answer: bytes = b"") -> None:
         self.answer, self.told = answer, b""
+        self._clients: list[socket.socket] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._socket.accept()
+                self._clients.append(client)
                 self.told += client.recv(4096)
                 if self.answer:
                     client.sendall(self.answer)
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        self._thread.join()
+        for one in (self._socket, *self._clients):
+            one.close()
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])
@@ -75,7 +81,8 @@ class Clock:
 
     def __init__(self, monkeypatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr(asking.time, "monotonic", lambda: self.now)
+        clock = SimpleNamespace(monotonic=lambda: self.now)
+        monkeypatch.setattr(asking, "time", clock)
 
     def is_set(self) -> bool:
         return False
