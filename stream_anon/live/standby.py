@@ -16,7 +16,9 @@ from stream_anon.live.spawn import SEND_SECONDS, spawn
 from stream_anon.live.wire import Wire, WireError
 
 PAUSE = 4.0
-"""Seconds after one was taken, or died, until the next begins: what it was taken for comes first."""
+"""Seconds after one was taken, or died, until the next begins: what took it comes first."""
+LATER = 60.0
+"""Seconds until another try where none could be started."""
 
 
 class Standby:
@@ -26,6 +28,7 @@ class Standby:
         roles: of ``child.ROLES`` that it can take.
         data: gives what they are to prepare, no secrets.
         hidden: variables of the environment that it does not get.
+        pause: seconds until the next begins.
     """
 
     def __init__(
@@ -33,8 +36,10 @@ class Standby:
         roles: tuple[str, ...],
         data: Callable[[], dict[str, Any]],
         hidden: Iterable[str] = (),
+        pause: float = PAUSE,
     ) -> None:
         self._roles, self._data, self._hidden = roles, data, tuple(hidden)
+        self._pause = pause
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
         self._due: float | None = None
@@ -53,20 +58,20 @@ class Standby:
     def tick(self, now: float) -> None:
         """Start one where none waits; to be called when everything else runs."""
         if self._due is None:
-            self._due = now + PAUSE
+            self._due = now + self._pause
         if self._process is None:
             if now >= self._due:
                 self._start(now)
         elif self._process.poll() is not None or not self._heard():
             self.end()
-            self._due = now + PAUSE
+            self._due = now + self._pause
 
     def take(self, now: float) -> tuple[subprocess.Popen[bytes], Wire] | None:
         """The process in waiting, which is the caller's from then on; None where there is none.
 
         One that is not ready yet is further than one that has not begun.
         """
-        self._due = now + PAUSE
+        self._due = now + self._pause
         if self._process is None or self._wire is None:
             return None
         if self._process.poll() is not None or not self._heard():
@@ -97,7 +102,7 @@ class Standby:
         except (OSError, WireError):
             # Without one, whoever dies is started as at the beginning.
             self.end()
-            self._due = now + 10 * PAUSE
+            self._due = now + LATER
 
     def _heard(self) -> bool:
         """Whether it still speaks as it should."""

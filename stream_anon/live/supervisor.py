@@ -24,6 +24,8 @@ from stream_anon.live.wire import Message
 
 TICK = 0.1
 PREVIEW_SECONDS = 1.0
+LIGHT_PAUSE = 1.0
+"""Seconds until the next reader or writer stands by: it costs half a second of the processor."""
 Log = Callable[[str, str], None]
 
 
@@ -353,7 +355,7 @@ class Supervisor:
             return {**self._task()[0], "cameras": cameras}
 
         painter = Standby(("painter",), engines, self.hidden)
-        light = Standby(("reader", "writer"), dict, self.hidden)
+        light = Standby(("reader", "writer"), dict, self.hidden, LIGHT_PAUSE)
         return {"painter": painter, "reader": light, "writer": light}
 
     @property

@@ -49,7 +49,8 @@ def config(folder: Path, cameras: list[dict[str, Any]], **more: Any) -> LiveConf
     data = {
         "pipeline": str(path), "method": {"name": "pixelate"}, "stall": 30.0, "drain": 60.0,
         # A second painter costs seconds of the processor; who wants one says so.
-        "standby": False, "encoder": {"preset": "ultrafast", "keyframe": 1.0}, **more, "cameras": cameras,
+        "standby": False, "encoder": {"preset": "ultrafast", "keyframe": 1.0}, **more,
+        "cameras": cameras,
     }  # fmt: skip
     return parse(data)
 

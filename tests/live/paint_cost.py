@@ -129,8 +129,7 @@ def main(given: argparse.Namespace) -> dict[str, Any]:
             source, sink, lambda source=source: source.now,
         )  # fmt: skip
         if given.profile and number == 0:
-            plain = one._run
-            one._thread = threading.Thread(target=lambda: profile.runcall(plain))
+            one._thread = threading.Thread(target=profile.runcall, args=(one._run,))
         cameras.append(one)
         sources.append(source)
     clocks = os.times()

@@ -202,7 +202,7 @@ def test_gstreamer_reads_mpeg_ts_as_it_comes(playing):
 
 @needs("ffmpeg")
 def test_what_ffmpeg_says_of_a_growing_playlist_it_says_of_its_own_too(tmp_path):
-    """Whoever reads this line in a log shall know that it is not ours; drop FOREIGN when it goes."""
+    """Whoever reads this line shall know that it is not ours; drop FOREIGN when it goes."""
     source = ("-re", "-f", "lavfi", "-i", "testsrc=s=320x240:r=25")
     hls = ("-f", "hls", "-hls_time", "1", "-hls_segment_type", "fmp4", "-t", "9")
     codec = ("-c:v", "libx264", "-g", "25", "-preset", "ultrafast")

@@ -7,10 +7,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import socket
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import av
@@ -139,10 +137,10 @@ def test_a_webcam_is_opened_by_its_device(tmp_path):
     av.format.ContainerFormat(kind, "r")
     with pytest.raises(InputError, match="no such file"):
         connect("v4l2:///dev/there-is-none", "cam", "tcp", 1.0)
+    # A file that is no device.
+    path = tmp_path / "video0"
+    path.write_bytes(b"x" * 4096)
     with pytest.raises(InputError):
-        # A file that is no device.
-        path = tmp_path / "video0"
-        path.write_bytes(b"x" * 4096)
         connect(f"v4l2://{path}", "cam", "tcp", 1.0)
 
 

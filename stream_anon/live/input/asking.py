@@ -44,7 +44,8 @@ def answers(url: str, timeout: float = ANSWER) -> bool:
         parts = urlsplit(url)
         scheme, host = parts.scheme.lower(), parts.hostname or ""
         port = parts.port or PORTS[scheme]
-        version = "RTSP/1.0\r\nCSeq: 1" if scheme.startswith("rtsp") else f"HTTP/1.1\r\nHost: {host}"
+        rtsp = scheme.startswith("rtsp")
+        version = "RTSP/1.0\r\nCSeq: 1" if rtsp else f"HTTP/1.1\r\nHost: {host}"
         question = f"OPTIONS * {version}\r\nUser-Agent: stream-anon\r\nConnection: close\r\n\r\n"
         until = time.monotonic() + timeout
         with contextlib.ExitStack() as stack:
