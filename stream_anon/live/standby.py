@@ -63,8 +63,9 @@ class Standby:
             if now >= self._due:
                 self._start(now)
         elif self._process.poll() is not None or not self._heard():
+            # What cannot be prepared now cannot be prepared soon either.
+            self._due = now + (self._pause if self._ready else LATER)
             self.end()
-            self._due = now + self._pause
 
     def take(self, now: float) -> tuple[subprocess.Popen[bytes], Wire] | None:
         """The process in waiting, which is the caller's from then on; None where there is none.

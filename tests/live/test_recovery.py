@@ -10,10 +10,14 @@ import threading
 import time
 from types import SimpleNamespace
 
+import cv2
 import pytest
 
 from stream_anon.live.input import asking
+from stream_anon.live.painting.rehearsal import FRAMES, rehearse
 from stream_anon.live.standby import Standby
+from stream_anon.media.cleared import FallbackLevel
+from stream_anon.pipeline.painting.gate import Compositor
 from tests.live.harness import Live, config
 from tests.live.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
@@ -172,3 +176,38 @@ def test_one_that_stands_by_and_dies_is_replaced():
     finally:
         standby.end()
         standby.end()
+
+
+def test_a_rehearsal_goes_all_the_way_and_keeps_no_more_than_detectors(tmp_path, monkeypatch):
+    chosen = config(tmp_path, [{"name": "a", "source": "file:///a.mp4"}])
+    engine = chosen.engine(chosen.cameras[0]).model_dump(mode="json")
+    painted, closed = [], []
+    paint, close = Compositor.paint, Compositor.close
+    monkeypatch.setattr(
+        Compositor, "paint",
+        lambda self, frame, regions: painted.append(paint(self, frame, regions)) or painted[-1],
+    )  # fmt: skip
+    monkeypatch.setattr(
+        Compositor, "close", lambda self: closed.append(close(self)) or closed[-1]
+    )
+    form = {"width": 320, "height": 240, "rate": 25.0}
+    threads = cv2.getNumThreads()
+    try:
+        prepared = rehearse(
+            {
+                "pipeline": chosen.pipeline,
+                # The second one is prepared by the first; the third makes no sense.
+                "cameras": [
+                    {"engine": engine, "form": form}, {"engine": engine, "form": form},
+                    {"engine": {"method": {"name": "nothing"}}, "form": None},
+                ],
+            }
+        )  # fmt: skip
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(threads)
+    assert len(prepared.detectors) == 1
+    assert len(painted) == FRAMES
+    assert any(one.painted == (1,) for one in painted), "nobody was painted"
+    assert all(one.level == FallbackLevel.METHOD for one in painted)
+    assert len(closed) == 1
