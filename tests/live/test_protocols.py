@@ -7,9 +7,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import pytest
@@ -142,6 +144,46 @@ def test_a_webcam_is_opened_by_its_device(tmp_path):
     path.write_bytes(b"x" * 4096)
     with pytest.raises(InputError):
         connect(f"v4l2://{path}", "cam", "tcp", 1.0)
+
+
+@pytest.fixture
+def webcam(tmp_path, monkeypatch):
+    """A webcam at /dev/video7 of every process that is started, and the file that unplugs it."""
+    compiler = shutil.which("cc")
+    if compiler is None or not Path("/usr/include/linux/videodev2.h").exists():
+        pytest.skip("there is no C compiler to make a webcam with")
+    library, film, gone = tmp_path / "webcam.so", tmp_path / "film", tmp_path / "gone"
+    source = ROOT / "tests" / "live" / "webcam.c"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True
+    )
+    with film.open("wb") as file:
+        for index in range(scene.FRAMES):
+            av_frame = av.VideoFrame.from_ndarray(scene.frame(index, 320, 240), format="rgb24")
+            file.write(bytes(av_frame.reformat(format="yuyv422").planes[0]))
+    for name, value in (
+        ("LD_PRELOAD", library), ("WEBCAM_DEVICE", "/dev/video7"), ("WEBCAM_FILM", film),
+        ("WEBCAM_GONE", gone), ("WEBCAM_WIDTH", 320), ("WEBCAM_HEIGHT", 240),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, str(value))
+    return gone
+
+
+def test_a_webcam_is_a_camera_and_may_be_unplugged(tmp_path, webcam):
+    target = tmp_path / "cam.mkv"
+    one = {
+        "name": "cam", "source": "v4l2:///dev/video7", "latency": "low",
+        "outputs": [{"record": str(target)}],
+    }  # fmt: skip
+    with Live(config(tmp_path, [one])) as live:
+        live.more("cam", 20)
+        webcam.touch()
+        live.until(lambda: live.reader("cam", "failures") >= 2)
+        live.until(lambda: live.painter("cam", "slates") > 5)
+        webcam.unlink()
+        live.more("cam", 20)
+        assert live.state("cam")["outputs"]["0-record"]["opens"] == 1
+    judge(target)
 
 
 @pytest.mark.parametrize("codec", ["rawvideo", "mjpeg"])
