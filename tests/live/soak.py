@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.scene import Verdict, encoded, side_of
 
 SETTLED = 120.0

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.scene import FRAMES, RATE, RAW, Verdict, encoded, frame, likeness, side_of
 
 pytestmark = pytest.mark.timeout(400)

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.live.harness import PATIENCE, PIPELINE, ROOT
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import judge
 
 PASSWORD = "Wanderfalke-7731"

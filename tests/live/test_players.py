@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.scene import RAW, likeness, side_of
 from tests.live.test_outputs import free_port
 

@@ -22,9 +22,9 @@ from stream_anon.live.input.decode import LiveDecoder
 from stream_anon.live.output.targets import Template, open_url
 from tests.live import scene
 from tests.live.harness import ROOT, Live, config
-from tests.live.rtmp_server import Server
-from tests.live.rtsp_recorder import Recorder
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtmp_server import Server
+from tests.live.peers.rtsp_recorder import Recorder
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
 from tests.live.test_outputs import free_port
 
@@ -153,7 +153,7 @@ def webcam(tmp_path, monkeypatch):
     if compiler is None or not Path("/usr/include/linux/videodev2.h").exists():
         pytest.skip("there is no C compiler to make a webcam with")
     library, film, gone = tmp_path / "webcam.so", tmp_path / "film", tmp_path / "gone"
-    source = ROOT / "tests" / "live" / "webcam.c"
+    source = ROOT / "tests" / "live" / "peers" / "webcam.c"
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True
     )

@@ -19,7 +19,7 @@ from stream_anon.live.standby import Standby
 from stream_anon.media.cleared import FallbackLevel
 from stream_anon.pipeline.painting.gate import Compositor
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
 
 pytestmark = pytest.mark.timeout(400)

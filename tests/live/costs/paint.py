@@ -1,6 +1,6 @@
 """What painting and encoding cost, every frame of a clip, in one process and on any machine.
 
-    python -m tests.live.paint_cost CLIP [--cameras 1] [--frames 250] [--method pixelate]
+    python -m tests.live.costs.paint CLIP [--cameras 1] [--frames 250] [--method pixelate]
                                     [--latency low] [--profile]
 
 ``cost`` runs the whole program in real time, so that a busy machine leaves frames out and those
