@@ -28,8 +28,8 @@ pytestmark = pytest.mark.timeout(400)
 class Listener:
     """Accepts, notes what it is told, and answers where it is told to."""
 
-    def __init__(self, answer: bytes = b"") -> None:
-        self.answer, self.told = answer, b""
+    def __init__(self, answer: bytes = b"", hangs_up: bool = False) -> None:
+        self.answer, self.told, self._hangs_up = answer, b"", hangs_up
         self._clients: list[socket.socket] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -44,6 +44,8 @@ class Listener:
                 self.told += client.recv(4096)
                 if self.answer:
                     client.sendall(self.answer)
+                if self._hangs_up:
+                    client.close()
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -63,6 +65,12 @@ def test_a_camera_is_asked_without_its_login_and_its_path(scheme):
     assert not asking.answers(url), "nobody is there any more"
 
 
+def test_a_server_that_hangs_up_on_the_question_is_there():
+    there = Listener(b"", hangs_up=True)
+    assert asking.answers(f"rtsp://127.0.0.1:{there.port}/", 20.0)
+    there.close()
+
+
 def test_a_server_that_accepts_and_is_silent_does_not_answer():
     there = Listener()
     began = time.monotonic()
@@ -73,9 +81,8 @@ def test_a_server_that_accepts_and_is_silent_does_not_answer():
 
 
 def test_a_camera_over_tls_is_asked_over_tls():
-    # A server that speaks no TLS gives no answer that counts.
     there = Listener(b"RTSP/1.0 200 OK\r\n\r\n")
-    assert not asking.answers(f"rtsps://127.0.0.1:{there.port}/", 5.0)
+    assert asking.answers(f"rtsps://127.0.0.1:{there.port}/", 5.0), "nonsense is an answer, too"
     assert there.told[:1] == b"\x16", "a TLS handshake"
     there.close()
 

@@ -36,6 +36,8 @@ def can_ask(url: str) -> bool:
 def answers(url: str, timeout: float = ANSWER) -> bool:
     """Whether somebody at this address answers a question that needs no login.
 
+    One that hangs up on it is there, too: only silence, and a refusal to be connected, are none.
+
     Args:
         url: of one of ``PORTS``; neither its path nor its login is sent.
         timeout: seconds for all of it.
@@ -48,8 +50,12 @@ def answers(url: str, timeout: float = ANSWER) -> bool:
         version = "RTSP/1.0\r\nCSeq: 1" if rtsp else f"HTTP/1.1\r\nHost: {host}"
         question = f"OPTIONS * {version}\r\nUser-Agent: stream-anon\r\nConnection: close\r\n\r\n"
         until = time.monotonic() + timeout
-        with contextlib.ExitStack() as stack:
-            line = stack.enter_context(socket.create_connection((host, port), timeout))
+        line = socket.create_connection((host, port), timeout)
+    except (OSError, ValueError):
+        return False
+    with contextlib.ExitStack() as stack:
+        stack.callback(line.close)
+        try:
             if scheme in ("rtsps", "https"):
                 # Whom it belongs to is asked when it is opened; here nothing is told.
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -58,9 +64,12 @@ def answers(url: str, timeout: float = ANSWER) -> bool:
                 line = stack.enter_context(context.wrap_socket(line))
             line.settimeout(max(0.05, until - time.monotonic()))
             line.sendall(question.encode())
-            return bool(line.recv(1))
-    except (OSError, ValueError):
-        return False
+            line.recv(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+    return True
 
 
 def wait(
