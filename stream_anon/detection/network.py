@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -99,6 +99,8 @@ class NetworkDetector(Detector):
         self.path = registry.path(self.name, models_dir)
         self._engines: dict[Shape, Engine] = {}
         self._uses: dict[Shape, int] = {}
+        # Who shares a detector between threads puts something before it that runs one at a time.
+        self.run: Callable[[Pixels], list[Candidates]] = self._candidates
 
     def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
         """Network inputs (width, height), finest first, for a frame of this size."""
@@ -160,7 +162,7 @@ class NetworkDetector(Detector):
                 # From the finest one, which has more than enough detail: the frame is large.
                 small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
                 pixels = np.asarray(small, np.uint8)
-            [candidates] = self._candidates(pixels[None])
+            [candidates] = self.run(pixels[None])
             if found:
                 candidates = _large(candidates)
             found.append(_scaled(candidates, upright[0] / width, upright[1] / height))
@@ -223,11 +225,11 @@ class NetworkDetector(Detector):
         for (width, height), group in itertools.groupby(ordered, key=lambda tile: tile[2:]):
             alike = list(group)
             images = np.stack([pixels[y : y + h, x : x + w] for x, y, w, h in alike])
-            found = [[one] for one in self._candidates(images)]
+            found = [[one] for one in self.run(images)]
             for wide, _ in sizes[1:] if max(width, height) > tiles.COARSE_FROM else ():
                 w, h = _size(width * wide / sizes[0][0], height * wide / sizes[0][0])
                 small = [cv2.resize(i, (w, h), interpolation=cv2.INTER_AREA) for i in images]
-                for own, more in zip(found, self._candidates(np.stack(small)), strict=True):
+                for own, more in zip(found, self.run(np.stack(small)), strict=True):
                     own.append(_scaled(_large(more), width / w, height / h))
             for tile, own in zip(alike, found, strict=True):
                 boxes, landmarks, scores = (np.concatenate(p) for p in zip(*own, strict=True))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stream_anon.live.standby import Standby
 
 RETRY, RETRY_LONGEST = 0.2, 2.0
-STEADY = 30.0
+STEADY = 10.0
 """Seconds after which a process that is alive counts as one that works."""
 STARTING = 60.0
 """Seconds until the first sign of life: a busy machine imports slowly."""

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_anon.config import Config, parse
-from stream_anon.detection.base import Array, Detector, Look, View
-from stream_anon.detection.types import Face
+from stream_anon.detection.base import Detector
 from stream_anon.live.child import Child
 from stream_anon.live.clock import LiveClock
 from stream_anon.live.config import EncoderConfig, OverloadConfig
 from stream_anon.live.latency import BUDGETS
+from stream_anon.live.painting.batching import SharedDetector
 from stream_anon.live.painting.camera import Camera
 from stream_anon.live.painting.rehearsal import Prepared, rehearse
 from stream_anon.live.painting.sink import LiveSink
@@ -22,30 +22,6 @@ from stream_anon.live.painting.source import RingSource
 from stream_anon.live.wire import Message, Wire
 
 log = logging.getLogger(__name__)
-
-
-class SharedDetector(Detector):
-    """One detector for the threads of several cameras, one at a time."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._lock = threading.Lock()
-        self.name = detector.name  # type: ignore[misc]
-
-    def detect(self, view: View, quarter_turns: int = 0) -> list[Face]:
-        """See ``Detector.detect``."""
-        with self._lock:
-            return self._detector.detect(view, quarter_turns)
-
-    def look(self, view: View, quarter_turns: int = 0, regions: Array | None = None) -> Look:
-        """See ``Detector.look``."""
-        with self._lock:
-            return self._detector.look(view, quarter_turns, regions)
-
-    def glance(self, view: View, quarter_turns: int, regions: Array, smallest: float) -> Look:
-        """See ``Detector.glance``."""
-        with self._lock:
-            return self._detector.glance(view, quarter_turns, regions, smallest)
 
 
 class Painter:
