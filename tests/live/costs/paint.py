@@ -1,12 +1,13 @@
 """What painting and encoding cost, every frame of a clip, in one process and on any machine.
 
     python -m tests.live.costs.paint CLIP [--cameras 1] [--frames 250] [--method pixelate]
-                                    [--latency low] [--profile]
+                                    [--latency low] [--profile] [--opencv-threads 1] [--apart]
 
 ``cost`` runs the whole program in real time, so that a busy machine leaves frames out and those
 that are left differ more. Here cameras get every frame as soon as they take it and time is the
 frames' own, so that processor time can be compared from run to run. ``--profile`` tells the
-functions in which the first camera's thread spends it.
+functions in which the first camera's thread spends it; ``--apart`` runs the network for each camera
+by itself.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 
-from stream_anon import recipes
 from stream_anon.live.clock import TICKS, TIME_BASE
 from stream_anon.live.config import parse
 from stream_anon.live.latency import BUDGETS
+from stream_anon.live.painting import batching
 from stream_anon.live.painting.camera import Camera
 from stream_anon.live.painting.process import Painter
-from stream_anon.live.painting.rehearsal import Prepared, live_info
+from stream_anon.live.painting.rehearsal import live_info, rehearse
 from stream_anon.live.painting.sink import LiveSink
 from stream_anon.media.cpu_frame import CpuFrame, Scaler
 from stream_anon.media.pixel_formats import plane_bytes
@@ -114,7 +116,13 @@ def main(given: argparse.Namespace) -> dict[str, Any]:
         }
     )  # fmt: skip
     config = chosen.engine(chosen.cameras[0])
-    painter = Painter(_Child(), Prepared(recipes.pipeline("live")))  # type: ignore[arg-type]
+    form = {"width": clip.width, "height": clip.height, "rate": clip.rate}
+    engine = config.model_dump(mode="json")
+    prepared = rehearse({"pipeline": "live", "cameras": [{"engine": engine, "form": form}]})
+    cv2.setNumThreads(given.opencv_threads)
+    if given.apart:
+        batching.LARGEST = 0  # type: ignore[misc]
+    painter = Painter(_Child(), prepared)  # type: ignore[arg-type]
     cameras, sources = [], []
     profile = cProfile.Profile(time.thread_time)
     for number in range(given.cameras):
@@ -150,8 +158,11 @@ def main(given: argparse.Namespace) -> dict[str, Any]:
         stats = pstats.Stats(profile)
         stats.sort_stats("tottime").print_stats(45)
         stats.sort_stats("cumulative").print_stats(60)
+    together = next(iter(prepared.detectors.values())).run  # type: ignore[attr-defined]
     return {
         "clip": given.clip.name, "cameras": given.cameras, "frames": frames,
+        "opencv_threads": given.opencv_threads, "apart": given.apart,
+        "requests": together.requests, "runs": together.runs,
         "method": given.method, "latency": given.latency,
         "milliseconds_a_frame": round(spent / frames * 1000, 2), "counters": dict(total),
         "load": round(os.getloadavg()[0], 1),
@@ -166,4 +177,6 @@ if __name__ == "__main__":
     parser.add_argument("--method", default="pixelate")
     parser.add_argument("--latency", default="low")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--opencv-threads", type=int, default=1)
+    parser.add_argument("--apart", action="store_true")
     print(json.dumps(main(parser.parse_args())))
