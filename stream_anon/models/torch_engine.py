@@ -124,7 +124,9 @@ class TorchEngine:
                 answers = self._run(given)
             except (RuntimeError, IndexError) as error:
                 raise ValueError(" ".join(str(error).split())[-200:]) from error
-            return [answer[:rows].float().cpu().contiguous().numpy().copy() for answer in answers]
+            return [
+                answer[:rows].float().cpu().contiguous().numpy().copy() for answer in answers
+            ]
 
     def _run(self, given: list[Any]) -> list[Any]:
         moved = [self._placed(tensor) for tensor in given]

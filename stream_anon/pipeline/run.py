@@ -231,7 +231,9 @@ class Pipeline:
             analyzed.put(one)
         analyzed.close()
 
-    def _clear(self, worker: Worker, decoded: Channel[Item], analyzed: Channel[Decided]) -> None:
+    def _clear(
+        self, worker: Worker, decoded: Channel[Item], analyzed: Channel[Decided]
+    ) -> None:
         clock, tally = self._outcome.clock, self._outcome.tally
         for item in analyzed:
             if isinstance(item, Packet):

@@ -90,12 +90,7 @@ def networks_table(
     shapes: dict[str, list[tuple[int, ...]]] = {
         "identity_encoder": [(3, 128, 128)],
         "identity_generator": [
-            (4, 128, 128),
-            (5, 64, 64),
-            (58,),
-            (2, 3),
-            (128,),
-            (4, 128, 128),
+            (4, 128, 128), (5, 64, 64), (58,), (2, 3), (128,), (4, 128, 128),
         ],
         "landmarks": [(1, 64, 64)],
     }
