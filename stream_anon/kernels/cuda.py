@@ -55,6 +55,12 @@ class MemoryModule(Module, Protocol):
     def address(self, array: Any) -> int:
         """Where the array's memory begins."""
 
+    def shared(self, plane: Any) -> Any:
+        """What holds memory of this module's device (DLPack), as an array on that memory."""
+
+    def staged(self, array: Any) -> NDArray[Any]:
+        """The array copied once into host memory of its own, which an encoder may read in place."""
+
 
 def source(name: str) -> str:
     """The text of ``name.cu``, with what it includes of this folder in its place."""
@@ -160,6 +166,14 @@ class HostArrays:
         """Of its first byte."""
         return int(array.ctypes.data)
 
+    def shared(self, plane: Any) -> NDArray[Any]:
+        """A view, read-only where its owner says so."""
+        return np.from_dlpack(plane)
+
+    def staged(self, array: Any) -> NDArray[Any]:
+        """A copy."""
+        return np.array(array, order="C", copy=True)
+
 
 class ShimModule(HostArrays):
     """The source compiled by g++ and run on the CPU, one thread after the other.
@@ -262,6 +276,19 @@ class CupyModule:
     def address(self, array: Any) -> int:
         """Of its first byte on the GPU."""
         return int(array.data.ptr)
+
+    def shared(self, plane: Any) -> Any:
+        """A view; whoever wrote to it did so on the default stream, or is waited for by its owner."""
+        return self._cupy.from_dlpack(plane)
+
+    def staged(self, array: Any) -> NDArray[Any]:
+        """A copy in page-locked memory, which CuPy's pool takes back when nobody holds it."""
+        # Page-locked memory is written by the card itself; any other is copied once more.
+        memory = self._cupy.cuda.alloc_pinned_memory(array.nbytes)
+        count = array.size
+        out = np.frombuffer(memory, array.dtype, count).reshape(array.shape)
+        array.get(out=out)
+        return out
 
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel over at least so many threads, on CuPy's current stream."""

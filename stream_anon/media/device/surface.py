@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,83 @@ def from_planar(
         full,
         shown,
     )
+
+
+def from_semi_planar(
+    module: MemoryModule,
+    planes: Sequence[Any],
+    width: int,
+    height: int,
+    depth: int,
+    colorspace: int,
+    full: bool,
+    shown: int = UNTAGGED,
+) -> Surface:
+    """NV12 or P010 where a decoder on the module's device left it, copied out of the decoder's pool.
+
+    Args:
+        module: of the device.
+        planes: luma (h, w) and chroma (h / 2, w / 2, 2) by DLPack, uint8 or uint16.
+        width, height: in luma samples, even.
+        depth, colorspace, full, shown: as of ``from_planar``.
+    """
+    kind = np.dtype("u1" if depth == 8 else "<u2")
+    pitch = pitch_of(width, kind.itemsize)
+    own = []
+    for plane, rows in zip(planes, (height, height // 2), strict=True):
+        memory = module.zeros((rows, pitch), np.uint8)
+        memory.view(kind)[:, :width] = module.shared(plane).reshape(rows, width)
+        own.append(memory)
+    kinds = PixelFormat.NV12 if depth == 8 else PixelFormat.P010
+    return Surface(tuple(own), width, height, kinds, colorspace, full, shown)
+
+
+def from_rgb(
+    module: MemoryModule, rgb: Any, colorspace: int, shown: int = UNTAGGED, *, weights: Any
+) -> list[Surface]:
+    """Frames that a decoder made RGB of by BT.601, as the NV12 that they were.
+
+    Args:
+        module: of ``rgb.cu``, on whose device they lie.
+        rgb: (n, h, w, 3) uint8, contiguous, of even sizes.
+        colorspace, shown: as of ``Surface``: what the samples mean, whatever DALI took them for.
+        weights: ``kernels.rgb.chroma_weights`` on the device.
+    """
+    count, height, width = (int(side) for side in rgb.shape[:3])
+    pitch = pitch_of(width, 1)
+    surfaces = [
+        Surface(
+            (module.zeros((height, pitch), np.uint8), module.zeros((height // 2, pitch), np.uint8)),
+            width,
+            height,
+            PixelFormat.NV12,
+            UNTAGGED,
+        )
+        for _ in range(count)
+    ]
+    batch = batch_of(module, surfaces)
+    means = module.zeros((count, 2, height // 2, width // 2), np.int32)
+    frames = np.int32(count), np.int32(width), np.int32(height)
+    quarter = count * (height // 2) * (width // 2)
+    module.launch(
+        "rgb_luma", quarter, rgb, batch.addresses, batch.geometry, batch.colours, *frames, means
+    )
+    module.launch(
+        "rgb_chroma", 2 * quarter, means, batch.addresses, batch.geometry, *frames, weights,
+        np.int32(len(weights)),
+    )  # fmt: skip
+    return [replace(one, colorspace=colorspace, shown=shown) for one in surfaces]
+
+
+def to_host(module: MemoryModule, surface: Surface) -> list[Array]:
+    """Luma and chroma as they lie, copied to the host once: (h, w) each, of uint8 or uint16.
+
+    An odd width has one sample more of chroma.
+    """
+    kind = np.dtype("u1" if surface.format is PixelFormat.NV12 else "<u2")
+    wide = 2 * ((surface.width + 1) // 2)
+    luma, chroma = (module.staged(plane).view(kind) for plane in surface.planes)
+    return [luma[:, : surface.width], chroma[:, :wide]]
 
 
 def _rows(height: int, samples: int, kind: np.dtype[Any]) -> Array:
