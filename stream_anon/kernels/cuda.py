@@ -61,6 +61,9 @@ class MemoryModule(Module, Protocol):
     def staged(self, array: Any) -> NDArray[Any]:
         """The array copied once into host memory of its own, which an encoder may read in place."""
 
+    def wait(self) -> None:
+        """Until everything that was launched from this thread is done."""
+
 
 def source(name: str) -> str:
     """The text of ``name.cu``, with what it includes of this folder in its place."""
@@ -173,6 +176,9 @@ class HostArrays:
     def staged(self, array: Any) -> NDArray[Any]:
         """A copy."""
         return np.array(array, order="C", copy=True)
+
+    def wait(self) -> None:
+        """Everything is done when it is launched."""
 
 
 class ShimModule(HostArrays):
@@ -289,6 +295,10 @@ class CupyModule:
         out = np.frombuffer(memory, array.dtype, count).reshape(array.shape)
         array.get(out=out)
         return out
+
+    def wait(self) -> None:
+        """For CuPy's current stream."""
+        self._cupy.cuda.get_current_stream().synchronize()
 
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel over at least so many threads, on CuPy's current stream."""

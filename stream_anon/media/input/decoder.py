@@ -235,12 +235,7 @@ class StreamDecoder:
                 self._pending = suspect = True
                 if self._slots is not None:
                     self._slots.next(None)
-        # Who stands in for FFmpeg may have lost packets and still have frames to give.
-        missed = getattr(self._context, "missed", 0)
-        if missed != self._missed:
-            self.lost += missed - self._missed
-            self._missed = missed
-            self._pending = suspect = True
+        suspect |= self._count_missed()
         heard = logs.overheard(self._context.name)
         if heard != self._overheard or any(logs.tells_damage(line) for _, _, line in lines):
             suspect = True
@@ -249,6 +244,14 @@ class StreamDecoder:
             self._damage.begin(self._count, pts)
         for av_frame in av_frames:
             yield self._frame(av_frame)
+
+    def _count_missed(self) -> bool:
+        """Who stands in for FFmpeg may have lost packets and still have frames to give."""
+        missed: int = getattr(self._context, "missed", 0)
+        grown, self._missed = missed - self._missed, missed
+        self.lost += grown
+        self._pending |= grown > 0
+        return grown > 0
 
     def _is_key(self, packet: Any) -> bool:
         """Whether a packet is a keyframe, where the decoder does not say so of its frames."""

@@ -1,22 +1,28 @@
-"""What stands for NVDEC where there is none: frames in NV12 or P010, by DLPack, from the CPU."""
+"""What stands for NVDEC and for DALI where there is none.
+
+``Surfaces`` gives frames in NV12 or P010, by DLPack, from the CPU; ``StandIn`` takes files in memory
+and gives sequences of RGB, colours drawn out as DALI does it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from functools import partial
+import io
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
-from stream_anon.media.device.decoder import DeviceDecoder
+from stream_anon.media.device.dali import SEQUENCE, DaliContext
+from stream_anon.media.device.decoder import DeviceDecoder, GopDecoder
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.nvdec import FORMATS, NvdecContext
 from stream_anon.media.input.decoder import COPY_OPAQUE
 from stream_anon.media.input.info import StreamInfo
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.pixel_formats import LAYOUTS, plane_view
+from tests.kernels.test_rgb import drawn
 
 
 class Surfaces:
@@ -105,4 +111,62 @@ def nvdec_source(
     return source
 
 
-failing = partial(Surfaces, fails=(8,))
+class Sequence:
+    """RGB (n, h, w, 3) as a DALI tensor."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array
+
+    def shape(self) -> list[int]:
+        return list(self._array.shape)
+
+    def __dlpack__(self, **given: Any) -> Any:
+        return self._array.__dlpack__(**given)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+
+class StandIn:
+    """In the place of ``media.device.dali.Pipeline``: FFmpeg decodes, and makes RGB as DALI does."""
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+
+    def run(self, data: bytes, count: int) -> Iterator[Sequence]:
+        frames = []
+        with av.open(io.BytesIO(data)) as container:
+            assert container.format.name.startswith("matroska")
+            for frame in container.decode(video=0):
+                layout = LAYOUTS[frame.format.name]
+                frames.append(drawn([plane_view(frame, layout, n) for n in range(3)]))
+        if len(frames) != count:
+            raise RuntimeError(f"{len(frames)} frames came of {count} packets")
+        # One memory for all sequences, as DALI has it.
+        memory = np.empty((SEQUENCE, *frames[0].shape), np.uint8)
+        for at in range(0, count, SEQUENCE):
+            part = frames[at : at + SEQUENCE]
+            memory[: len(part)] = part
+            yield Sequence(memory[: len(part)])
+
+
+def dali_source(
+    path: str | Path, kernels: DeviceKernels, make: Callable[..., Any] = DaliContext,
+    **options: Any,
+) -> FileSource:  # fmt: skip
+    """A file decoded by DALI, or by what stands for it."""
+    source = FileSource(path, **options)
+
+    def decoder(stream: Any, info: StreamInfo, name: str, **given: Any) -> GopDecoder:
+        context = make(stream, info.video, kernels, "cpu")
+        return GopDecoder(stream, info, name, context=context, kernels=kernels, **given)
+
+    source.make_decoder = decoder
+    return source
+
+
+def planes(frame: Any) -> list[np.ndarray]:
+    """Samples of a frame, as it goes to an encoder."""
+    shown = frame.to_av()
+    layout = LAYOUTS[shown.format.name]
+    return [plane_view(shown, layout, n).copy() for n in range(layout.planes)]

@@ -13,17 +13,10 @@ from stream_anon.media.device.frame import DeviceFrame
 from stream_anon.media.device.kernels import DeviceKernels, twin_kernels
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Packet
-from stream_anon.media.pixel_formats import LAYOUTS, plane_view
 from tests.media.clips import make_clip
-from tests.media.device.hardware import Surfaces, nvdec_source
+from tests.media.device.hardware import Surfaces, nvdec_source, planes
 
 TWIN: DeviceKernels = twin_kernels()
-
-
-def planes(frame) -> list[np.ndarray]:
-    shown = frame.to_av()
-    layout = LAYOUTS[shown.format.name]
-    return [plane_view(shown, layout, n).copy() for n in range(layout.planes)]
 
 
 def alike(path, source, **options) -> None:
