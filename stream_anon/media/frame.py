@@ -10,6 +10,7 @@ Two things are always in the host's memory: ``luma``, which is small and which t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from fractions import Fraction
 from typing import Any
 
@@ -148,3 +149,12 @@ class Frame(ABC):
     @abstractmethod
     def to_av(self) -> Any:
         """The frame as the encoder takes it (``av.VideoFrame``)."""
+
+    def encodable(self, formats: Collection[str]) -> Any:
+        """The frame in whichever of these formats takes the fewest copies, else as ``to_av``.
+
+        Args:
+            formats: that the encoder takes beside the planar one: ``nv12``, ``p010le`` in host
+                memory, ``cuda`` on the card.
+        """
+        return self.to_av()

@@ -280,6 +280,8 @@ class Pipeline:
         frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
         frames.faces_stepped_down = fallbacks.faces
         frames.reasons = dict(fallbacks.reasons)
+        outcome.decoded = dict(self._source.decoded_by)
+        outcome.encoded = dict(self._sink.encoded_by)
         outcome.labels, outcome.networks = fallbacks.labels, self._analyzer.networks
         if not len(outcome.tally.painted) and (settings := unusual(self._config)):
             words = f"no face was found at settings other than the default: {', '.join(settings)}"

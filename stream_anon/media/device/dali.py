@@ -12,7 +12,7 @@ import queue
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -139,6 +139,7 @@ class DaliContext:
         kernels: of the device.
         backend: "mixed" for a GPU, "cpu" for DALI's own decoder there.
         workers, ahead: see ``WORKERS`` and ``AHEAD``.
+        open_: makes a pipeline like ``Pipeline``, which is the default.
 
     Attributes:
         missed: packets that could not be decoded.
@@ -146,19 +147,19 @@ class DaliContext:
 
     def __init__(
         self, stream: Any, video: VideoInfo, kernels: DeviceKernels, backend: str = "mixed",
-        workers: int = WORKERS, ahead: int = AHEAD,
+        workers: int = WORKERS, ahead: int = AHEAD, open_: Callable[[str], Any] | None = None,
     ) -> None:  # fmt: skip
         self._stream, self._video = stream, video
         self._kernels, self._backend = kernels, backend
         self._module = kernels["rgb"]
         self._weights = self._module.put(chroma_weights())
-        self._workers = workers
+        self._workers, self._open = workers, open_ or Pipeline
         # Half of them wait to be counted, half to be taken.
         frame = video.width * video.height * 3 // 2
         self._quota = max(SEQUENCE, ahead // workers // frame // 2)
         self._cutter = GopCutter(stream)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="dali")
-        self._idle: queue.SimpleQueue[Pipeline] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._flights: deque[_Flight] = deque()
         self._stopped = threading.Event()
         self._software: Any = None
@@ -241,7 +242,7 @@ class DaliContext:
             try:
                 pipeline = self._idle.get_nowait()
             except queue.Empty:
-                pipeline = Pipeline(self._backend)
+                pipeline = self._open(self._backend)
             held: list[Decoded] = []
             shown = iter(gop.shown())
             for sequence in pipeline.run(as_file(gop, self._stream), len(gop)):

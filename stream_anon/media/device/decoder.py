@@ -9,8 +9,8 @@ from typing import Any
 
 from stream_anon.errors import FrameFault
 from stream_anon.media.cpu_frame import CpuFrame
-from stream_anon.media.device.frame import DeviceFrame, from_av
 from stream_anon.media.device.frame import FORMATS as CARRIED
+from stream_anon.media.device.frame import DeviceFrame, from_av
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.surface import Surface, from_semi_planar
 from stream_anon.media.frame import Frame
@@ -152,7 +152,7 @@ class DeviceDecoder(StreamDecoder):
 
 
 class GopDecoder(DeviceDecoder):
-    """Decodes by what takes whole groups of pictures, whose frames come long after their packets."""
+    """Decodes by what takes whole groups of pictures: frames come long after their packets."""
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **given)

@@ -7,6 +7,7 @@ are to be encoded.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +23,14 @@ from stream_anon.media.device.plans import (
     paste_plans,
     tiles_of,
 )
-from stream_anon.media.device.surface import Surface, batch_of, from_planar, to_planar
+from stream_anon.media.device.surface import (
+    Surface,
+    batch_of,
+    from_planar,
+    to_host,
+    to_planar,
+    views,
+)
 from stream_anon.media.frame import Frame, Pixels, Transforms
 from stream_anon.media.patches import check_patches, check_transforms
 from stream_anon.media.pixel_formats import (
@@ -247,6 +255,23 @@ class DeviceFrame(Frame):
         planes = to_planar(self._kernels["maps"], self._surface)
         for number, plane in enumerate(planes):
             plane_view(out, self._layout, number)[...] = plane
+        return self._tagged(out)
+
+    def encodable(self, formats: Collection[str]) -> Any:
+        """As it lies, on the card or copied to the host once; see ``Frame.encodable``."""
+        name = "nv12" if self._layout.depth == 8 else "p010le"
+        odd = self.width % 2 or self.height % 2
+        if odd or not {name, "cuda"} & set(formats):
+            return self.to_av()
+        module = self._kernels["maps"]
+        if "cuda" in formats and self.device.startswith("cuda"):
+            # FFmpeg reads on a stream of its own.
+            module.wait()
+            planes, context = views(self._surface), self._kernels.av_context()
+            return self._tagged(av.VideoFrame.from_dlpack(planes, name, cuda_context=context))
+        return self._tagged(av.VideoFrame.from_dlpack(to_host(module, self._surface), name))
+
+    def _tagged(self, out: Any) -> Any:
         for name, value in zip(_TAGS, self._tags, strict=True):
             setattr(out, name, value)
         out.pts, out.time_base = self.pts, self.time_base

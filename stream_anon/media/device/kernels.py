@@ -34,6 +34,7 @@ class DeviceKernels:
         self._modules: dict[str, MemoryModule] = {}
         self._tables: dict[Hashable, tuple[Any, ...]] = {}
         self._lock = threading.RLock()
+        self._av_context: Any = None
 
     def __getitem__(self, name: str) -> MemoryModule:
         """The module of ``name.cu``.
@@ -70,6 +71,17 @@ class DeviceKernels:
                 found = tuple(self[name].put(np.ascontiguousarray(one)) for one in make())
                 self._tables[key] = found
             return found
+
+
+    def av_context(self) -> Any:
+        """FFmpeg's view of the GPU (``av.video.frame.CudaContext``): one for all frames."""
+        from av.video.frame import CudaContext
+
+        with self._lock:
+            if self._av_context is None:
+                # The primary context is CuPy's and torch's as well.
+                self._av_context = CudaContext(device_id=0, primary_ctx=True)
+            return self._av_context
 
 
 def cuda_kernels() -> DeviceKernels:

@@ -1,18 +1,20 @@
-"""A source whose frames are on a device: what another source decoded, repacked there."""
+"""A source whose frames are on a device: decoded there, or copied there."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from stream_anon.device import Choice
 from stream_anon.errors import UsageError
 from stream_anon.kernels.cuda import KernelError
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.media.device.frame import FORMATS, from_av
+from stream_anon.media.device.choose import Decoder, device_decoders
 from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Gap, Packet
 
 
@@ -42,6 +44,11 @@ class DeviceSource(Source):
     def repaired(self) -> int:  # type: ignore[override]
         """Frames whose time was missing or did not grow."""
         return self._source.repaired
+
+    @property
+    def decoded_by(self) -> Mapping[int, str]:  # type: ignore[override]
+        """What decoded each stream."""
+        return self._source.decoded_by
 
     @property
     def spliced(self) -> int:  # type: ignore[override]
@@ -88,19 +95,32 @@ def moved(frame: CpuFrame, kernels: DeviceKernels) -> Frame:
     )
 
 
-def on_device(source: Source, device: Choice) -> Source:
-    """The source, or one that hands its frames on on a GPU where that was chosen.
+def on_device(source: Source, device: Choice, decoder: Decoder = "auto") -> Source:
+    """The source, or one whose frames are decoded on a GPU and stay there, where that was chosen.
+
+    Args:
+        source: closed with what is returned, and where an error is raised.
+        device: which was chosen.
+        decoder: ``video.decoder``.
 
     Raises:
-        UsageError: a GPU was chosen, but its kernels cannot be compiled or run here.
+        UsageError: a GPU was chosen, but its kernels cannot be compiled or run here; or a decoder
+            was chosen by name that is missing or needs a GPU.
     """
-    if device.name == "cpu":
-        return source
-    kernels = cuda_kernels()
     try:
-        for name in ("faces", "maps", "covers"):
+        if device.name == "cpu":
+            if decoder in ("nvdec", "dali"):
+                raise UsageError(f"video.decoder '{decoder}' decodes on a GPU: --device cuda")
+            return source
+        kernels = cuda_kernels()
+        for name in ("faces", "maps", "covers", "rgb"):
             kernels[name]
+        if isinstance(source, FileSource):
+            source.make_decoder = device_decoders(kernels, decoder)
     except KernelError as error:
         source.close()
         raise UsageError(f"device 'cuda' cannot be used: {error}") from error
+    except UsageError:
+        source.close()
+        raise
     return DeviceSource(source, kernels)

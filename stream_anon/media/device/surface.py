@@ -143,7 +143,7 @@ def from_semi_planar(
     full: bool,
     shown: int = UNTAGGED,
 ) -> Surface:
-    """NV12 or P010 where a decoder on the module's device left it, copied out of the decoder's pool.
+    """NV12 or P010 that a decoder left on the module's device, copied out of the decoder's pool.
 
     Args:
         module: of the device.
@@ -199,15 +199,16 @@ def from_rgb(
     return [replace(one, colorspace=colorspace, shown=shown) for one in surfaces]
 
 
-def to_host(module: MemoryModule, surface: Surface) -> list[Array]:
-    """Luma and chroma as they lie, copied to the host once: (h, w) each, of uint8 or uint16.
-
-    An odd width has one sample more of chroma.
-    """
+def views(surface: Surface) -> list[Any]:
+    """Luma (h, w) and chroma (h / 2, w) as uint8 or uint16, where they lie; sizes are even."""
     kind = np.dtype("u1" if surface.format is PixelFormat.NV12 else "<u2")
-    wide = 2 * ((surface.width + 1) // 2)
-    luma, chroma = (module.staged(plane).view(kind) for plane in surface.planes)
-    return [luma[:, : surface.width], chroma[:, :wide]]
+    return [plane.view(kind)[:, : surface.width] for plane in surface.planes]
+
+
+def to_host(module: MemoryModule, surface: Surface) -> list[Array]:
+    """What ``views`` gives, copied to the host once."""
+    copied = replace(surface, planes=tuple(module.staged(plane) for plane in surface.planes))
+    return views(copied)
 
 
 def _rows(height: int, samples: int, kind: np.dtype[Any]) -> Array:

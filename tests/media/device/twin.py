@@ -24,12 +24,24 @@ class Run:
         regions: of each frame.
         report: the manifest.
         frames: classes of the frames that were painted.
+        formats: that they were encoded from.
     """
 
     planes: list[list[np.ndarray]] = field(default_factory=list)
     regions: dict[FrameKey, Regions] = field(default_factory=dict)
     report: Report | None = None
     frames: set[str] = field(default_factory=set)
+    formats: set[str] = field(default_factory=set)
+
+
+def samples(av_frame: Any) -> list[np.ndarray]:
+    """The planes of an ``av.VideoFrame``, those of NV12 and P010 taken apart."""
+    name = av_frame.format.name
+    if name not in ("nv12", "p010le"):
+        return [plane_view(av_frame, LAYOUTS[name], n).copy() for n in range(LAYOUTS[name].planes)]
+    luma, chroma = (np.from_dlpack(plane) for plane in av_frame.planes)
+    shift = 6 if name == "p010le" else 0
+    return [plane >> shift for plane in (luma, chroma[..., 0], chroma[..., 1])]
 
 
 def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True) -> Run:
@@ -44,11 +56,9 @@ def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True)
     encode, paint = pipeline._sink._muxer.encode, pipeline._compositor.paint
 
     def recorded_encode(stream: int, av_frame: Any, pts: int) -> None:
-        layout = LAYOUTS[av_frame.format.name]
+        done.formats.add(av_frame.format.name)
         if keep:
-            done.planes.append(
-                [plane_view(av_frame, layout, n).copy() for n in range(layout.planes)]
-            )
+            done.planes.append(samples(av_frame))
         encode(stream, av_frame, pts)
 
     def recorded_paint(frame: Any, regions: Regions) -> Any:
