@@ -182,8 +182,8 @@ class VideoConfig(Section):
     encoder_preset: str | None = None
     """Speed of the encoder; none takes the codec's default (veryfast for h264)."""
     decoder: Literal["auto", "cpu", "nvdec", "dali"] = "auto"
-    """With `device: cuda`: `nvdec` decodes to the samples that the CPU gives; `dali` several groups of
-    pictures at a time, through RGB; `auto` is nvdec, then dali, then the CPU, stream by stream."""
+    """With `device: cuda`: `nvdec` decodes to the samples that the CPU gives; `dali` several groups
+    of pictures at a time, through RGB; `auto`: nvdec, then dali, then the CPU, for each stream."""
     encoder: Literal["auto", "cpu", "nvenc"] = "auto"
     """With `device: cuda`: `nvenc` where the GPU has it, else the CPU; or by name."""
     audio: Literal["copy", "drop"] = "copy"

@@ -284,7 +284,7 @@ class CupyModule:
         return int(array.data.ptr)
 
     def shared(self, plane: Any) -> Any:
-        """A view; whoever wrote to it did so on the default stream, or is waited for by its owner."""
+        """A view; what was written to it was written on the default stream, or is done."""
         return self._cupy.from_dlpack(plane)
 
     def staged(self, array: Any) -> NDArray[Any]:

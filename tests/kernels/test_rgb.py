@@ -1,4 +1,4 @@
-"""RGB that DALI made of 4:2:0, back as NV12: the source against its twin, and both against what was."""
+"""RGB that DALI made of 4:2:0, back as NV12: the source, its twin, and what was before."""
 
 from __future__ import annotations
 

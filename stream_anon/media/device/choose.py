@@ -1,4 +1,4 @@
-"""Who decodes a stream whose frames are wanted on a GPU: what is there, and what fits the stream."""
+"""Who decodes a stream whose frames are wanted on a GPU: what is there and fits the stream."""
 
 from __future__ import annotations
 

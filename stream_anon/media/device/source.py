@@ -8,8 +8,8 @@ from stream_anon.device import Choice
 from stream_anon.errors import UsageError
 from stream_anon.kernels.cuda import KernelError
 from stream_anon.media.cpu_frame import CpuFrame
-from stream_anon.media.device.frame import FORMATS, from_av
 from stream_anon.media.device.choose import Decoder, device_decoders
+from stream_anon.media.device.frame import FORMATS, from_av
 from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source

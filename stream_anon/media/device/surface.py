@@ -158,6 +158,8 @@ def from_semi_planar(
         memory = module.zeros((rows, pitch), np.uint8)
         memory.view(kind)[:, :width] = module.shared(plane).reshape(rows, width)
         own.append(memory)
+    # The decoder takes its surface back with the frame, whatever still reads it.
+    module.wait()
     kinds = PixelFormat.NV12 if depth == 8 else PixelFormat.P010
     return Surface(tuple(own), width, height, kinds, colorspace, full, shown)
 

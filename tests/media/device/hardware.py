@@ -1,7 +1,7 @@
 """What stands for NVDEC and for DALI where there is none.
 
-``Surfaces`` gives frames in NV12 or P010, by DLPack, from the CPU; ``StandIn`` takes files in memory
-and gives sequences of RGB, colours drawn out as DALI does it.
+``Surfaces`` gives frames in NV12 or P010, by DLPack, from the CPU; ``StandIn`` takes files in
+memory and gives sequences of RGB, colours drawn out as DALI does it.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Sequence:
 
 
 class StandIn:
-    """In the place of ``media.device.dali.Pipeline``: FFmpeg decodes, and makes RGB as DALI does."""
+    """For ``media.device.dali.Pipeline``: FFmpeg decodes, and makes RGB as DALI does."""
 
     def __init__(self, backend: str) -> None:
         self._backend = backend

@@ -39,7 +39,7 @@ def twin(monkeypatch):
         monkeypatch.setattr(dali, "missing", lambda *_: missing)
         make = choose.device_decoders
         monkeypatch.setattr(
-            source, "device_decoders", lambda kernels, wanted: make(kernels, wanted, "mixed", Surfaces)
+            source, "device_decoders", lambda kernels, name: make(kernels, name, "mixed", Surfaces)
         )
 
     return there

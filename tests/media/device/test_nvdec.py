@@ -75,7 +75,7 @@ BROKEN = [
 @pytest.mark.parametrize("error", BROKEN, ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("at", [1, 2, 9, 17, 24, 31])
 def test_a_decoder_that_fails_in_mid_stream_loses_nothing(tmp_path, at, error):
-    """Two keyframes, B-frames, frames that the hardware still owes: all come, once, from the CPU."""
+    """Keyframes, B-frames, frames that the hardware still owes: all come, once, from the CPU."""
     options = {"preset": "veryfast", "bf": "3", "g": "12", "b-pyramid": "normal"}
     clip = make_clip(tmp_path / "clip.mp4", count=30, options=options)
     for delay in (0, 3):
@@ -104,7 +104,7 @@ def test_without_nvdec_the_cpu_decodes_and_the_report_says_so(tmp_path):
 
 
 def test_where_too_much_would_have_to_be_kept_what_is_lost_is_counted(tmp_path, monkeypatch):
-    """A stream with one keyframe: the memory for a second try is bounded, and the rest is marked."""
+    """One keyframe: the memory for a second try is bounded, and the rest is marked."""
     monkeypatch.setattr(nvdec, "MOST_KEPT", 200)
     clip = make_clip(tmp_path / "clip.mp4", count=30, options={"preset": "veryfast", "g": "20"})
     source = nvdec_source(clip, TWIN, partial(Surfaces, fails=(12,)), tolerant=True)
