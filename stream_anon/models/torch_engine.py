@@ -169,7 +169,8 @@ class TorchEngine:
                 tensor = tensor.pin_memory().to(self._device, non_blocking=True)
             if rows < size:
                 # Repeated, not zero: a row of nothing may divide by nothing.
-                tensor = self._torch.cat([tensor, tensor[-1:].expand(size - rows, *tensor.shape[1:])])
+                more = tensor[-1:].expand(size - rows, *tensor.shape[1:])
+                tensor = self._torch.cat([tensor, more])
             given.append(tensor)
         return [answer[:rows].clone() for answer in self._run(given)]
 
