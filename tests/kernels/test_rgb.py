@@ -8,18 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_anon.kernels.rgb import RADIUS, chroma_weights
-from stream_anon.kernels.twin import TwinModule
-from stream_anon.media.device.surface import from_rgb, to_planar
+from stream_anon.media.device import decoded
+from stream_anon.media.device.decoded import from_rgb
+from stream_anon.media.device.kernels import DeviceKernels, twin_kernels
+from stream_anon.media.device.surface import to_planar
 from stream_anon.media.pixel_formats import ycc_to_rgb
 from tests.media.clips import texture
 
-TWIN = TwinModule("rgb")
+TWIN = twin_kernels()
 SMPTE170M = 6
 
 
-def back(module, rgb: np.ndarray) -> list[list[np.ndarray]]:
-    frames = from_rgb(module, module.put(rgb), 1, weights=module.put(chroma_weights()))
-    return [[plane.copy() for plane in to_planar(module, frame)] for frame in frames]
+def back(kernels: DeviceKernels, rgb: np.ndarray) -> list[list[np.ndarray]]:
+    module = kernels["rgb"]
+    frames = from_rgb(kernels, module.put(rgb), 1)
+    return [
+        [plane.copy() for plane in to_planar(one, [module.get(p) for p in one.planes])]
+        for one in frames
+    ]
 
 
 def drawn(planes: list[np.ndarray]) -> np.ndarray:
@@ -59,7 +65,7 @@ def planes_of(width: int, height: int, seed: int, spread: int) -> list[np.ndarra
 def test_it_agrees_with_the_twin(compiled, half, count, seed):
     shape = (count, 2 * half[1], 2 * half[0], 3)
     rgb = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
-    for ours, twins in zip(back(compiled["rgb"], rgb), back(TWIN, rgb), strict=True):
+    for ours, twins in zip(back(compiled, rgb), back(TWIN, rgb), strict=True):
         for one, other in zip(ours, twins, strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -88,9 +94,8 @@ def test_without_the_filter_chroma_would_be_blurred(monkeypatch):
     """What the test above would miss if the means alone were taken."""
     planes = planes_of(64, 48, 3, 30)
     rgb = drawn(planes)[None]
-    plain = np.array([65536], np.int32)
-    frames = from_rgb(TWIN, rgb, 1, weights=plain)
-    found = to_planar(TWIN, frames[0])
+    monkeypatch.setattr(decoded, "chroma_weights", lambda: np.array([65536], np.int32))
+    (found,) = back(twin_kernels(), rgb)
     assert np.abs(found[1].astype(int) - planes[1]).mean() > 5
 
 

@@ -20,11 +20,9 @@ from typing import Any
 import av
 import numpy as np
 
-from stream_anon.kernels.rgb import chroma_weights
-from stream_anon.media.device.decoder import Decoded, Redone
+from stream_anon.media.device.decoded import Decoded, Redone, from_rgb
 from stream_anon.media.device.gops import Gop, GopCutter, as_file
 from stream_anon.media.device.kernels import DeviceKernels
-from stream_anon.media.device.surface import from_rgb
 from stream_anon.media.input import logs
 from stream_anon.media.input.decoder import software
 from stream_anon.media.input.info import StreamInfo, VideoInfo
@@ -151,8 +149,6 @@ class DaliContext:
     ) -> None:  # fmt: skip
         self._stream, self._video = stream, video
         self._kernels, self._backend = kernels, backend
-        self._module = kernels["rgb"]
-        self._weights = self._module.put(chroma_weights())
         self._workers, self._open = workers, open_ or Pipeline
         # Half of them wait to be counted, half to be taken.
         frame = video.width * video.height * 3 // 2
@@ -264,17 +260,12 @@ class DaliContext:
             self._put(flight, error)
 
     def _surfaces(self, sequence: Any) -> list[Any]:
+        # DALI writes the next frames where these are read; that is over when this returns.
         matrix = self._video.colour.matrix
-        found = from_rgb(
-            self._module,
-            self._module.shared(sequence),
-            colour_matrix(matrix, self._video.height),
+        return from_rgb(
+            self._kernels, sequence, colour_matrix(matrix, self._video.height),
             colour_matrix(matrix, 0),
-            weights=self._weights,
-        )
-        # DALI writes the next frames where these are read.
-        self._module.wait()
-        return found
+        )  # fmt: skip
 
     def _hand_on(self, flight: _Flight, frames: list[Decoded]) -> None:
         for frame in frames:

@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from stream_anon.errors import FrameFault
 from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.media.device.decoded import Decoded, Redone, from_semi_planar
 from stream_anon.media.device.frame import FORMATS as CARRIED
 from stream_anon.media.device.frame import DeviceFrame, from_av
 from stream_anon.media.device.kernels import DeviceKernels
-from stream_anon.media.device.surface import Surface, from_semi_planar
+from stream_anon.media.device.leaving import TAGS
+from stream_anon.media.device.surface import Surface
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.decoder import StreamDecoder
 from stream_anon.media.input.info import StreamInfo
-from stream_anon.media.pixel_formats import LAYOUTS, colour_matrix, is_full
+from stream_anon.media.pixel_formats import LAYOUTS, Layout, colour_matrix, is_full
 
-_TAGS = ("colorspace", "color_range", "color_primaries", "color_trc")
+log = logging.getLogger(__name__)
+
 _UNKNOWN = (2, 0, 2, 2)
 _DEPTHS = {"nv12": 8, "p010le": 10}
-
-
-@dataclass(slots=True)
-class Decoded:
-    """A frame that somebody else than FFmpeg decoded; what ``StreamDecoder`` asks of one.
-
-    Attributes:
-        surface: its planes.
-        pts, duration, opaque, key_frame: of the packet that it came of.
-        is_corrupt: it is damaged.
-        pict_type: not known.
-    """
-
-    surface: Surface
-    pts: int | None
-    duration: int
-    opaque: Any
-    key_frame: bool
-    is_corrupt: bool = False
-    pict_type: int = 0
-
-    @property
-    def width(self) -> int:
-        """In luma samples."""
-        return self.surface.width
-
-    @property
-    def height(self) -> int:
-        """Likewise."""
-        return self.surface.height
-
-
-@dataclass(slots=True)
-class Redone:
-    """A frame that FFmpeg decoded in the place of somebody else.
-
-    Attributes:
-        frame: ``av.VideoFrame``.
-        is_corrupt: it is damaged, or comes after what is.
-    """
-
-    frame: Any
-    is_corrupt: bool
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.frame, name)
 
 
 class DeviceDecoder(StreamDecoder):
@@ -126,29 +83,52 @@ class DeviceDecoder(StreamDecoder):
         colour = self._video.colour
         tags = (colour.matrix, colour.range, colour.primaries, colour.transfer)
         if isinstance(av_frame, Decoded):
-            return DeviceFrame(av_frame.surface, self._kernels, layout, tags, **place)
+            return self._framed(av_frame.surface, layout, tags, place)
         if _stored(av_frame) not in _DEPTHS:
-            frame = super()._made(av_frame, place)
-            if not isinstance(frame, CpuFrame) or frame.layout.name not in CARRIED:
-                return frame
-            return from_av(frame.to_av(), self._kernels, **place)
+            return self._lifted(super()._made(av_frame, place), place)
         # What the frame does not tell, the container may have told.
-        found = [int(getattr(av_frame, tag)) for tag in _TAGS]
+        found = [int(getattr(av_frame, tag)) for tag in TAGS]
         tags = tuple(
             own if own != unknown else known
             for own, unknown, known in zip(found, _UNKNOWN, tags, strict=True)
         )
-        surface = from_semi_planar(
-            self._kernels["maps"],
-            av_frame.planes,
-            av_frame.width,
-            av_frame.height,
-            layout.depth,
-            colour_matrix(tags[0], av_frame.height),
-            is_full(layout, tags[1]),
-            colour_matrix(tags[0], 0),
-        )
-        return DeviceFrame(surface, self._kernels, layout, tags, **place)
+        try:
+            surface = from_semi_planar(
+                self._kernels,
+                av_frame.planes,
+                av_frame.width,
+                av_frame.height,
+                layout.depth,
+                colour_matrix(tags[0], av_frame.height),
+                is_full(layout, tags[1]),
+                colour_matrix(tags[0], 0),
+            )
+        except MemoryError as error:
+            self._warn(error)
+            host = self._converter.reformat(av_frame, format=layout.name, threads=1)
+            return CpuFrame(host, scaler=self._scaler, **place)
+        return self._framed(surface, layout, tags, place)
+
+    def _framed(
+        self, surface: Surface, layout: Layout, tags: tuple[int, ...], place: dict[str, Any]
+    ) -> Frame:
+        kernels = self._kernels
+        with kernels.streams.on("upload"):
+            return DeviceFrame(surface, kernels, layout, tags, pooled=True, **place)
+
+    def _lifted(self, frame: Frame, place: dict[str, Any]) -> Frame:
+        """A frame in host memory on the device, or itself where it cannot be there."""
+        if not isinstance(frame, CpuFrame) or frame.layout.name not in CARRIED:
+            return frame
+        try:
+            return from_av(frame.to_av(), self._kernels, **place)
+        except MemoryError as error:
+            self._warn(error)
+            return frame
+
+    def _warn(self, error: MemoryError) -> None:
+        # Slower, not less: the pipeline takes both.
+        log.warning("no memory on the device, frame %d goes to the CPU: %s", self._index, error)
 
 
 class GopDecoder(DeviceDecoder):

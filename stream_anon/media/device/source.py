@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 
 from stream_anon.device import Choice
@@ -16,6 +17,8 @@ from stream_anon.media.input.base import Source
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Gap, Packet
+
+log = logging.getLogger(__name__)
 
 
 class DeviceSource(Source):
@@ -78,21 +81,26 @@ class DeviceSource(Source):
 
 
 def moved(frame: CpuFrame, kernels: DeviceKernels) -> Frame:
-    """A frame on a device, or itself where its format does not go there."""
+    """A frame on a device, or itself where its format does not go there or finds no memory."""
     if frame.layout.name not in FORMATS:
         return frame
-    return from_av(
-        frame.to_av(),
-        kernels,
-        stream=frame.stream,
-        index=frame.index,
-        pts=frame.pts,
-        time_base=frame.time_base,
-        rate=frame.rate,
-        rotation=frame.rotation,
-        vectors=frame.motion(),
-        corrupt=frame.corrupt,
-    )
+    try:
+        return from_av(
+            frame.to_av(),
+            kernels,
+            stream=frame.stream,
+            index=frame.index,
+            pts=frame.pts,
+            time_base=frame.time_base,
+            rate=frame.rate,
+            rotation=frame.rotation,
+            vectors=frame.motion(),
+            corrupt=frame.corrupt,
+        )
+    except MemoryError as error:
+        # Slower, not less: the pipeline takes both.
+        log.warning("no memory on the device, frame %d stays on the CPU: %s", frame.index, error)
+        return frame
 
 
 def on_device(source: Source, device: Choice, decoder: Decoder = "auto") -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stream_anon.kernels.cuda import MemoryModule
 from stream_anon.kernels.planes import COLOURS, GEOMETRY, PLANES, Batch, PixelFormat, fixed_matrix
+from stream_anon.media.device.pool import SurfacePool
 from stream_anon.media.pixel_formats import rgb_to_ycc, ycc_to_rgb
 
 Array = NDArray[Any]
@@ -104,6 +105,7 @@ def from_planar(
     colorspace: int,
     full: bool,
     shown: int = UNTAGGED,
+    pool: SurfacePool | None = None,
 ) -> Surface:
     """Planar 4:2:0 of 8 or 10 bits, repacked as NV12 or P010.
 
@@ -113,17 +115,25 @@ def from_planar(
         width, height: in luma samples.
         depth: 8 or 10.
         colorspace, full, shown: as of ``Surface``.
+        pool: where its memory is from; None allocates.
     """
     kind = np.dtype("u1" if depth == 8 else "<u2")
     shift = 0 if depth == 8 else 16 - depth
     small = (height + 1) // 2, (width + 1) // 2
-    luma = _rows(height, width, kind)
+    luma = _rows(module, height, width, kind)
     luma[:, :width] = planes[0] << shift if shift else planes[0]
-    chroma = _rows(small[0], 2 * small[1], kind)
+    chroma = _rows(module, small[0], 2 * small[1], kind)
     for k, plane in enumerate(planes[1:3]):
         chroma[:, k : 2 * small[1] : 2] = plane << shift if shift else plane
+    made = []
+    for plane in (luma.view(np.uint8), chroma.view(np.uint8)):
+        if pool is None:
+            made.append(module.put(plane))
+            continue
+        made.append(pool.plane(*plane.shape))
+        module.write(made[-1], plane)
     return Surface(
-        tuple(module.put(plane.view(np.uint8)) for plane in (luma, chroma)),
+        tuple(made),
         width,
         height,
         PixelFormat.NV12 if depth == 8 else PixelFormat.P010,
@@ -133,95 +143,20 @@ def from_planar(
     )
 
 
-def from_semi_planar(
-    module: MemoryModule,
-    planes: Sequence[Any],
-    width: int,
-    height: int,
-    depth: int,
-    colorspace: int,
-    full: bool,
-    shown: int = UNTAGGED,
-) -> Surface:
-    """NV12 or P010 that a decoder left on the module's device, copied out of the decoder's pool.
+def _rows(module: MemoryModule, height: int, samples: int, kind: np.dtype[Any]) -> Array:
+    return module.host((height, pitch_of(samples, kind.itemsize) // kind.itemsize), kind)
+
+
+def to_planar(surface: Surface, planes: Sequence[Array]) -> list[Array]:
+    """Luma, Cb and Cr, (h, w) each, uint8 or uint16: what ``from_planar`` took.
 
     Args:
-        module: of the device.
-        planes: luma (h, w) and chroma (h / 2, w / 2, 2) by DLPack, uint8 or uint16.
-        width, height: in luma samples, even.
-        depth, colorspace, full, shown: as of ``from_planar``.
+        surface: whose they are.
+        planes: its planes in the host's memory.
     """
-    kind = np.dtype("u1" if depth == 8 else "<u2")
-    pitch = pitch_of(width, kind.itemsize)
-    own = []
-    for plane, rows in zip(planes, (height, height // 2), strict=True):
-        memory = module.zeros((rows, pitch), np.uint8)
-        memory.view(kind)[:, :width] = module.shared(plane).reshape(rows, width)
-        own.append(memory)
-    # The decoder takes its surface back with the frame, whatever still reads it.
-    module.wait()
-    kinds = PixelFormat.NV12 if depth == 8 else PixelFormat.P010
-    return Surface(tuple(own), width, height, kinds, colorspace, full, shown)
-
-
-def from_rgb(
-    module: MemoryModule, rgb: Any, colorspace: int, shown: int = UNTAGGED, *, weights: Any
-) -> list[Surface]:
-    """Frames that a decoder made RGB of by BT.601, as the NV12 that they were.
-
-    Args:
-        module: of ``rgb.cu``, on whose device they lie.
-        rgb: (n, h, w, 3) uint8, contiguous, of even sizes.
-        colorspace, shown: as of ``Surface``: what the samples mean, whatever DALI took them for.
-        weights: ``kernels.rgb.chroma_weights`` on the device.
-    """
-    count, height, width = (int(side) for side in rgb.shape[:3])
-    pitch = pitch_of(width, 1)
-    surfaces = [
-        Surface(
-            (module.zeros((height, pitch), np.uint8), module.zeros((height // 2, pitch), np.uint8)),
-            width,
-            height,
-            PixelFormat.NV12,
-            UNTAGGED,
-        )
-        for _ in range(count)
-    ]
-    batch = batch_of(module, surfaces)
-    means = module.zeros((count, 2, height // 2, width // 2), np.int32)
-    frames = np.int32(count), np.int32(width), np.int32(height)
-    quarter = count * (height // 2) * (width // 2)
-    module.launch(
-        "rgb_luma", quarter, rgb, batch.addresses, batch.geometry, batch.colours, *frames, means
-    )
-    module.launch(
-        "rgb_chroma", 2 * quarter, means, batch.addresses, batch.geometry, *frames, weights,
-        np.int32(len(weights)),
-    )  # fmt: skip
-    return [replace(one, colorspace=colorspace, shown=shown) for one in surfaces]
-
-
-def views(surface: Surface) -> list[Any]:
-    """Luma (h, w) and chroma (h / 2, w) as uint8 or uint16, where they lie; sizes are even."""
-    kind = np.dtype("u1" if surface.format is PixelFormat.NV12 else "<u2")
-    return [plane.view(kind)[:, : surface.width] for plane in surface.planes]
-
-
-def to_host(module: MemoryModule, surface: Surface) -> list[Array]:
-    """What ``views`` gives, copied to the host once."""
-    copied = replace(surface, planes=tuple(module.staged(plane) for plane in surface.planes))
-    return views(copied)
-
-
-def _rows(height: int, samples: int, kind: np.dtype[Any]) -> Array:
-    return np.zeros((height, pitch_of(samples, kind.itemsize) // kind.itemsize), kind)
-
-
-def to_planar(module: MemoryModule, surface: Surface) -> list[Array]:
-    """Luma, Cb and Cr in host memory, (h, w) each, uint8 or uint16: what ``from_planar`` took."""
     kind = np.dtype("u1" if surface.format is PixelFormat.NV12 else "<u2")
     shift = 0 if surface.format is PixelFormat.NV12 else 6
-    luma, chroma = (module.get(plane).view(kind) for plane in surface.planes)
+    luma, chroma = (plane.view(kind) for plane in planes)
     wide = 2 * ((surface.width + 1) // 2)
     found = [luma[:, : surface.width], chroma[:, 0:wide:2], chroma[:, 1:wide:2]]
     return [plane >> shift if shift else plane for plane in found]
