@@ -95,3 +95,13 @@ class VerificationError(StreamAnonError):
 
 class Cancelled(StreamAnonError):
     """The run was stopped from outside before it was whole."""
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that a device's memory is full."""
+    while error is not None:
+        # CuPy's is a MemoryError, torch's a RuntimeError of this name.
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        error = error.__cause__
+    return False
