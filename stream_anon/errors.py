@@ -22,6 +22,10 @@ A message is one line that names the file or option and the cause; it never
 carries a frame, an identity code, a key or a credential.
 """
 
+from __future__ import annotations
+
+import traceback
+
 
 class StreamAnonError(Exception):
     """Base of all errors raised on purpose."""
@@ -105,3 +109,16 @@ def out_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def let_go(error: BaseException | None) -> None:
+    """Empty the frames that an error came through, so that what they held is free again.
+
+    As long as an error is handled its traceback keeps every array of the work that failed: who
+    tries again with less of a device's memory would find it still taken.
+    """
+    met: set[int] = set()
+    while error is not None and id(error) not in met:
+        met.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.errors import ModelError, out_of_memory
+from stream_anon.errors import ModelError, let_go, out_of_memory
 from stream_anon.models import torch_tflite
 from stream_anon.models.graph import Graph, read_onnx
 from stream_anon.models.torch_ops import SINGLE, operators
@@ -143,6 +143,7 @@ class TorchEngine:
 
     def _step_down(self, size: int, error: Exception) -> None:
         """No memory for a batch of ``size``: from now on smaller ones."""
+        let_go(error)
         self._graphs.clear()
         if self._device.type == "cuda":
             self._torch.cuda.empty_cache()

@@ -41,6 +41,8 @@ class Bench:
 
     def cut(self, owners: Owners, transforms: Transforms) -> Pixels:
         """Crops, where the method works if the frames lie there, else on the host."""
+        if len(self._frames) == 1 and not self._resident:
+            return self._frames[0].crops(transforms, self._size, ALIGNED_SIDE)
         return self._frames[0].crops_of(
             self._frames, owners, transforms, self._size, ALIGNED_SIDE, resident=self._resident
         )
@@ -84,6 +86,9 @@ class Bench:
         self, owners: Owners, crops: Pixels, masks: Pixels, transforms: Transforms
     ) -> None:
         """Blend crops back into their frames."""
+        if len(self._frames) == 1:
+            self._frames[0].paste(crops, masks, transforms, ALIGNED_SIDE)
+            return
         self._frames[0].paste_into(
             self._frames, owners, crops, masks, transforms, ALIGNED_SIDE
         )

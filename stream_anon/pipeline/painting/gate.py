@@ -25,6 +25,7 @@ from stream_anon.errors import (
     FrameFault,
     GateError,
     MethodFault,
+    let_go,
 )
 from stream_anon.media.cleared import Cleared, FallbackLevel, claim_seal
 from stream_anon.media.frame import Frame
@@ -247,6 +248,7 @@ class Compositor:
         """
         fault = self._fault_of(frame, error)
         self._stop_or_log(fault)
+        let_go(error)
         return self._fill_all(frame, faces, str(fault))
 
     @staticmethod

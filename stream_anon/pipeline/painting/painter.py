@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stream_anon.alignment.masks import core_mask
 from stream_anon.alignment.overlap import crowded
 from stream_anon.detection.types import TrackedFace
-from stream_anon.errors import Fault, MethodFault, out_of_memory
+from stream_anon.errors import Fault, MethodFault, let_go, out_of_memory
 from stream_anon.media.frame import Frame, Owners, Transforms
 from stream_anon.methods.base import Pixels, Rendered, Subject
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
@@ -126,6 +126,7 @@ class Painter:
             progress.changed |= begun
             if begun or len(works) == 1 or not out_of_memory(error):
                 raise
+            let_go(error)
             self._most = len(works) // 2
             log.warning("no memory for %d frames at once, trying %d", len(works), self._most)
             self.paint_all(works, progress)
