@@ -1,8 +1,8 @@
 """The dense face mesh: 468 points in three dimensions, and whether there is a face at all.
 
 The network is MediaPipe's ``face_landmark.tflite`` (Kartynnik et al. 2019, arXiv 1907.06724;
-Apache-2.0), fetched by the registry and run by OpenVINO or torch. It is shown a square of about one and a
-half face boxes, eyes level. What is derived from its points stands in
+Apache-2.0), fetched by the registry and run by OpenVINO or torch. It is shown a square of about
+one and a half face boxes, eyes level. What is derived from its points stands in
 ``stream_anon.alignment.mesh_measures``.
 """
 

@@ -138,6 +138,10 @@ class Frame(ABC):
     def outline(self, box: NDArray[np.float64]) -> None:
         """Draw the border of a box (4,), x0 y0 x1 y1 pixels, for looking at what was tracked."""
 
+    def shares(self, kernels: object) -> bool:
+        """Whether it lies where these kernels work, so that its crops may stay there."""
+        return False
+
     def goes_with(self, other: Frame) -> bool:
         """Whether ``crops_of`` and ``paste_into`` gain something by taking both at once."""
         return False

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.errors import ModelError
+from stream_anon.errors import ModelError, let_go, out_of_memory
 from stream_anon.models import torch_tflite
 from stream_anon.models.graph import Graph, read_onnx
 from stream_anon.models.torch_ops import SINGLE, operators
@@ -143,6 +143,7 @@ class TorchEngine:
 
     def _step_down(self, size: int, error: Exception) -> None:
         """No memory for a batch of ``size``: from now on smaller ones."""
+        let_go(error)
         self._graphs.clear()
         if self._device.type == "cuda":
             self._torch.cuda.empty_cache()
@@ -256,16 +257,6 @@ class TorchEngine:
         for name, number in last.items():
             if name not in kept:
                 self._ends[number].append(name)
-
-
-def out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it was raised from, says that a device's memory is full."""
-    while error is not None:
-        # CuPy's is a MemoryError, torch's a RuntimeError of this name.
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            return True
-        error = error.__cause__
-    return False
 
 
 class TorchImages:

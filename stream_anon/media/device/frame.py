@@ -22,7 +22,6 @@ from stream_anon.kernels.cuda import Fetch
 from stream_anon.kernels.faces import BLOCKS
 from stream_anon.kernels.maps import axis, joined, thumbnail_axes
 from stream_anon.kernels.planes import Batch
-from stream_anon.kernels.streams import Name
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.leaving import TAGS, on_card, on_host, tagged
 from stream_anon.media.device.order import Order
@@ -174,6 +173,10 @@ class DeviceFrame(Frame):
         owners = np.zeros(len(transforms), np.intp)
         self.paste_into([self], owners, crops, masks, transforms, extent)
 
+    def shares(self, kernels: object) -> bool:
+        """See ``Frame.shares``."""
+        return kernels is self._kernels
+
     def goes_with(self, other: Frame) -> bool:
         """Whether one launch can serve both: they lie on the same device."""
         return isinstance(other, DeviceFrame) and other._kernels is self._kernels
@@ -312,15 +315,17 @@ class DeviceFrame(Frame):
 
     def finish(self) -> None:
         """Begin to copy the planes to the host; see ``Frame.finish``."""
-        if self._leaving is None:
-            module, queue = self._kernels["maps"], cast(Name, "copy")
-            with self._order.reading(queue):
-                self._leaving = [module.fetch(plane) for plane in self._surface.planes]
+        # A favour: what is wrong is found out by whoever needs the planes.
+        with suppress(RuntimeError, MemoryError, StreamAnonError):
+            self._leaving = self._leave()
+
+    def _leave(self) -> list[Fetch]:
+        with self._order.reading("copy"):
+            return [self._kernels["maps"].fetch(plane) for plane in self._surface.planes]
 
     def to_av(self) -> Any:
         """The frame as the encoder takes it (``av.VideoFrame``), copied to the host once."""
-        self.finish()
-        leaving, self._leaving = self._leaving or [], None
+        leaving, self._leaving = self._leaving or self._leave(), None
         out = av.VideoFrame(self.width, self.height, self._layout.name)
         planes = to_planar(self._surface, [one.wait() for one in leaving])
         for number, plane in enumerate(planes):

@@ -91,9 +91,8 @@ def test_a_gpu_paints_the_same(clip, tmp_path, name):
 
 def test_covers_that_are_made_by_kernels_are_the_same(shim, clip, tmp_path):
     """Method and frame on the device: within a level of the method on the CPU."""
-    module = shim["covers"]
     for number, (plain, made) in enumerate(
-        [(Pixelate(), DevicePixelate(module)), (Fill(), DeviceFill(module))]
+        [(Pixelate(), DevicePixelate(shim)), (Fill(), DeviceFill(shim))]
     ):
         runs = []
         for method, kernels in ((plain, None), (made, shim)):

@@ -1,0 +1,44 @@
+"""Where the parts of a run work, from the device that was chosen."""
+
+from __future__ import annotations
+
+from stream_anon.device import Choice
+from stream_anon.errors import UsageError
+from stream_anon.kernels.cuda import KernelError, Modules
+from stream_anon.methods.workplace import HOST, Workplace
+from stream_anon.models.backend import OPENVINO, Backend
+
+GPU = "cuda:0"
+"""The first that this process sees."""
+
+BATCH = 8
+"""Frames, at most, whose faces a GPU paints together; where its memory is short, fewer."""
+
+
+def backend_of(device: Choice) -> Backend:
+    """What runs the networks: torch in half precision on a GPU, OpenVINO elsewhere."""
+    return OPENVINO if device.name == "cpu" else Backend("torch", GPU, "f16")
+
+
+def workplace(device: Choice, kernels: Modules | None = None) -> Workplace:
+    """What methods are made for.
+
+    Args:
+        device: that was chosen.
+        kernels: of its frames; None takes the GPU's.
+
+    Raises:
+        UsageError: a GPU was chosen, but its kernels cannot be compiled or run here.
+    """
+    if device.name == "cpu":
+        return HOST
+    if kernels is None:
+        from stream_anon.media.device.kernels import cuda_kernels
+
+        kernels = cuda_kernels()
+        try:
+            for name in ("faces", "covers"):
+                kernels[name]
+        except KernelError as error:
+            raise UsageError(f"device 'cuda' cannot be used: {error}") from error
+    return Workplace(backend_of(device), kernels, BATCH)
