@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from stream_anon.device import Choice
-from stream_anon.errors import UsageError
+from stream_anon.errors import StreamAnonError, UsageError
 from stream_anon.kernels.cuda import KernelError, Modules
 from stream_anon.methods.workplace import HOST, Workplace
 from stream_anon.models.backend import OPENVINO, Backend
@@ -42,3 +44,17 @@ def workplace(device: Choice, kernels: Modules | None = None) -> Workplace:
         except KernelError as error:
             raise UsageError(f"device 'cuda' cannot be used: {error}") from error
     return Workplace(backend_of(device), kernels, BATCH)
+
+
+def main() -> int:
+    """Try the GPU, and say in one line what is wrong; for whoever wants it in no own process."""
+    try:
+        workplace(Choice("cuda", "asked for"))
+    except StreamAnonError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
-from stream_anon.evaluation.benchmarks import gpu
+from stream_anon.evaluation.benchmarks import gpu, gpu_media
 from stream_anon.evaluation.benchmarks.gpu_kernels import kernel_times, noise_bandwidth
+from stream_anon.media.device import dali, nvdec
+from stream_anon.media.device.kernels import twin_kernels
+from tests.attacks.scene import write_clip
 from tests.kernels.conftest import shim
+from tests.media.device.hardware import StandIn, Surfaces
 
 __all__ = ["shim"]
 
@@ -44,6 +49,40 @@ def test_whole_runs_are_counted(tmp_path):
     assert float(rows[-1].split("|")[2]) > 0.0
     with pytest.raises(RuntimeError, match="error"):
         gpu.whole_runs(tmp_path / "absent.mp4", "cpu", "fill", (1,))
+
+
+def test_the_way_onto_the_card_and_off_it_is_timed(tmp_path, monkeypatch):
+    """On the twin: what stands for NVDEC and DALI, and runs on the CPU."""
+    monkeypatch.setattr(dali, "Pipeline", StandIn)
+    monkeypatch.setattr(dali, "missing", lambda *_: None)
+    monkeypatch.setattr(nvdec, "missing", lambda *_: None)
+    clip = write_clip(tmp_path / "clip.mp4", frames=4)
+    changes = {"method.name": "fill", "video.encoder_preset": "ultrafast"}
+    table = gpu_media.media_table(clip, twin_kernels(), changes, 0.0, "mixed", Surfaces)
+    rows = [row.split(" | ") for row in table if row.startswith("| ")][1:]
+    assert [row[0] for row in rows] == [
+        "| NVDEC alone",
+        "| NVDEC, frames of our own",
+        "| DALI, 4 groups in flight, frames of our own",
+        "| whole run without the encoder",
+        "| whole run with the encoder",
+    ]
+    assert all(float(row[1].removesuffix(" |")) > 0 for row in rows)
+    assert "of NVDEC alone." in " ".join(table)
+    assert "By h264 on the CPU; libx264 on the CPU, from yuv420p." in table
+
+
+def test_what_did_not_come_from_the_card_is_no_figure_of_the_card(tmp_path, monkeypatch):
+    monkeypatch.setattr(nvdec, "missing", lambda *_: None)
+    monkeypatch.setattr(dali, "missing", lambda *_: "DALI cannot be used (no module)")
+    clip = write_clip(tmp_path / "clip.mp4", frames=4)
+    planar = partial(Surfaces, planar=True)
+    table = gpu_media.media_table(clip, twin_kernels(), {"method.name": "fill"}, 0.0, "x", planar)
+    words = [row for row in table if "not measured" in row]
+    assert len(words) == 3
+    assert "0 of 4 frames came from NVDEC" in words[0]
+    assert "NVDEC does not take this stream" in words[1]
+    assert "DALI cannot be used" in words[2]
 
 
 def test_a_part_that_fails_is_told_and_the_rest_is_measured():

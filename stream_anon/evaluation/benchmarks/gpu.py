@@ -25,7 +25,9 @@ import numpy as np
 from stream_anon.device import gpus, missing_for_cuda
 from stream_anon.errors import StreamAnonError
 from stream_anon.evaluation.benchmarks.gpu_kernels import kernel_times, noise_bandwidth
+from stream_anon.evaluation.benchmarks.gpu_media import media_table
 from stream_anon.kernels.cuda import CupyModule, MemoryModule
+from stream_anon.media.device.kernels import cuda_kernels
 from stream_anon.models import WEIGHTS
 from stream_anon.models.torch_engine import TorchEngine
 
@@ -192,6 +194,8 @@ def check(folder: Path, clip: Path | None) -> Findings:
         for device in ("cpu", "cuda"):
             title = f"Whole runs, {device}, pixelate, encoder libx264"
             found.section(title, partial(whole_runs, clip, device, "pixelate", STREAMS))
+        on_and_off = partial(media_table, clip, cuda_kernels(), {"device": "cuda"})
+        found.section("Onto the card and off it", on_and_off)
     pool = cupy.get_default_memory_pool().total_bytes() / 2**20
     found.section("Memory", lambda: [f"CuPy's pool after all of this: {pool:.0f} MiB."])
     slug = re.sub(r"[^a-z0-9]+", "-", card.name.lower()).strip("-")

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream_anon.device import Choice
 from stream_anon.errors import UsageError
 from stream_anon.kernels.cuda import KernelError
 from stream_anon.media.cpu_frame import CpuFrame
 from stream_anon.media.device.choose import Decoder, device_decoders
-from stream_anon.media.device.frame import FORMATS, from_av
+from stream_anon.media.device.frame import FORMATS, DeviceFrame, from_av
 from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels
+from stream_anon.media.device.surface import from_planar
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Gap, Packet
+from stream_anon.media.pixel_formats import LAYOUTS, colour_matrix
+
+Plane = NDArray[np.uint8]
+
+UNSPECIFIED = 2
+LIMITED = 1
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +112,29 @@ def moved(frame: CpuFrame, kernels: DeviceKernels) -> Frame:
         # Slower, not less: the pipeline takes both.
         log.warning("no memory on the device, frame %d stays on the CPU: %s", frame.index, error)
         return frame
+
+
+def uploader(kernels: DeviceKernels) -> Callable[..., Frame]:
+    """What makes frames on a device out of planes in host memory, copied there once.
+
+    It is called with planes of 4:2:0 (luma, Cb and Cr, 8 bits, limited range), AVColorSpace or
+    None for no tag, and what the frame is told of itself by name. It raises MemoryError where the
+    device has none.
+    """
+    layout = LAYOUTS["yuv420p"]
+
+    def upload(planes: Sequence[Plane], matrix: int | None, place: dict[str, Any]) -> Frame:
+        height, width = planes[0].shape
+        tag = UNSPECIFIED if matrix is None else matrix
+        with kernels.streams.on("upload"):
+            surface = from_planar(
+                kernels["maps"], planes, width, height, layout.depth, colour_matrix(tag, height),
+                False, colour_matrix(tag, 0), kernels.pool,
+            )  # fmt: skip
+            tags = (tag, LIMITED, UNSPECIFIED, UNSPECIFIED)
+            return DeviceFrame(surface, kernels, layout, tags, pooled=True, **place)
+
+    return upload
 
 
 def on_device(source: Source, device: Choice, decoder: Decoder = "auto") -> Source:

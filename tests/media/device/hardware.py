@@ -71,7 +71,8 @@ class Surfaces:
         layout = LAYOUTS[frame.format.name]
         luma, *chroma = (plane_view(frame, layout, n) << (16 - layout.depth) % 8 for n in range(3))
         # Rows wider than the frame, as surfaces have them.
-        wide = [np.zeros((len(rows), 256), luma.dtype) for rows in (luma, chroma[0])]
+        pitch = -(-frame.width // 256) * 256
+        wide = [np.zeros((len(rows), pitch), luma.dtype) for rows in (luma, chroma[0])]
         wide[0][:, : frame.width] = luma
         for n, plane in enumerate(chroma):
             wide[1][:, n : frame.width : 2] = plane
