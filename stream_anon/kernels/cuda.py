@@ -67,6 +67,9 @@ class MemoryModule(Module, Protocol):
     def fetch(self, array: Any) -> Fetch:
         """Begin to copy back; what the queue is given later does not change what comes."""
 
+    def copy(self, target: Any, array: Any) -> None:
+        """Copy between arrays of the kernels' memory, or views of them, of one shape."""
+
     def take(self, array: Any, rows: NDArray[np.intp]) -> Any:
         """A copy of these rows, contiguous, where the kernels can read it."""
 
@@ -145,6 +148,10 @@ class HostArrays:
     def fetch(self, array: Any) -> Fetch:
         """At once."""
         return Fetched(np.array(array, order="C", copy=True))
+
+    def copy(self, target: Any, array: Any) -> None:
+        """At once."""
+        target[...] = array
 
     def take(self, array: Any, rows: NDArray[np.intp]) -> NDArray[Any]:
         """NumPy's."""
@@ -305,6 +312,10 @@ class CupyModule:
     def fetch(self, array: Any) -> Fetch:
         """On CuPy's current stream, into pinned memory."""
         return _Pinned(self._cupy, self._cupy.ascontiguousarray(array))
+
+    def copy(self, target: Any, array: Any) -> None:
+        """On CuPy's current stream."""
+        target[...] = array
 
     def take(self, array: Any, rows: NDArray[np.intp]) -> Any:
         """CuPy's."""

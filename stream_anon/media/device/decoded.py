@@ -88,7 +88,7 @@ def from_semi_planar(
     with streams.on("upload"):
         for plane, rows in zip(planes, (height, height // 2), strict=True):
             memory = kernels.pool.plane(rows, pitch)
-            memory.view(kind)[:, :width] = module.shared(plane).reshape(rows, width)
+            module.copy(memory.view(kind)[:, :width], module.shared(plane).reshape(rows, width))
             own.append(memory)
         copied = streams.record()
     # The decoder takes its surface back with the frame, whatever still reads it.

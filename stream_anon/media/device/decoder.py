@@ -105,7 +105,7 @@ class DeviceDecoder(StreamDecoder):
             )
         except MemoryError as error:
             self._warn(error)
-            host = self._converter.reformat(av_frame, format=layout.name, threads=1)
+            host = av_frame.reformat(format=layout.name)
             return CpuFrame(host, scaler=self._scaler, **place)
         return self._framed(surface, layout, tags, place)
 

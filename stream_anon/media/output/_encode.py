@@ -84,6 +84,10 @@ class StreamEncoder:
         )
         self.stream = out
         context = out.codec_context
+        even = not (video.width % 2 or video.height % 2)
+        if plan.on_gpu and even and not encoder.hardware:
+            # Sound that comes first has the header written, and every encoder opened with it.
+            self._pix_fmt = next(iter(self.formats & {"nv12", "p010le"}), self._pix_fmt)
         context.pix_fmt = self._pix_fmt
         # Slices would cost libx264 a fifth of its speed and some quality.
         context.thread_type = "AUTO"

@@ -73,6 +73,7 @@ class StreamPlan:
         output_codec: codec of the result, None for a stream that is dropped.
         pix_fmt: in which a redacted stream is encoded.
         encoder: FFmpeg's name of what encodes it.
+        on_gpu: its frames lie on a GPU, as NV12 or P010 where they can.
     """
 
     index: int
@@ -83,6 +84,7 @@ class StreamPlan:
     output_codec: str | None = None
     pix_fmt: str | None = None
     encoder: str = ""
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ def plan_streams(
                 output_codec=codec,
                 pix_fmt=pix_fmt,
                 encoder=encoder.name,
+                on_gpu=on_gpu,
                 reason=f"video, encoded as {encoder.name}",
             )
             if note:

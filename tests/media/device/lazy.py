@@ -135,6 +135,13 @@ class LazyModule:
     def get(self, array: np.ndarray) -> np.ndarray:
         return self.fetch(array).wait()
 
+    def shared(self, plane: Any) -> np.ndarray:
+        return np.from_dlpack(plane)
+
+    def copy(self, target: np.ndarray, array: np.ndarray) -> None:
+        # Read when the copy is made: a decoder may have taken its memory back by then.
+        self._streams.ask(lambda: np.copyto(target, array))
+
     def take(self, array: np.ndarray, rows: np.ndarray) -> np.ndarray:
         out = poisoned((len(rows), *array.shape[1:]), array.dtype)
         self._streams.ask(lambda: np.copyto(out, array[rows]))

@@ -187,6 +187,25 @@ def test_sound_before_the_first_frame_costs_a_conversion_not_the_samples(tmp_pat
     assert video[0] == video[1]
 
 
+@pytest.mark.parametrize("device", ["twin", "cpu"])
+def test_a_run_on_a_gpu_encodes_nv12_whatever_comes_first(tmp_path, device):
+    """Also where a frame comes in host memory after all: it is repacked, as exactly."""
+    clip = make_clip(tmp_path / "clip.mkv", count=6, audio=["aac"])
+    target = tmp_path / "one.mkv"
+    plain = FileSource(clip)
+    with DeviceSource(plain, TWIN) if device == "twin" else plain as source:
+        items = sorted(source, key=lambda item: not isinstance(item, Packet))
+        plan = plan_streams(source.info, target, FAST, on_gpu=True)
+        sink, gate = FileSink(target, plan, source.info, FAST), Compositor(Fill(), FaultConfig())
+        for item in items:
+            (sink.copy if isinstance(item, Packet) else partial(_write, sink, gate))(item)
+        sink.finish()
+    written(clip, tmp_path / "cpu.mkv")
+    assert sink.encoded_by[0] == "libx264 on the CPU, from nv12"
+    video = [[p for p in packets(path) if p[0] == 0] for path in (target, tmp_path / "cpu.mkv")]
+    assert video[0] == video[1]
+
+
 def test_nothing_is_written_before_an_encoder_on_the_gpu_has_its_first_frame(tmp_path, monkeypatch):
     """Its frames' memory belongs to a context that only they know; the header would open it."""
     monkeypatch.setattr(StreamEncoder, "waits", property(lambda self: self.frames < 3))
