@@ -21,18 +21,38 @@ def clock(call) -> float:
 
 def test_every_kernel_is_timed(shim):
     found = kernel_times(shim.__getitem__, clock, 2, 2, (160, 120))
-    assert [name[:3] for name in found] == ["(1)", "(2)", "(4)", "(5)", "(6)", "(7)"]
+    assert [name[:3] for name in found] == [f"({n})" for n in range(1, 8)]
     assert all(seconds > 0.0 for seconds in found.values())
     table = gpu.kernels_table(shim.__getitem__, clock, (1,), 1, (64, 48))
     assert table[0] == "| ms a frame, 1 faces | 1 frames |"
     assert table[-1].startswith("| all | ")
-    assert noise_bandwidth(shim["noise"], clock, 4)[0].startswith("4 codes of 512 numbers: ")
+    six, every = (float(row.split("|")[2]) for row in table[-2:])
+    assert table[-2].startswith("| (1) to (6) | ")
+    assert 0.0 < six < every
+    noise = noise_bandwidth(shim["noise"], clock, 4)
+    assert noise[0].startswith("4 codes of 512 numbers: ")
+    assert noise[1].startswith("A plain copy: ")
+
+
+def test_painting_is_timed_over_batches(shim):
+    table = gpu.painting_table(shim, (1, 2), 2, (160, 120), 1, time.process_time)
+    assert table[0] == "| ms a frame | batch 1 | batch 2 |"
+    assert [row.split("|")[1].strip() for row in table[2:]] == [
+        "pixelate", "blur", "fill", "visual-mixer"
+    ]  # fmt: skip
+    assert all(float(cell) > 0.0 for row in table[2:] for cell in row.split("|")[2:-1])
 
 
 @pytest.mark.train
-def test_networks_are_timed():
-    table = gpu.networks_table("cpu", "f32", (1,), 1)
-    assert len(table) == 5
+def test_networks_are_timed(monkeypatch):
+    monkeypatch.setattr(gpu, "SHAPES", {"landmarks": [(1, 64, 64)], "absent": [(1,)]})
+    assert [row.split("|")[1].strip() for row in gpu.networks_table("cpu", "f32", (1,), 1)] == [
+        "ms a face", "---", "landmarks"
+    ]  # fmt: skip
+    parity = gpu.parity_table("cpu", ("f32", "bf16"))
+    same, half = (float(cell) for cell in parity[2].split("|")[2:4])
+    assert same == 0.0
+    assert 0.0 < half < 0.05
 
 
 def test_whole_runs_are_counted(tmp_path):
@@ -42,6 +62,7 @@ def test_whole_runs_are_counted(tmp_path):
     rows = gpu.whole_runs(clip, "cpu", "fill", (1,))
     assert rows[-1].startswith("| 1 | ")
     assert float(rows[-1].split("|")[2]) > 0.0
+    assert "paint " in rows[-1]
     with pytest.raises(RuntimeError, match="error"):
         gpu.whole_runs(tmp_path / "absent.mp4", "cpu", "fill", (1,))
 
