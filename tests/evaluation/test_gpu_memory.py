@@ -62,3 +62,20 @@ def test_the_command_prints_both(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert done.output.startswith("bound: ")
     assert done.output.endswith("counted on twin: 5 MB\n")
+
+
+def test_bench_tells_the_memory_of_a_stream_on_a_device(tmp_path, monkeypatch):
+    """The run itself takes the CPU here: what is told beside it is told of the GPU."""
+    from stream_anon.cli.commands.bench import bench as command
+    from stream_anon.device import Choice
+    from stream_anon.evaluation.benchmarks import speed
+
+    clip = write_clip(tmp_path / "scene.mp4", frames=4)
+    monkeypatch.setattr("stream_anon.device.choose", lambda wanted: Choice("cuda", "asked for"))
+    monkeypatch.setattr(speed, "_redact", lambda *_: speed.Timing(4, 1.0, 1.0))
+    monkeypatch.setattr(speed, "pool_bytes", lambda: 7_000_000)
+    options = ["--device", "cuda", "--frames", "4", "--rounds", "1"]
+    done = CliRunner().invoke(command, [str(clip), *options])
+    assert "7 MB held" in done.output, done.output
+    bound = stream_bound(Config(), WIDTH, HEIGHT, float(RATE)).total / 1e6
+    assert f"at most {bound:.0f} MB" in done.output

@@ -136,18 +136,23 @@ def measured(
     return meter
 
 
+def pool_bytes() -> int:
+    """What CuPy's pool holds: where nobody trims it, the most that was ever used at once."""
+    import cupy
+
+    return int(cupy.get_default_memory_pool().total_bytes())
+
+
 def cuda_peak(clip: Path, config: Config, folder: Path) -> int:
     """The most that CuPy's pool held in a whole run on the first GPU, in bytes."""
     import cupy
 
     from stream_anon import api
 
-    pool = cupy.get_default_memory_pool()
-    pool.free_all_blocks()
-    before = pool.total_bytes()
+    cupy.get_default_memory_pool().free_all_blocks()
+    before = pool_bytes()
     api.redact(clip, folder / "out.mkv", config=override(config, device="cuda"))
-    # A pool that nobody trims holds the most that was ever used at once.
-    return int(pool.total_bytes() - before)
+    return pool_bytes() - before
 
 
 @click.command()

@@ -96,12 +96,13 @@ class DeviceFrame(Frame):
         self._luma: tuple[int, Fetch] | None = None
         # What is asked for from here on, in whichever queue, comes behind what filled the planes.
         self._order = Order(kernels.streams)
-        if pooled:
-            weakref.finalize(
-                self, kernels.pool.give, surface.planes, self._order.behind
-            ).atexit = False
         self._batch = batch_of(kernels["maps"], [surface])
         self._shown = batch_of(kernels["maps"], [surface], thumbnail=True)
+        if pooled:
+            tables = self._batch, self._shown
+            weakref.finalize(
+                self, kernels.pool.give, surface.planes, self._order.behind, tables
+            ).atexit = False
         if kernels.luma_step is not None:
             # A favour: whoever asks for it finds out what is wrong, and what becomes of that.
             with suppress(RuntimeError, MemoryError, StreamAnonError):
