@@ -84,8 +84,8 @@ class TorchEngine:
         }
         self._bytes_out = bytes_out
         # A queue of its own: neither frames' kernels nor other networks wait for it.
-        cuda = self._device.type == "cuda"
-        self._stream = torch.cuda.Stream(self._device) if cuda else None
+        cuda: Any = torch.cuda
+        self._stream = cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._graphs: dict[tuple[tuple[int, ...], ...], _Captured] = {}
         self._lock = threading.Lock()
 
