@@ -14,8 +14,8 @@ from stream_anon.methods.workplace import Workplace
 from stream_anon.pipeline.analysis import Analyzer, DetectAndTrack
 from stream_anon.pipeline.drawn import WithRegions
 from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.places import workplace
 from stream_anon.pipeline.painting.targets import make_targets, other_methods
-from stream_anon.pipeline.places import workplace
 
 
 def place(config: Config) -> Workplace:

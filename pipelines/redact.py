@@ -11,8 +11,8 @@ from stream_anon.media.device.source import on_device
 from stream_anon.pipeline.analysis import make_analyzer
 from stream_anon.pipeline.ends import make_sink, make_source
 from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.pipeline.painting.places import workplace
 from stream_anon.pipeline.painting.targets import make_targets, other_methods
-from stream_anon.pipeline.places import workplace
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.run import Pipeline
 

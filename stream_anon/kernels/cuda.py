@@ -88,6 +88,9 @@ class Modules(Protocol):
     def __getitem__(self, name: str) -> MemoryModule:
         """The module of ``name.cu``."""
 
+    def trim(self) -> None:
+        """Give back memory that is kept for later use: somebody found none."""
+
 
 class Fetch(Protocol):
     """An array on its way into the host's memory."""

@@ -121,3 +121,11 @@ class Metered:
     def trim(self) -> None:
         """See ``MemoryModule``."""
         self._module.trim()
+
+    def shared(self, plane: Any) -> Any:
+        """See ``MemoryModule``: somebody else's memory, which is not counted."""
+        return self._module.shared(plane)
+
+    def copy(self, target: Any, array: Any) -> None:
+        """See ``MemoryModule``."""
+        self._module.copy(target, array)

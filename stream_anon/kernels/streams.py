@@ -41,7 +41,8 @@ class Streams:
 class CupyStreams(Streams):
     """A GPU's, by CuPy: one stream for each name, for all threads and all frames.
 
-    torch, which has a current stream of its own, works on the same one inside ``on``.
+    They do not wait for CUDA's default stream, nor it for them. Networks have streams of their own
+    (``models.torch_engine``).
     """
 
     def __init__(self) -> None:

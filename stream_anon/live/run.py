@@ -128,7 +128,7 @@ def check_device(config: LiveConfig) -> Choice:
         return chosen
     try:
         tried = subprocess.run(
-            [sys.executable, "-m", "stream_anon.pipeline.places"],
+            [sys.executable, "-m", "stream_anon.pipeline.painting.places"],
             capture_output=True, text=True, check=False, timeout=CHECK_SECONDS,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -79,7 +79,7 @@ def _dp_image(config: MethodConfig, place: Workplace) -> Method:
 
 def _visual_mixer(config: MethodConfig, place: Workplace) -> Method:
     if place.kernels is not None:
-        from stream_anon.methods.mixer_on_device import DeviceVisualMixer
+        from stream_anon.methods.device.mixer import DeviceVisualMixer
 
         return DeviceVisualMixer(place.kernels, config.vfe)
     from stream_anon.methods.visual_mixer import VisualMixer
@@ -89,7 +89,7 @@ def _visual_mixer(config: MethodConfig, place: Workplace) -> Method:
 
 def _pixelate(config: MethodConfig, place: Workplace) -> Method:
     if place.kernels is not None:
-        from stream_anon.methods.on_device import DevicePixelate
+        from stream_anon.methods.device.covers import DevicePixelate
 
         return DevicePixelate(place.kernels, config.cells)
     return Pixelate(config.cells)
@@ -97,7 +97,7 @@ def _pixelate(config: MethodConfig, place: Workplace) -> Method:
 
 def _blur(config: MethodConfig, place: Workplace) -> Method:
     if place.kernels is not None:
-        from stream_anon.methods.on_device import DeviceBlur
+        from stream_anon.methods.device.covers import DeviceBlur
 
         return DeviceBlur(place.kernels, config.blur)
     return Blur(config.blur)
@@ -105,7 +105,7 @@ def _blur(config: MethodConfig, place: Workplace) -> Method:
 
 def _fill(config: MethodConfig, place: Workplace) -> Method:
     if place.kernels is not None:
-        from stream_anon.methods.on_device import DeviceFill
+        from stream_anon.methods.device.covers import DeviceFill
 
         return DeviceFill(place.kernels, config.colour)
     return Fill(config.colour)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.device import Choice
 from stream_anon.errors import ModelError
 from stream_anon.models import engine
 from stream_anon.models.torch_engine import Precision, TorchEngine
@@ -111,3 +112,11 @@ class Backend:
 
 OPENVINO = Backend()
 """The default: on the CPU."""
+
+GPU = "cuda:0"
+"""The first that this process sees."""
+
+
+def backend_of(device: Choice) -> Backend:
+    """What runs the networks of a run: torch in half precision on a GPU, OpenVINO elsewhere."""
+    return OPENVINO if device.name == "cpu" else Backend("torch", GPU, "f16")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +83,9 @@ class TorchEngine:
             for name, scaling in (images or {}).items()
         }
         self._bytes_out = bytes_out
+        # A queue of its own: neither frames' kernels nor other networks wait for it.
+        cuda: Any = torch.cuda
+        self._stream = cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._graphs: dict[tuple[tuple[int, ...], ...], _Captured] = {}
         self._lock = threading.Lock()
 
@@ -110,36 +114,33 @@ class TorchEngine:
             # Bytes travel as bytes.
             kind = array.dtype if array.dtype == np.uint8 else np.float32
             given.append(torch.from_numpy(np.require(array, kind, ["C", "W"])))
-        return [self._fetched(one) for one in self.tensors(given)]
+        queue = nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+        with self._lock, queue, torch.inference_mode():
+            return [self._fetched(one) for one in self._answers(given)]
 
-    def tensors(self, inputs: Sequence[Any]) -> list[Any]:
-        """As ``__call__``, from torch's tensors, wherever they lie, to tensors on the device.
-
-        Raises:
-            ValueError, MemoryError: as from ``__call__``.
-        """
+    def _answers(self, inputs: Sequence[Any]) -> list[Any]:
+        """Tensors on the host to tensors on the device, in parts that it has memory for."""
         if len(inputs) != len(self.inputs):
             raise ValueError(f"{len(self.inputs)} inputs are wanted, {len(inputs)} were given")
         rows, start = len(inputs[0]), 0
         parts: list[list[Any]] = []
-        with self._lock, self._torch.inference_mode():
-            while start < rows or not parts:
-                sizes = self._batches
-                most = rows if sizes is None else min(rows - start, sizes[-1])
-                part = [tensor[start : start + most] for tensor in inputs]
-                size = most if not sizes or not most else next(s for s in sizes if s >= most)
-                try:
-                    parts.append(self._filled(part, size))
-                except (RuntimeError, IndexError) as error:
-                    if out_of_memory(error):
-                        self._step_down(size, error)
-                        continue
-                    raise ValueError(" ".join(str(error).split())[-200:]) from error
-                start += most
-            return [
-                columns[0] if len(columns) == 1 else self._torch.cat(columns)
-                for columns in zip(*parts, strict=True)
-            ]
+        while start < rows or not parts:
+            sizes = self._batches
+            most = rows if sizes is None else min(rows - start, sizes[-1])
+            part = [tensor[start : start + most] for tensor in inputs]
+            size = most if not sizes or not most else next(s for s in sizes if s >= most)
+            try:
+                parts.append(self._filled(part, size))
+            except (RuntimeError, IndexError) as error:
+                if out_of_memory(error):
+                    self._step_down(size, error)
+                    continue
+                raise ValueError(" ".join(str(error).split())[-200:]) from error
+            start += most
+        return [
+            columns[0] if len(columns) == 1 else self._torch.cat(columns)
+            for columns in zip(*parts, strict=True)
+        ]
 
     def _step_down(self, size: int, error: Exception) -> None:
         """No memory for a batch of ``size``: from now on smaller ones."""

@@ -21,10 +21,9 @@ from stream_anon.errors import TrackerFault, TracksError
 from stream_anon.media.frame import Frame
 from stream_anon.media.packets import Gap
 from stream_anon.models import registry
-from stream_anon.models.backend import OPENVINO, Backend
+from stream_anon.models.backend import OPENVINO, Backend, backend_of
 from stream_anon.pipeline.drawn import WithRegions
 from stream_anon.pipeline.labels import OtherLabels, Sources
-from stream_anon.pipeline.places import backend_of
 from stream_anon.pipeline.plan import Plan
 from stream_anon.pipeline.report import AnalysisPart
 from stream_anon.pipeline.stream_analyzer import AnalyzedFrame, StreamAnalyzer

@@ -45,8 +45,21 @@ LIVE_QUEUE = 32
 DRAIN = 4.0
 """How much slower than so far an encoder may give back what it holds."""
 
+
 Item = Frame | Packet | Gap
 Decided = Analyzed | Packet | Gap
+
+
+def _enough(frames: int) -> Callable[[Decided], bool]:
+    """Whether an item is the last of so many frames, or a gap."""
+    left = frames
+
+    def last(item: Decided) -> bool:
+        nonlocal left
+        left -= isinstance(item, Analyzed)
+        return left <= 0 or isinstance(item, Gap)
+
+    return last
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +157,9 @@ class Pipeline:
             "drop-oldest" if live else "block",
             lambda item: isinstance(item, Frame),
         )
-        # A batch waits while another one is painted; frames that wait take memory.
-        analyzed: Channel[Decided] = flow.channel(max(QUEUE, self._compositor.batch))
+        # What a batch is made of waits here, sound between it, while another one is painted.
+        batch = self._compositor.batch
+        analyzed: Channel[Decided] = flow.channel(QUEUE if batch == 1 else 2 * batch)
         flow.worker("reader", lambda worker: self._read(worker, decoded))
         flow.worker("analyst", lambda worker: self._analyse(worker, decoded, analyzed))
         flow.worker("painter", lambda worker: self._clear(worker, decoded, analyzed))
@@ -243,7 +257,7 @@ class Pipeline:
             # same, with the packets between them. A gap ends the tracks of those before it.
             items = [first]
             if most > 1 and not isinstance(first, Gap):
-                items += analyzed.waiting(2 * most, lambda item: isinstance(item, Gap))
+                items += analyzed.waiting(LIVE_QUEUE, _enough(most - isinstance(first, Analyzed)))
             with worker.busy("paint", clock):
                 cleared = iter(self._painted(items, most))
             for item in items:

@@ -16,9 +16,14 @@ from stream_anon.media.device.kernels import twin_kernels
 from stream_anon.media.device.surface import batch_of
 from stream_anon.methods.base import Subject
 from stream_anon.methods.blur import Blur
+from stream_anon.methods.device.covers import (
+    DeviceBlur,
+    DeviceFill,
+    DevicePixelate,
+    DeviceSoftCover,
+)
+from stream_anon.methods.device.mixer import DeviceVisualMixer
 from stream_anon.methods.fill import Fill
-from stream_anon.methods.mixer_on_device import DeviceVisualMixer
-from stream_anon.methods.on_device import DeviceBlur, DeviceFill, DevicePixelate, DeviceSoftCover
 from stream_anon.methods.pixelate import Pixelate
 from stream_anon.methods.soft_cover import SIDE, SoftCover
 from stream_anon.methods.visual_mixer import VisualMixer, grid_side

@@ -23,7 +23,7 @@ from stream_anon.media.frame import Frame
 from tests.live.harness import Live, config
 from tests.live.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
-from tests.media.device.hardware import planes
+from tests.media.device.decoding.hardware import planes
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -78,7 +78,7 @@ def _make(
     open_: Callable[[Any], Any], stream: Any, info: StreamInfo, name: str, *, counted: bool,
     motion: bool,
 ) -> StreamDecoder:  # fmt: skip
-    given = {"counted": counted, "motion": motion, "kernels": kernels}
+    given: dict[str, Any] = {"counted": counted, "motion": motion, "kernels": kernels}
     reasons = [words for words in missing.values() if words]
     if motion:
         there, reasons = (), ["motion vectors are exported on the CPU alone"]

@@ -81,7 +81,7 @@ class DeviceDecoder(StreamDecoder):
         layout = LAYOUTS[self._video.pix_fmt]
         av_frame = _bare(av_frame)
         colour = self._video.colour
-        tags = (colour.matrix, colour.range, colour.primaries, colour.transfer)
+        tags: tuple[int, ...] = colour.matrix, colour.range, colour.primaries, colour.transfer
         if isinstance(av_frame, Decoded):
             return self._framed(av_frame.surface, layout, tags, place)
         if _stored(av_frame) not in _DEPTHS:

@@ -89,12 +89,13 @@ class DeviceFrame(Frame):
         self._luma: tuple[int, Fetch] | None = None
         # What is asked for from here on, in whichever queue, comes behind what filled the planes.
         self._order = Order(kernels.streams)
-        if pooled:
-            weakref.finalize(
-                self, kernels.pool.give, surface.planes, self._order.behind
-            ).atexit = False
         self._batch = batch_of(kernels["maps"], [surface])
         self._shown = batch_of(kernels["maps"], [surface], thumbnail=True)
+        if pooled:
+            tables = self._batch, self._shown
+            weakref.finalize(
+                self, kernels.pool.give, surface.planes, self._order.behind, tables
+            ).atexit = False
         if kernels.luma_step is not None:
             # A favour: whoever asks for it finds out what is wrong, and what becomes of that.
             with suppress(RuntimeError, MemoryError, StreamAnonError):
@@ -262,7 +263,7 @@ class DeviceFrame(Frame):
         down = min(max(1, blocks * self.height // longer), small[1])
         x, y = (self.width, small[0], across), (self.height, small[1], down)
         module, batch = self._kernels["covers"], self._batch
-        with self._writing():
+        with self._together([self], writing=True):
             sums = module.zeros((1, 3, self.height, across), np.int64)
             levels = module.zeros((1, 3, down, across), np.int32)
             module.launch(
@@ -280,13 +281,8 @@ class DeviceFrame(Frame):
         unit = 1 << (self._layout.depth - 8)
         black = 0 if self._surface.full else 16 * unit
         levels = np.array([black, 128 * unit, 128 * unit], np.int32).reshape(1, 3, 1, 1)
-        with self._writing():
-            self._paint(self._kernels["covers"].put(levels), 1, 1)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
         with self._together([self], writing=True):
-            yield
+            self._paint(self._kernels["covers"].put(levels), 1, 1)
 
     def _blocks(self, side: tuple[int, int, int]) -> tuple[Any, ...]:
         """Tables of a side of luma and of chroma in so many blocks."""

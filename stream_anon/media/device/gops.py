@@ -8,7 +8,7 @@ here and given back in the order of presentation.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -22,7 +22,11 @@ MOST_PACKETS = 1000
 MOST_BYTES = 64 << 20
 """What a group may hold; a stream whose keyframes are farther apart is decoded in one piece."""
 
-_IDR = {"h264": ((5,), lambda head: head & 31), "hevc": ((19, 20), lambda head: head >> 1 & 63)}
+_IDR: dict[str, tuple[tuple[int, ...], Callable[[int], int]]] = {
+    "h264": ((5,), lambda head: head & 31),
+    "hevc": ((19, 20), lambda head: head >> 1 & 63),
+}
+"""Kinds of NAL units that no frame behind them reaches across (ITU-T H.264 and H.265, 7.4)."""
 _STEP = Fraction(1, 1000)
 _APART = 40
 

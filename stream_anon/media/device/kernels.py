@@ -60,6 +60,10 @@ class DeviceKernels:
                 module = self._modules[name] = self._load(name)
             return module
 
+    def trim(self) -> None:
+        """Let go of memory that is kept for frames to come."""
+        self.pool.trim()
+
     @property
     def pool(self) -> SurfacePool:
         """Memory of frames."""

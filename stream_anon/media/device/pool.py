@@ -29,7 +29,7 @@ class SurfacePool:
 
     def __init__(self, module: MemoryModule, streams: Streams) -> None:
         self._module, self._streams = module, streams
-        self._spare: dict[tuple[int, ...], list[tuple[Any, tuple[Any, ...]]]] = {}
+        self._spare: dict[tuple[int, ...], list[tuple[Any, tuple[Any, ...], Any]]] = {}
         self._lock = threading.RLock()
 
     def plane(self, rows: int, pitch: int) -> Any:
@@ -48,24 +48,25 @@ class SurfacePool:
                 # What is kept for other sizes is of no use now.
                 self.trim()
                 return self._module.zeros((rows, pitch), np.uint8)
-        plane, events = found
+        plane, events, _ = found
         for event in events:
             self._streams.wait(event)
         return plane
 
-    def give(self, planes: Iterable[Any], events: Iterable[Any]) -> None:
+    def give(self, planes: Iterable[Any], events: Iterable[Any], tables: Any = None) -> None:
         """Take planes back that nobody holds any more.
 
         Args:
             planes: all of one frame.
             events: behind everything that was asked for on them.
+            tables: what kernels read beside them; kept as long.
         """
         behind = tuple(events)
         with self._lock:
             for plane in planes:
                 waiting = self._spare.setdefault(tuple(plane.shape), [])
                 if len(waiting) < SPARE:
-                    waiting.append((plane, behind))
+                    waiting.append((plane, behind, tables))
                     continue
                 # The device's own allocator knows nothing of our queues.
                 for event in behind:
@@ -75,7 +76,7 @@ class SurfacePool:
         """Let go of all that is kept."""
         with self._lock:
             for waiting in self._spare.values():
-                for _, events in waiting:
+                for _, events, _ in waiting:
                     for event in events:
                         self._streams.finish(event)
             self._spare.clear()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import lru_cache
+from typing import Any
 
 import av
 
@@ -30,7 +31,7 @@ def missing(codec: str = "h264") -> str | None:
     except OSError:
         return "the driver's NVENC library (libnvidia-encode.so.1) is missing"
     try:
-        context = av.CodecContext.create(encoder.name, "w")
+        context: Any = av.CodecContext.create(encoder.name, "w")
         context.width = context.height = _SIDE
         context.pix_fmt, context.framerate = "nv12", 25
         context.open()

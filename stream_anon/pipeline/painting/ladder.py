@@ -13,8 +13,8 @@ from stream_anon.errors import MethodFault
 from stream_anon.media.cleared import FallbackLevel
 from stream_anon.media.frame import Frame, Pixels, Transforms
 from stream_anon.methods.base import Method
+from stream_anon.methods.device.covers import DeviceFill, DeviceSoftCover
 from stream_anon.methods.fill import Fill
-from stream_anon.methods.on_device import DeviceFill, DeviceSoftCover
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover
 from stream_anon.methods.workplace import HOST, Workplace

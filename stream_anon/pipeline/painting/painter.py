@@ -127,6 +127,8 @@ class Painter:
             if begun or len(works) == 1 or not out_of_memory(error):
                 raise
             let_go(error)
+            if self._method.kernels is not None:
+                self._method.kernels.trim()
             self._most = len(works) // 2
             log.warning("no memory for %d frames at once, trying %d", len(works), self._most)
             self.paint_all(works, progress)

@@ -32,7 +32,7 @@ from stream_anon.media.packets import Gap, Packet
 from stream_anon.methods.fill import Fill
 from stream_anon.pipeline.painting.gate import Compositor
 from tests.media.clips import make_clip, texture
-from tests.media.device.hardware import StandIn, Surfaces, dali_source, nvdec_source
+from tests.media.device.decoding.hardware import StandIn, Surfaces, dali_source, nvdec_source
 
 CONFIG = VideoConfig(encoder_preset="ultrafast")
 

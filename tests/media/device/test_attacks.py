@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from stream_anon.media.device.frame import DeviceFrame
-from stream_anon.methods.on_device import DevicePixelate
+from stream_anon.methods.device.covers import DevicePixelate
 from stream_anon.methods.workplace import Workplace
 from stream_anon.pipeline.painting.gate import Compositor
 from tests.attacks import test_faults, test_painting

@@ -18,8 +18,8 @@ from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.pixel_formats import plane_view
 from stream_anon.methods import Blur, Fill, Pixelate, make_method
 from stream_anon.methods.base import Rendered
-from stream_anon.methods.mixer_on_device import DeviceVisualMixer
-from stream_anon.methods.on_device import DeviceBlur, DeviceFill, DevicePixelate
+from stream_anon.methods.device.covers import DeviceBlur, DeviceFill, DevicePixelate
+from stream_anon.methods.device.mixer import DeviceVisualMixer
 from stream_anon.methods.visual_mixer import VisualMixer
 from stream_anon.methods.workplace import Workplace
 from stream_anon.pipeline.flow import Channel

@@ -22,7 +22,7 @@ from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Packet
 from stream_anon.methods import Blur, Fill, Pixelate
 from stream_anon.methods.base import Method, Rendered
-from stream_anon.methods.on_device import DeviceFill, DevicePixelate
+from stream_anon.methods.device.covers import DeviceFill, DevicePixelate
 from stream_anon.pipeline.plan import make_plan
 from tests.attacks.scene import leaks, quick, write_clip
 from tests.attacks.test_faults import build

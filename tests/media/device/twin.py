@@ -25,6 +25,7 @@ class Run:
         report: the manifest.
         frames: classes of the frames that were painted.
         formats: that they were encoded from.
+        together: the most that were painted in one go.
     """
 
     planes: list[list[np.ndarray]] = field(default_factory=list)
@@ -32,6 +33,7 @@ class Run:
     report: Report | None = None
     frames: set[str] = field(default_factory=set)
     formats: set[str] = field(default_factory=set)
+    together: int = 1
 
 
 def samples(av_frame: Any) -> list[np.ndarray]:
@@ -53,7 +55,8 @@ def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True)
     if kernels is not None:
         pipeline._source = DeviceSource(pipeline._source, kernels)
     done = Run()
-    encode, paint = pipeline._sink._muxer.encode, pipeline._compositor.paint
+    compositor = pipeline._compositor
+    encode, paint, paint_all = pipeline._sink._muxer.encode, compositor.paint, compositor.paint_all
 
     def recorded_encode(stream: int, av_frame: Any, pts: int) -> None:
         done.formats.add(av_frame.format.name)
@@ -62,12 +65,21 @@ def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True)
         encode(stream, av_frame, pts)
 
     def recorded_paint(frame: Any, regions: Regions) -> Any:
-        done.frames.add(type(frame).__name__)
-        done.regions[regions.key] = regions
+        note(frame, regions)
         return paint(frame, regions)
 
+    def recorded_paint_all(items: Any) -> Any:
+        for item in items:
+            note(*item)
+        done.together = max(done.together, len(items))
+        return paint_all(items)
+
+    def note(frame: Any, regions: Regions) -> None:
+        done.frames.add(type(frame).__name__)
+        done.regions[regions.key] = regions
+
     pipeline._sink._muxer.encode = recorded_encode
-    pipeline._compositor.paint = recorded_paint
+    compositor.paint, compositor.paint_all = recorded_paint, recorded_paint_all
     done.report = pipeline.run()
     return done
 

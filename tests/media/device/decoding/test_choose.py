@@ -20,7 +20,7 @@ from stream_anon.media.output.streams import plan_streams
 from stream_anon.methods.fill import Fill
 from stream_anon.pipeline.painting.gate import Compositor
 from tests.media.clips import make_clip
-from tests.media.device.hardware import StandIn, Surfaces
+from tests.media.device.decoding.hardware import StandIn, Surfaces
 
 CUDA, CPU = Choice("cuda", "asked for"), Choice("cpu", "asked for")
 NO_LIBRARY = "the driver's NVDEC library (libnvcuvid.so.1) is missing"

@@ -13,7 +13,7 @@ from stream_anon.media.device.pool import SurfacePool
 from stream_anon.media.input.source import FileSource
 from tests.attacks.scene import leaks, quick, write_clip
 from tests.attacks.test_faults import build
-from tests.media.device.hardware import StandIn, Surfaces, dali_source, nvdec_source
+from tests.media.device.decoding.hardware import StandIn, Surfaces, dali_source, nvdec_source
 from tests.media.device.lazy import LazyStreams, lazy_kernels
 from tests.media.device.test_order import ORDERS
 from tests.media.device.test_whole_runs import whole

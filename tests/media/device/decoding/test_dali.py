@@ -19,8 +19,8 @@ from stream_anon.media.device.gops import GopCutter, as_file
 from stream_anon.media.device.kernels import twin_kernels
 from stream_anon.media.input.source import FileSource
 from tests.media.clips import av_frame, make_clip
-from tests.media.device import hardware
-from tests.media.device.hardware import StandIn, planes
+from tests.media.device.decoding import hardware
+from tests.media.device.decoding.hardware import StandIn, planes
 
 NO_H264 = "DALI's decoder on the CPU does not know H.264 and HEVC"
 TWIN = twin_kernels()

@@ -14,7 +14,7 @@ from stream_anon.media.device.kernels import DeviceKernels, twin_kernels
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Packet
 from tests.media.clips import make_clip
-from tests.media.device.hardware import Surfaces, nvdec_source, planes
+from tests.media.device.decoding.hardware import Surfaces, nvdec_source, planes
 
 TWIN: DeviceKernels = twin_kernels()
 
