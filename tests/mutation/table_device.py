@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutation.runner import Break
 
 PARITY = "tests/media/device/test_parity.py"
+DECODING = "tests/media/device/decoding"
 
 DEVICE = (
     Break(
@@ -46,5 +47,53 @@ DEVICE = (
         "            owners = np.zeros(len(first), np.int32)\n",
         ("tests/kernels/test_noise.py::test_tracks_take_noise_of_their_own",),
         "what two people's codes differ by is given away",
+    ),
+    Break(
+        "nvdec-owes-frames",
+        "stream_anon/media/device/nvdec.py",
+        "            return self._replayed(packet, error)\n",
+        "            return []\n",
+        (f"{DECODING}/test_nvdec.py::test_a_decoder_that_fails_in_mid_stream_loses_nothing",),
+        "frames that a card was given before it failed never come",
+    ),
+    Break(
+        "nvdec-gives-twice",
+        "stream_anon/media/device/nvdec.py",
+        "            if number in self._given:\n",
+        "            if False:\n",
+        (f"{DECODING}/test_nvdec.py::test_a_decoder_that_fails_in_mid_stream_loses_nothing",),
+        "frames come again, at times that are not theirs",
+    ),
+    Break(
+        "dali-is-believed",
+        "stream_anon/media/device/dali.py",
+        "            if found != SEQUENCE and given != count:\n",
+        "            if False:\n",
+        (f"{DECODING}/test_dali.py::test_dali_that_gives_fewer_frames_is_not_believed",),
+        "frames are shown at the times of others",
+    ),
+    Break(
+        "dali-hides-damage",
+        "stream_anon/media/device/dali.py",
+        "                yield Redone(frame, bad or frame.is_corrupt)\n",
+        "                yield Redone(frame, False)\n",
+        (f"{DECODING}/test_dali.py::test_what_dali_cannot_decode_the_cpu_decodes_and_marks",),
+        "a damaged frame is believed to be whole",
+    ),
+    Break(
+        "surface-of-the-decoder",
+        "stream_anon/media/device/decoded.py",
+        "    streams.finish(copied)\n",
+        "",
+        (f"{DECODING}/test_decoded_runs.py::test_decoders_take_their_memory_back",),
+        "a frame is read from memory that the decoder has taken back",
+    ),
+    Break(
+        "torn-frame-lifted",
+        "stream_anon/live/painting/source.py",
+        "        return frame if ring.is_whole(*found) else None\n",
+        "        return frame\n",
+        ("tests/live/test_device.py::test_a_frame_that_is_written_over_meanwhile_is_torn",),
+        "half of one frame and half of another is painted where one of them has its faces",
     ),
 )

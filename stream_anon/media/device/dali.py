@@ -13,7 +13,6 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +41,8 @@ SEQUENCE = 8
 PATIENCE = 3
 """Groups one after the other that DALI fails at, before it is not asked again."""
 POLL = 0.1
+JOIN = 10.0
+"""Seconds that a sequence that is being decoded is waited for when nothing more is wanted."""
 _FULL_RANGE = 2
 
 
@@ -154,7 +155,8 @@ class DaliContext:
         frame = video.width * video.height * 3 // 2
         self._quota = max(SEQUENCE, ahead // workers // frame // 2)
         self._cutter = GopCutter(stream)
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="dali")
+        self._todo: queue.SimpleQueue[_Flight | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._flights: deque[_Flight] = deque()
         self._stopped = threading.Event()
@@ -218,7 +220,10 @@ class DaliContext:
     def flush_buffers(self) -> None:
         """Stop; called once nothing more is wanted."""
         self._stopped.set()
-        self._pool.shutdown(cancel_futures=True)
+        for _ in self._threads:
+            self._todo.put(None)
+        for thread in self._threads:
+            thread.join(JOIN)
         if self._software is not None:
             self._software.flush_buffers()
 
@@ -229,10 +234,19 @@ class DaliContext:
             # What damage does to the frames behind it, only the decoder on the CPU tells.
             flight.ready.put(RuntimeError("a packet is damaged"))
         else:
-            self._pool.submit(self._work, flight)
+            self._todo.put(flight)
+            if len(self._threads) < self._workers:
+                # No pool: a library that hangs must not keep the process from ending.
+                thread = threading.Thread(target=self._serve, name="dali", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _serve(self) -> None:
+        while (flight := self._todo.get()) is not None and not self._stopped.is_set():
+            self._work(flight)
 
     def _work(self, flight: _Flight) -> None:
-        """In a thread of its own: decode one group."""
+        """Decode one group."""
         gop, pipeline = flight.gop, None
         try:
             try:
