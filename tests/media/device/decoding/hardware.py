@@ -7,6 +7,7 @@ memory and gives sequences of RGB, colours drawn out as DALI does it.
 from __future__ import annotations
 
 import io
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from stream_anon.media.input.info import StreamInfo
 from stream_anon.media.input.source import FileSource
 from stream_anon.media.pixel_formats import LAYOUTS, plane_view
 from tests.kernels.test_rgb import drawn
+from tests.media.device.lazy import POISON
 
 
 class Surfaces:
@@ -82,7 +84,15 @@ class Surfaces:
         )
         for tag in ("colorspace", "color_range", "color_primaries", "color_trc"):
             setattr(out, tag, getattr(frame, tag))
-        return Shown(out, frame)
+        shown = Shown(out, frame)
+        # A surface goes back to the decoder with its frame, who decodes into it at once.
+        weakref.finalize(shown, _reuse, wide)
+        return shown
+
+
+def _reuse(memory: list[np.ndarray]) -> None:
+    for plane in memory:
+        plane.view(np.uint8)[...] = POISON
 
 
 class Shown:

@@ -23,6 +23,7 @@ from tests.media.device.decoding import hardware
 from tests.media.device.decoding.hardware import StandIn, planes
 
 NO_H264 = "DALI's decoder on the CPU does not know H.264 and HEVC"
+REAL = dali.Pipeline
 TWIN = twin_kernels()
 VP9 = {"codec": "libvpx-vp9", "options": {"g": "8", "cpu-used": "8", "crf": "20", "b": "0"}}
 VP8 = {"codec": "libvpx", "options": {"g": "8", "cpu-used": "8", "b": "400k"}}
@@ -198,6 +199,78 @@ def test_dali_that_gives_fewer_frames_is_not_believed(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "clip.mkv", count=24, **VP9)
     words = compare(clip, dali_source(clip), most=40)
     assert "3 groups of pictures by vp9 on the CPU" in words
+
+
+@pytest.mark.parametrize(
+    ("lengths", "count", "right"),
+    [
+        ([8, 8, 4], 20, True),
+        ([8, 8], 16, True),
+        ([3], 3, True),
+        ([8, 5], 20, False),
+        ([8, 8, 3], 20, False),
+        ([8, 8, 8], 20, False),
+        ([8], 5, False),
+    ],
+)
+def test_frames_are_counted(lengths, count, right):
+    """As many as packets, or it is no result, whatever DALI itself says of it."""
+
+    class Given:
+        def __init__(self):
+            self.left = list(lengths)
+
+        def feed_input(self, name, data):
+            assert (name, data.shape) == ("file", (1, 4))
+
+        def run(self):
+            return ([hardware.Sequence(np.zeros((self.left.pop(0), 2, 2, 3), np.uint8))],)
+
+    pipeline = REAL.__new__(REAL)
+    pipeline._pipeline = Given()
+    if right:
+        assert sum(s.shape()[0] for s in REAL.run(pipeline, b"clip", count)) == count
+        return
+    with pytest.raises(RuntimeError, match=f"frames came of {count} packets"):
+        list(REAL.run(pipeline, b"clip", count))
+
+
+def test_damage_in_a_group_that_the_cpu_decodes_is_marked(tmp_path):
+    """Nothing raises: FFmpeg's decoder says it, and goes on with what it made of it."""
+    options = {"preset": "veryfast", "g": "8", "bf": "0", "crf": "10"}
+    whole = make_clip(tmp_path / "whole.mkv", count=32, size=(192, 128), options=options)
+    hurt = tmp_path / "hurt.mkv"
+
+    def flip(number, data):
+        half = len(data) // 2
+        return data if number != 11 else data[:half] + bytes(b ^ 255 for b in data[half:])
+
+    broken(whole, hurt, flip)
+    with FileSource(hurt) as plain, dali_source(hurt, fails_once(11 // 8)) as source:
+        theirs = {frame.key: frame.corrupt for frame in plain.frames()}
+        ours = {frame.key: frame.corrupt for frame in source.frames()}
+    assert ours.keys() == theirs.keys()
+    marked = {key.index for key, bad in theirs.items() if bad}
+    assert len(marked) > 1
+    assert {key.index for key, bad in ours.items() if bad} == marked
+
+
+def fails_once(group):
+    """A stand-in that cannot decode one group."""
+
+    class Broken(StandIn):
+        calls = iter(range(1 << 20))
+
+        def run(self, data, count):
+            if next(Broken.calls) == group:
+                raise RuntimeError("no")
+            return super().run(data, count)
+
+    def make(stream, video, kernels, backend):
+        # One worker: groups come one after the other.
+        return DaliContext(stream, video, kernels, backend, workers=1, open_=Broken)
+
+    return make
 
 
 def test_whoever_stops_reading_stops_the_decoder(tmp_path):
