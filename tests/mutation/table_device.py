@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.mutation.runner import Break
 
 PARITY = "tests/media/device/test_parity.py"
+BATCHES = "tests/media/device/test_batches.py"
+ORDER = "tests/media/device/test_order.py"
 
 DEVICE = (
     Break(
@@ -46,5 +48,53 @@ DEVICE = (
         "            owners = np.zeros(len(first), np.int32)\n",
         ("tests/kernels/test_noise.py::test_tracks_take_noise_of_their_own",),
         "what two people's codes differ by is given away",
+    ),
+    Break(
+        "batch-without-targets-passes",
+        "stream_anon/pipeline/painting/gate.py",
+        "        except Fault:\n            alone = True\n",
+        "        except Fault:\n            rounds, alone = [], False\n",
+        (f"{BATCHES}::test_a_target_that_cannot_be_found_is_no_frame_without_targets",),
+        "frames whose targets cannot be told leave as if there were none",
+    ),
+    Break(
+        "batch-half-painted-passes",
+        "stream_anon/pipeline/painting/gate.py",
+        "            if whole and (failed is None or faces):\n",
+        "            if faces:\n",
+        (f"{BATCHES}::test_a_paste_that_fails_half_way_takes_the_next_step",),
+        "a batch that failed half way leaves with open faces",
+    ),
+    Break(
+        "painted-is-not-what-was-compared",
+        "stream_anon/pipeline/painting/bench.py",
+        "        mine: Pixels = module.take(crops, np.arange(len(crops)))\n",
+        "        mine: Pixels = crops\n",
+        (f"{BATCHES}::TestTrust::test_what_is_painted_is_what_was_compared",),
+        "a method on a device changes its answer when the gate has looked",
+    ),
+    Break(
+        "queues-do-not-wait",
+        "stream_anon/media/device/order.py",
+        "                for event in one.behind if writing else (one.behind.changed,):\n",
+        "                for event in ():\n",
+        (f"{ORDER}::test_memory_is_used_again_only_when_it_is_free",),
+        "faces are cut and pasted before the frame is there",
+    ),
+    Break(
+        "memory-is-used-too-early",
+        "stream_anon/media/device/pool.py",
+        "        for event in events:\n            self._streams.wait(event)\n",
+        "",
+        (f"{ORDER}::test_planes_that_are_still_read_are_not_overwritten",),
+        "a frame is overwritten by the next, unpainted one while it is copied to the encoder",
+    ),
+    Break(
+        "failed-batch-keeps-its-memory",
+        "stream_anon/pipeline/painting/painter.py",
+        "            let_go(error)\n",
+        "",
+        (f"{BATCHES}::TestMemory::test_the_batch_is_halved_until_it_fits_and_stays_so",),
+        "what finds no memory for a batch finds none for half of it either",
     ),
 )
