@@ -50,14 +50,6 @@ DEVICE = (
         "what two people's codes differ by is given away",
     ),
     Break(
-        "batch-without-targets-passes",
-        "stream_anon/pipeline/painting/gate.py",
-        "        except Fault:\n            alone = True\n",
-        "        except Fault:\n            rounds, alone = [], False\n",
-        (f"{BATCHES}::test_a_target_that_cannot_be_found_is_no_frame_without_targets",),
-        "frames whose targets cannot be told leave as if there were none",
-    ),
-    Break(
         "batch-half-painted-passes",
         "stream_anon/pipeline/painting/gate.py",
         "            if whole and (failed is None or faces):\n",
