@@ -59,7 +59,7 @@ DEVICE = (
     ),
     Break(
         "painted-is-not-what-was-compared",
-        "stream_anon/pipeline/painting/bench.py",
+        "stream_anon/pipeline/painting/transfer.py",
         "        mine: Pixels = module.take(crops, np.arange(len(crops)))\n",
         "        mine: Pixels = crops\n",
         (f"{BATCHES}::TestTrust::test_what_is_painted_is_what_was_compared",),
