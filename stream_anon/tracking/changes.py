@@ -191,7 +191,7 @@ class ChangeMap:
         Args:
             known: as for ``needs_detection``.
         """
-        return self._urgent if known is None else self._urgent & ~known
+        return self._urgent.copy() if known is None else self._urgent & ~known
 
     def needs_detection(self, periods: Periods, known: Mask | None = None) -> Mask:
         """Cells (rows, columns) at which the detector must look in this frame, as closely as at
