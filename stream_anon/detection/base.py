@@ -1,63 +1,18 @@
-"""The contract that every detector keeps, and what they share."""
+"""The contract that every detector keeps."""
 
 from __future__ import annotations
 
-import math
-import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.config import DetectorConfig
-from stream_anon.detection import tiles
-from stream_anon.detection.suppression import OVERLAP, Candidates, merge, overlaps
 from stream_anon.detection.types import Face
-from stream_anon.errors import DetectorFault
-from stream_anon.models import registry
-from stream_anon.models.engine import Engine
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
-
-FINEST_AREA = 640 * 384
-"""Network pixels that are always affordable: frames up to that size are not shrunk."""
-
-COARSE_SIDE = 320
-"""Longer side of the second, coarse look, which finds the faces that fill the frame."""
-
-COARSE_FACE = 28.0
-"""Side in pixels of the smallest face that is taken from the coarse look: the fine look finds
-it better, and what else the coarse one sees is mostly texture."""
-
-LEVEL_STEP = 4.5
-"""Largest factor between the sizes in which a frame is looked at: a face that is too large for
-one of them is not yet too small for the next."""
-
-TILE_SIZES = ((128, 128), (192, 192), (256, 384), (384, 256), (384, 384), (768, 384), (384, 768))
-"""Network pixels, width and height, of the tiles in which parts of a frame are looked at: few,
-since for each the network has to be set up."""
-
-TILE_MARGIN = 20
-"""Network pixels along a tile's border in which no face begins or ends unnoticed."""
-
-ANY_SIZE = (-1, -1)
-"""Width and height of an engine that takes all."""
-
-OWN_AFTER = 40
-"""Runs at one size after which it gets an engine of its own. That takes as long to make as about
-so many times setting the shared one up for another size."""
-
-CUT = (0.6, 0.2)
-"""Share of its longer side by which a face must stay away from a tile's border to be whole, if it
-is faint, and if it is not: what is left of a face that is cut off is faint and drawn wrong."""
-
-SHARED = 0.25
-"""Share of a region or a face, whichever is smaller, from which the one belongs to the other."""
 
 
 class View(Protocol):
@@ -84,10 +39,17 @@ class Look:
         areas: (n, 4) float64, x0 y0 x1 y1 in pixels of the frame: the parts in which every
             face was looked for, with edges beyond the frame's where they reach its border;
             None where it was all of the frame.
+        glance: what ``Detector.glance`` found in other parts, and which.
     """
 
     faces: list[Face]
     areas: Array | None
+    glance: tuple[list[Face], Array] | None = None
+
+    @property
+    def all_faces(self) -> list[Face]:
+        """Those of the glance as well."""
+        return self.faces if self.glance is None else [*self.faces, *self.glance[0]]
 
 
 class Detector(ABC):
@@ -126,266 +88,16 @@ class Detector(ABC):
         """
         return Look(self.detect(view, quarter_turns), None)
 
-
-class NetworkDetector(Detector):
-    """A network that is run over a frame in several sizes.
-
-    In the finest the smallest wanted face has ``smallest_input`` pixels; the coarser ones are
-    for faces too large for it.
-    """
-
-    smallest_input: ClassVar[float]
-    """Side in network pixels at which a face is still found at the default threshold."""
-
-    def __init__(self, config: DetectorConfig, models_dir: Path | None = None) -> None:
-        """Find the weights; engines are built when they are needed.
-
-        Raises:
-            ModelError: the weights are missing or wrong.
-        """
-        self.config = config
-        self.path = registry.path(self.name, models_dir)
-        self._engines: dict[tuple[int, int], Engine] = {}
-        self._uses: dict[tuple[int, int], int] = {}
-
-    def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
-        """Network inputs (width, height), finest first, for a frame of this size."""
-        area = width * height
-        scale = max(
-            self.smallest_input / self.config.smallest_face, math.sqrt(FINEST_AREA / area)
-        )
-        scale = min(scale, max(1.0, self.smallest_input / self.config.smallest_face))
-        coarse = COARSE_SIDE / max(width, height)
-        if 2 * coarse > scale:
-            return [_size(width * scale, height * scale)]
-        steps = math.ceil(math.log(scale / coarse, LEVEL_STEP) - 1e-9)
-        scales = np.geomspace(scale, coarse, steps + 1)
-        return [_size(width * one, height * one) for one in scales.tolist()]
-
-    def look(self, view: View, quarter_turns: int = 0, regions: Array | None = None) -> Look:
-        """Look at tiles that hold the regions, or at everything; see ``Detector.look``."""
-        quarter_turns %= 4
-        if regions is not None:
-            found = self._look_at_tiles(view, quarter_turns, regions)
-            if found is not None:
-                return found
-        return Look(self.detect(view, quarter_turns), None)
-
-    def detect(self, view: View, quarter_turns: int = 0) -> list[Face]:
-        """All faces of a frame with a score of at least the lower threshold, best first.
+    def glance(self, view: View, quarter_turns: int, regions: Array, smallest: float) -> Look:
+        """Look in parts of a frame for large faces only, where that is cheaper than ``look``.
 
         Args:
             view: the frame.
-            quarter_turns: quarter turns, counter-clockwise, that make the frame upright for a
-                viewer.
-
-        Returns:
-            Faces in pixels of the frame as it is stored, whatever ``quarter_turns`` is.
+            quarter_turns: as of ``detect``.
+            regions: as of ``look``.
+            smallest: side in pixels from which faces must be found.
 
         Raises:
-            DetectorFault: the network answered with something that describes no face.
-            ModelError: the network cannot be run.
+            DetectorFault, ModelError: as from ``detect``.
         """
-        quarter_turns %= 4
-        upright = (view.width, view.height) if quarter_turns % 2 == 0 else (view.height, view.width)
-        found: list[Candidates] = []
-        pixels: Pixels | None = None
-        for width, height in self.sizes(*upright):
-            if pixels is None:
-                pixels = _upright(view, quarter_turns, width, height)
-            else:
-                # From the finest one, which has more than enough detail: the frame is large.
-                small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-                pixels = np.asarray(small, np.uint8)
-            candidates = self._candidates(pixels)
-            if found:
-                candidates = _large(candidates)
-            found.append(_scaled(candidates, upright[0] / width, upright[1] / height))
-        return _faces(found, quarter_turns, *upright)
-
-    def _look_at_tiles(self, view: View, quarter_turns: int, regions: Array) -> Look | None:
-        """Look at tiles that hold the regions; None where all of the frame is cheaper."""
-        upright = (view.width, view.height) if quarter_turns % 2 == 0 else (view.height, view.width)
-        sizes = self.sizes(*upright)
-        width, height = sizes[0]
-        scale = np.tile((width / upright[0], height / upright[1]), 2)
-        nothing = np.zeros((len(regions), 0, 2))
-        wanted = (
-            _turned(regions, nothing, (4 - quarter_turns) % 4, view.width, view.height)[0] * scale
-        )
-        pixels: Pixels | None = None
-        found: list[Candidates] = []
-        clear: list[Array] = []
-        for tile_sizes in (TILE_SIZES, TILE_SIZES[1:]):
-            planned = tiles.plan(wanted, sizes, tile_sizes, TILE_MARGIN)
-            if planned is None:
-                return None
-            if pixels is None:
-                pixels = _upright(view, quarter_turns, width, height)
-            cut: list[Array] = []
-            # Tiles of one size after each other: the network is set up anew for each.
-            for x, y, w, h in sorted(planned, key=lambda tile: tile[2:]):
-                tile = np.ascontiguousarray(pixels[y : y + h, x : x + w])
-                boxes, landmarks, scores = self._in_tile(tile, sizes)
-                boxes = boxes + np.array([x, y, x, y])
-                faint = scores < self.config.threshold
-                whole = _whole(boxes, (x, y, w, h), width, height, np.where(faint, *CUT))
-                found.append((boxes[whole], landmarks[whole] + (x, y), scores[whole]))
-                cut.append(boxes[~whole & ~faint])
-                if not len(cut[-1]):
-                    clear.append(tiles.core((x, y, w, h), TILE_MARGIN, width, height) / scale)
-            broken = _unresolved(np.concatenate(cut), np.concatenate([f[0] for f in found]), wanted)
-            if not len(broken):
-                break
-            # Faces that a tile's border cuts are looked at again, each in the middle of a tile.
-            span = (broken[:, 2:] - broken[:, :2]) / 4
-            wanted = np.concatenate([broken[:, :2] - span, broken[:, 2:] + span], axis=1)
-        else:
-            return None
-        if clear:
-            more = _turned(np.array(clear), np.zeros((len(clear), 0, 2)), quarter_turns, *upright)[
-                0
-            ]
-            regions = np.concatenate([regions, more])
-        border = np.array([view.width, view.height] * 2, np.float64) - 1e-6
-        # What lies along the frame's border was looked at to its very edge.
-        areas = np.where(regions >= border, 1e6, np.where(regions <= 1e-6, -1e6, regions))
-        scaled = [_scaled(one, 1 / scale[0], 1 / scale[1]) for one in found]
-        return Look(_faces(scaled, quarter_turns, *upright), areas)
-
-    def _in_tile(self, tile: Pixels, sizes: list[tuple[int, int]]) -> Candidates:
-        """Look at a part of the frame, a large one also in the coarser of the frame's sizes."""
-        height, width = tile.shape[:2]
-        found = [self._candidates(tile)]
-        for wide, _ in sizes[1:] if max(width, height) > tiles.COARSE_FROM else ():
-            w, h = _size(width * wide / sizes[0][0], height * wide / sizes[0][0])
-            small = cv2.resize(tile, (w, h), interpolation=cv2.INTER_AREA)
-            more = _large(self._candidates(np.asarray(small, np.uint8)))
-            found.append(_scaled(more, width / w, height / h))
-        boxes, landmarks, scores = (np.concatenate(part) for part in zip(*found, strict=True))
-        return boxes, landmarks, scores
-
-    def _candidates(self, pixels: Pixels) -> Candidates:
-        """Run the network on a (height, width, 3) uint8 BGR image."""
-        height, width = pixels.shape[:2]
-        engine = self._engine_for((width, height))
-        outputs = engine([pixels[None]])
-        if not all(np.isfinite(output).all() for output in outputs):
-            raise DetectorFault(f"{self.name} answered with values that are not finite")
-        named = dict(zip(engine.outputs, outputs, strict=True))
-        return self._decode(named, width, height)
-
-    def _engine_for(self, size: tuple[int, int]) -> Engine:
-        """The engine that all sizes share, or one for this size where it is often asked for."""
-        uses = self._uses[size] = self._uses.get(size, 0) + 1
-        if uses <= OWN_AFTER and size not in self._engines:
-            size = ANY_SIZE
-        if size not in self._engines:
-            self._engines[size] = self._engine(*size)
-        return self._engines[size]
-
-    @property
-    def threads(self) -> int:
-        """Of the network. By default half of the processor's: decoding and encoding want theirs."""
-        return self.config.threads or max(1, len(os.sched_getaffinity(0)) // 2)
-
-    @abstractmethod
-    def _engine(self, width: int, height: int) -> Engine:
-        """The network at this input size; -1 stands for any."""
-
-    @abstractmethod
-    def _decode(
-        self, outputs: dict[str, NDArray[np.float32]], width: int, height: int
-    ) -> Candidates:
-        """Candidates with at least ``keep_threshold``, in network pixels."""
-
-
-def _upright(view: View, quarter_turns: int, width: int, height: int) -> Pixels:
-    """A view's thumbnail, turned upright: (height, width, 3) uint8 BGR."""
-    pixels = view.thumbnail(*((width, height) if quarter_turns % 2 == 0 else (height, width)))
-    if quarter_turns:
-        pixels = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
-    if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
-        raise DetectorFault(f"a thumbnail came as {pixels.shape} {pixels.dtype}")
-    return pixels
-
-
-def _large(candidates: Candidates) -> Candidates:
-    """Of a coarse look, those that the fine one may miss."""
-    boxes, landmarks, scores = candidates
-    large = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) >= COARSE_FACE**2
-    return boxes[large], landmarks[large], scores[large]
-
-
-def _whole(
-    boxes: Array, tile: tiles.Tile, width: int, height: int, share: Array
-) -> NDArray[np.bool_]:
-    """Which boxes are not cut by a tile's border inside the frame, with ``share`` as of ``CUT``."""
-    x, y, w, h = tile
-    # A network squeezes what it sees of a cut face into the tile: near the border is cut, too.
-    near = share * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
-    inner = (boxes[:, 0] >= x + near) | (x == 0)
-    inner &= (boxes[:, 1] >= y + near) | (y == 0)
-    inner &= (boxes[:, 2] <= x + w - near) | (x + w >= width)
-    inner &= (boxes[:, 3] <= y + h - near) | (y + h >= height)
-    return np.asarray(inner, np.bool_)
-
-
-def _unresolved(cut: Array, whole: Array, wanted: Array) -> Array:
-    """Of faces that a tile cuts those that were to be looked for and that no other tile shows."""
-    if not len(cut):
-        return cut
-    low, high = np.maximum(cut[:, None, :2], wanted[None, :, :2]), cut[:, None, 2:]
-    sides = np.maximum(np.minimum(high, wanted[None, :, 2:]) - low, 0.0)
-    areas = (cut[:, 2:] - cut[:, :2]).prod(axis=1)
-    least = np.minimum(areas[:, None], (wanted[:, 2:] - wanted[:, :2]).prod(axis=1)[None])
-    asked = (sides.prod(axis=2) > SHARED * least).any(axis=1)
-    shown = (overlaps(cut, whole) > OVERLAP).any(axis=1)
-    return np.asarray(cut[asked & ~shown])
-
-
-def _faces(found: list[Candidates], quarter_turns: int, width: int, height: int) -> list[Face]:
-    """Candidates in pixels of the upright frame as faces in the frame as it is stored."""
-    parts = [np.concatenate(part) for part in zip(*found, strict=True)]
-    boxes, landmarks, scores = merge(*parts)
-    _check(boxes, landmarks, scores, width, height)
-    boxes, landmarks = _turned(boxes, landmarks, quarter_turns, width, height)
-    return [
-        Face(box=box, landmarks=points, score=float(score))
-        for box, points, score in zip(boxes, landmarks, scores, strict=True)
-    ]
-
-
-def _size(width: float, height: float) -> tuple[int, int]:
-    return max(64, 32 * round(width / 32)), max(64, 32 * round(height / 32))
-
-
-def _scaled(candidates: Candidates, x: float, y: float) -> Candidates:
-    boxes, landmarks, scores = candidates
-    return boxes * (x, y, x, y), landmarks * (x, y), scores
-
-
-def _check(boxes: Array, landmarks: Array, scores: Array, width: int, height: int) -> None:
-    """Refuse what is no face of this frame."""
-    finite = np.isfinite(boxes).all() and np.isfinite(landmarks).all() and np.isfinite(scores).all()
-    if not finite or (scores < 0).any() or (scores > 1).any():
-        raise DetectorFault("the detector's answer is not finite or a score is not in 0..1")
-    sides = boxes[:, 2:] - boxes[:, :2]
-    centres = (boxes[:, 2:] + boxes[:, :2]) / 2
-    longest = 4 * max(width, height)
-    if (sides <= 0).any() or (sides > longest).any() or (np.abs(centres) > longest).any():
-        raise DetectorFault("the detector's answer lies far outside the frame or has no area")
-
-
-def _turned(
-    boxes: Array, landmarks: Array, quarter_turns: int, width: int, height: int
-) -> tuple[Array, Array]:
-    """Undo counter-clockwise quarter turns; ``width`` and ``height`` are the upright frame's."""
-    for _ in range(quarter_turns):
-        # numpy.rot90 moved (x, y) to (y, W - x), W the width before it, now the height.
-        boxes = np.stack(
-            [height - boxes[:, 3], boxes[:, 0], height - boxes[:, 1], boxes[:, 2]], axis=1
-        )
-        landmarks = np.stack([height - landmarks[..., 1], landmarks[..., 0]], axis=-1)
-        width, height = height, width
-    return boxes, landmarks
+        return self.look(view, quarter_turns, regions)

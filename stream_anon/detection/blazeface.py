@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.detection.base import NetworkDetector
+from stream_anon.detection.network import NetworkDetector
 from stream_anon.detection.suppression import Candidates
 from stream_anon.models.engine import Engine, Precision, runtime
 
@@ -57,7 +57,7 @@ class BlazeFace(NetworkDetector):
             scale /= 2
         return list(dict.fromkeys(found))
 
-    def _engine(self, width: int, height: int) -> Engine:
+    def _engine(self, count: int, width: int, height: int) -> Engine:
         return _compiled(self.path, width, height, self.config.precision, self.threads)
 
     def _decode(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.detection.base import NetworkDetector
+from stream_anon.detection.network import BATCHES, NetworkDetector
 from stream_anon.detection.suppression import Candidates
 from stream_anon.models.engine import Engine
 
@@ -27,10 +27,12 @@ class CenterFace(NetworkDetector):
     name = "centerface"
     smallest_input = 12.0
 
-    def _engine(self, width: int, height: int) -> Engine:
+    batches = BATCHES
+
+    def _engine(self, count: int, width: int, height: int) -> Engine:
         return Engine(
             self.path,
-            {"input.1": (1, 3, height, width)},
+            {"input.1": (count, 3, height, width)},
             self.config.precision,
             self.threads,
             images="RGB",

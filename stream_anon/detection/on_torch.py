@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from stream_anon.config import DetectorConfig
-from stream_anon.detection.base import NetworkDetector
 from stream_anon.detection.centerface import CenterFace
+from stream_anon.detection.network import NetworkDetector
 from stream_anon.detection.yunet import YuNet
 from stream_anon.models.torch_engine import Colours, Precision, TorchImages
 
@@ -41,7 +41,7 @@ class _OnTorch(NetworkDetector):
         precision: Precision = "f32" if config.precision == "f32" or cpu else half
         self._images = TorchImages(self.path, device, precision, self.colours)
 
-    def _engine(self, width: int, height: int) -> Any:
+    def _engine(self, count: int, width: int, height: int) -> Any:
         """One engine for all sizes."""
         return self._images
 

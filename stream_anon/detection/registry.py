@@ -6,8 +6,9 @@ from pathlib import Path
 
 from stream_anon import plugins
 from stream_anon.config import DetectorConfig, DetectorSection
-from stream_anon.detection.base import Detector, NetworkDetector
+from stream_anon.detection.base import Detector
 from stream_anon.detection.centerface import CenterFace
+from stream_anon.detection.network import NetworkDetector
 from stream_anon.detection.on_torch import TorchCenterFace, TorchYuNet
 from stream_anon.detection.yunet import YuNet
 from stream_anon.errors import ConfigError, ModelError, StreamAnonError

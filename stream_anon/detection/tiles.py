@@ -18,9 +18,9 @@ Tile = tuple[int, int, int, int]
 WORTHWHILE = 0.6
 """Share of the whole frame's cost from which tiles are given up for one whole look."""
 
-RUN = 16_000
-"""Network pixels that cost as much as running the network once more: it may have to be set up for
-another size."""
+RUN = 6_000
+"""Network pixels that cost as much as one tile more: several of one size are run at once, but the
+network may have to be set up for another size."""
 
 COARSE_FROM = 384
 """Network pixels along a tile's longer side above which it is looked at in coarser sizes, too, as
@@ -59,7 +59,7 @@ def cells_in(boxes: Array, cell: float, shape: tuple[int, int]) -> Mask:
     for x0, y0, x1, y1 in boxes:
         left, top = max(0, int(np.ceil(x0 / cell - 1e-6))), max(0, int(np.ceil(y0 / cell - 1e-6)))
         right, bottom = int(np.floor(x1 / cell + 1e-6)), int(np.floor(y1 / cell + 1e-6))
-        inside[top:max(top, bottom), left:max(left, right)] = True
+        inside[top : max(top, bottom), left : max(left, right)] = True
     return inside
 
 
@@ -69,7 +69,7 @@ def cells_touched(boxes: Array, cell: float, shape: tuple[int, int]) -> Mask:
     for x0, y0, x1, y1 in boxes:
         left, top = max(0, int(np.floor(x0 / cell))), max(0, int(np.floor(y0 / cell)))
         right, bottom = int(np.ceil(x1 / cell)), int(np.ceil(y1 / cell))
-        touched[top:max(top, bottom), left:max(left, right)] = True
+        touched[top : max(top, bottom), left : max(left, right)] = True
     return touched
 
 

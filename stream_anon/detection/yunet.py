@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.detection.base import NetworkDetector
+from stream_anon.detection.network import NetworkDetector
 from stream_anon.detection.suppression import Candidates
 from stream_anon.models.engine import Engine
 
@@ -22,10 +22,10 @@ class YuNet(NetworkDetector):
     name = "yunet"
     smallest_input = 14.0
 
-    def _engine(self, width: int, height: int) -> Engine:
+    def _engine(self, count: int, width: int, height: int) -> Engine:
         return Engine(
             self.path,
-            {"input": (1, 3, height, width)},
+            {"input": (1, 3, height, width)},  # its graph is made for one image
             self.config.precision,
             self.threads,
             images="BGR",

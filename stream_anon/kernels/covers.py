@@ -21,9 +21,7 @@ from stream_anon.kernels.planes import (
 Bytes = NDArray[np.uint8]
 
 
-def cover_cells(
-    crops: Bytes, faces: Any, size: Any, cells: Ints, side: Any, out: Bytes
-) -> None:
+def cover_cells(crops: Bytes, faces: Any, size: Any, cells: Ints, side: Any, out: Bytes) -> None:
     """Squares: ``crops`` (n, size, size, 3) as means of cells[f] x cells[f] areas in ``out``."""
     for n in range(int(faces)):
         across = int(cells[n])
@@ -59,9 +57,7 @@ def cover_plane(planes: Longs, faces: Any, size: Any, out: Bytes) -> None:
         out[n] = np.clip((level + (side << 32)) // ((2 * side) << 32), 0, 255)
 
 
-def cover_means(
-    crops: Bytes, faces: Any, size: Any, kinds: Ints, cells: Any, means: Longs
-) -> None:
+def cover_means(crops: Bytes, faces: Any, size: Any, kinds: Ints, cells: Any, means: Longs) -> None:
     """Means of the soft cover's cells, ``means`` (n, cells, 3) in units of 1 / 65536."""
     for kind in range(int(cells)):
         inside = np.flatnonzero(kinds == kind)
@@ -191,9 +187,7 @@ def cover_blocks(
             blocks[: int(count), c, row] = (found + (1 << 31)) >> 32
 
 
-def _axis(
-    firsts: Ints, weights: Ints, taps: Ints, length: int, which: int
-) -> tuple[Ints, Longs]:
+def _axis(firsts: Ints, weights: Ints, taps: Ints, length: int, which: int) -> tuple[Ints, Longs]:
     """Luma's or chroma's part of two axes that follow each other."""
     at = length * int(taps[0]) if which else 0
     number = int(taps[which])

@@ -305,9 +305,11 @@ class CupyModule:
 
     def write(self, target: Any, host: NDArray[Any]) -> None:
         """On CuPy's current stream."""
-        target.set(host)
+        stream = self._cupy.cuda.get_current_stream()
+        # Named, or CuPy copies at once and beside every queue.
+        target.set(host, stream=stream)
         event = self._cupy.cuda.Event(disable_timing=True)
-        event.record(self._cupy.cuda.get_current_stream())
+        event.record(stream)
         with self._lock:
             self._copied = [pair for pair in self._copied if not pair[0].done]
             self._copied.append((event, host))
@@ -350,7 +352,7 @@ class _Pinned:
 
         self._from, self._to = array, empty_pinned(array.shape, array.dtype)
         stream = cupy.cuda.get_current_stream()
-        array.get(out=self._to, blocking=False)
+        array.get(stream=stream, out=self._to, blocking=False)
         self._event = cupy.cuda.Event(block=True, disable_timing=True)
         self._event.record(stream)
 

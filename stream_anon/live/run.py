@@ -64,9 +64,7 @@ class Run:
             return tuple(text for one in known for text in one.secrets) + hidden
 
         self.log = Lines(config.log.format, config.log.level, secrets, stream)
-        self.supervisor = Supervisor(
-            config, self.log, self.status, environment, config.log.level
-        )
+        self.supervisor = Supervisor(config, self.log, self.status, environment, config.log.level)
         known.append(self.supervisor)
         self.log("info", f"device {chosen.name}: {chosen.why}")
         self.page: Page | None = None

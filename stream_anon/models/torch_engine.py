@@ -313,7 +313,8 @@ class _Captured:
                 engine.walk(self._inputs)
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # Other threads allocate and copy meanwhile: only this one's calls are captured.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = engine.walk(self._inputs)
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:

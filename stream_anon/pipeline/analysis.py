@@ -161,9 +161,7 @@ class DetectAndTrack:
     @property
     def partial_detections_run(self) -> int:
         """Frames of which the detector saw parts."""
-        return self._in_part + sum(
-            one.partial_detections_run for one in self._analyzers.values()
-        )
+        return self._in_part + sum(one.partial_detections_run for one in self._analyzers.values())
 
     @property
     def notes(self) -> list[str]:

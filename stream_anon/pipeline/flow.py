@@ -249,9 +249,7 @@ class Worker(threading.Thread):
             self.doing = None
             self._notify()
 
-    def busy(
-        self, what: str, clock: Clock, watched: bool = True, allowance: float = 0.0
-    ) -> _Busy:
+    def busy(self, what: str, clock: Clock, watched: bool = True, allowance: float = 0.0) -> _Busy:
         """A context in which the worker's time is counted under ``what``.
 
         Args:
@@ -295,6 +293,4 @@ class _Busy:
 
     def __exit__(self, *_: object) -> None:
         self._worker.doing = self._outer
-        self._clock.add(
-            self._what, time.monotonic() - self._wall, time.thread_time() - self._cpu
-        )
+        self._clock.add(self._what, time.monotonic() - self._wall, time.thread_time() - self._cpu)

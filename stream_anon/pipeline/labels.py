@@ -125,9 +125,7 @@ class OtherLabels:
         """Index of the last frame in which everything was looked for; -1 before the first."""
         return -1 if self._looked is None else self._looked[0]
 
-    def push(
-        self, frame: Frame, luma: Pixels, step: int, faces: Sequence[Face] | None
-    ) -> None:
+    def push(self, frame: Frame, luma: Pixels, step: int, faces: Sequence[Face] | None) -> None:
         """The next frame.
 
         Args:
@@ -176,9 +174,7 @@ class OtherLabels:
         """The stream is over: the tracks that end with it."""
         return tuple(track for follower in self._followers.values() for track in follower.flush())
 
-    def _heads(
-        self, heads: tuple[Region, ...], faces: tuple[TrackedFace, ...]
-    ) -> list[Region]:
+    def _heads(self, heads: tuple[Region, ...], faces: tuple[TrackedFace, ...]) -> list[Region]:
         if FACE in self._targets:
             seen = [face for face in faces if face.origin in SEEN]
             return [head for head in heads if not any(_belong(face, head) for face in seen)]

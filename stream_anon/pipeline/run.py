@@ -247,9 +247,7 @@ class Pipeline:
             analyzed.put(one)
         analyzed.close()
 
-    def _clear(
-        self, worker: Worker, decoded: Channel[Item], analyzed: Channel[Decided]
-    ) -> None:
+    def _clear(self, worker: Worker, decoded: Channel[Item], analyzed: Channel[Decided]) -> None:
         clock, tally = self._outcome.clock, self._outcome.tally
         most = self._compositor.batch
         for first in analyzed:

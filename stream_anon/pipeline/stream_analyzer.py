@@ -6,7 +6,9 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from stream_anon.config import Config
 from stream_anon.detection.base import Detector, Look
@@ -17,7 +19,8 @@ from stream_anon.media.frame import Frame, Pixels
 from stream_anon.pipeline.labels import OtherLabels
 from stream_anon.regions import Region
 from stream_anon.tracking.attention import Attention
-from stream_anon.tracking.tracker import Tracker, TrackingResult
+from stream_anon.tracking.over_cover import TrackingResult
+from stream_anon.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -100,9 +103,9 @@ class StreamAnalyzer:
             if self._analysis_error is not None:
                 attention = Attention(None)
             look = None if attention is None else self._detect(frame, attention)
-            faces, areas = (None, None) if look is None else (look.faces, look.areas)
-            self._look_for_others(frame, luma, faces)
-            decided = self._tracker.push(frame.index, frame.seconds, luma, faces, areas)
+            seen = (None, None, None) if look is None else (look.faces, look.areas, look.glance)
+            self._look_for_others(frame, luma, None if look is None else look.all_faces)
+            decided = self._tracker.push(frame.index, frame.seconds, luma, *seen)
         except Fault:
             raise
         except Exception as error:
@@ -164,8 +167,7 @@ class StreamAnalyzer:
 
     def _detect(self, frame: Frame, attention: Attention) -> Look | None:
         try:
-            look = self._detector.look(frame, frame.quarter_turns, attention.regions)
-            check_look(look, frame.width, frame.height, self._detector.name)
+            look = self._look(frame, attention)
         except DetectorFault as fault:
             self._fail_since_last_detection(fault)
             return None
@@ -182,6 +184,23 @@ class StreamAnalyzer:
         else:
             self.partial_detections_run += 1
         return look
+
+    def _look(self, frame: Frame, attention: Attention) -> Look:
+        """Look closely where that is asked for, and have a glance at what came at once."""
+        detector, turns = self._detector, frame.quarter_turns
+        form = frame.width, frame.height, detector.name
+        look = Look([], np.zeros((0, 4)))
+        if attention.regions is None or len(attention.regions):
+            look = detector.look(frame, turns, attention.regions)
+            check_look(look, *form)
+        if not len(attention.sudden) or look.areas is None:
+            return look
+        glance = detector.glance(frame, turns, attention.sudden, attention.smallest)
+        check_look(glance, *form)
+        if glance.areas is None:
+            # All of the frame after all, and as closely as ever.
+            return glance
+        return replace(look, glance=(glance.faces, glance.areas))
 
     def _look_for_others(self, frame: Frame, luma: Pixels, faces: list[Face] | None) -> None:
         if self._others is None:

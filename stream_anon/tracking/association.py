@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.detection.suppression import overlaps
+
 Array = NDArray[np.float64]
 
 SIZE_WEIGHT = 0.7
@@ -12,6 +14,9 @@ SIZE_WEIGHT = 0.7
 
 MAX_SIZE_CHANGE = 0.8
 """Largest difference of log sizes that one face may show from one detector run to the next."""
+
+KNOWN_OVERLAP = 0.3
+"""Intersection over union from which a face that a glance found is one that is known."""
 
 
 def costs(predicted: Array, gating_radii: Array, boxes: Array) -> Array:
@@ -108,3 +113,10 @@ def _shortest_paths(cost: Array) -> list[int]:
 def _centre_and_size(boxes: Array) -> tuple[Array, Array]:
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
     return (boxes[:, :2] + boxes[:, 2:]) / 2, np.sqrt(sides.prod(axis=1))
+
+
+def unknown(boxes: Array, known: Array) -> NDArray[np.bool_]:
+    """Which of (n, 4) boxes overlap none of (m, 4) others by ``KNOWN_OVERLAP``."""
+    if not len(boxes) or not len(known):
+        return np.ones(len(boxes), np.bool_)
+    return np.asarray(overlaps(boxes, known).max(axis=1) < KNOWN_OVERLAP)

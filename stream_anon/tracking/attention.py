@@ -7,7 +7,7 @@ then everywhere. Every period is counted in frames as well as in seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -45,8 +45,16 @@ somebody moved there; and once in the next frame, in a tile, where it scores oth
 MOST_RARELY = 2.0
 """Factor on the interval, at most, where something moves and nothing was found several times."""
 
-AROUND = 0.5
-"""Share of its size by which a tracked face's box is grown to where it is looked for again."""
+CARRIED = 2.5
+"""Likewise where only the camera moves."""
+
+AROUND = (0.25, 0.5)
+"""Share of its size by which a tracked face's box is grown to where it is looked for again, as long
+as it is followed and if not."""
+
+
+def _nowhere() -> Array:
+    return np.zeros((0, 4))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,9 +64,14 @@ class Attention:
     Attributes:
         regions: (n, 4) float64, x0 y0 x1 y1 pixels of the frame, the largest first; None for
             all of it.
+        sudden: (n, 4), likewise, in which only faces of ``smallest`` pixels and more need to be
+            found in this frame.
+        smallest: see ``sudden``.
     """
 
     regions: Array | None
+    sudden: Array = field(default_factory=_nowhere)
+    smallest: float = 0.0
 
 
 class Followed(Protocol):
@@ -105,15 +118,18 @@ class Schedule:
         self._usual, self._delay = usual, delay
         self._most = 1 << 30
         interval = min(config.interval, delay)
+        longest = max(1.0, min(config.backfill, delay) / interval)
         # Half a frame early rather than half a frame late, whatever the rounding of times.
         self._periods = Periods(
             interval - 0.5 * usual,
             max(1, round(interval * LOOK_RATE)),
             max(1.0, config.idle_interval / config.interval),
             # Who turns round slowly is found that much later, and painted from before that.
-            min(MOST_RARELY, max(1.0, min(config.backfill, delay) / interval)),
+            min(MOST_RARELY, longest),
+            min(CARRIED, longest),
         )
         self._changes = ChangeMap(smallest / luma_step)
+        self._luma_step = luma_step
         self._cell = float(CELL * self._changes.step * luma_step)
         self._border = np.array([*size, *size], np.float64)
         self._whole = True
@@ -176,21 +192,28 @@ class Schedule:
         idle = min(self._periods.idle, max(FIRST_IDLE, 0.5 * lasted))
         known_cells = tiles.cells_in(np.array(known).reshape(-1, 4), self._cell, shape)
         cells = self._changes.needs_detection(replace(self._periods, idle=idle), known_cells)
+        sudden = self._changes.sudden(known_cells)
         if self._doubtful:
             cells |= tiles.cells_touched(np.array(self._doubtful), self._cell, shape)
         late = any(self._due(track, 1.0) for track in tracks)
-        boxes = [
-            track.box for track in tracks if self._lost(track) or (late and self._due(track, 0.5))
+        wanted = [
+            track for track in tracks if self._lost(track) or (late and self._due(track, 0.5))
         ]
-        return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
+        if not wanted and not cells.any() and not sudden.any():
+            return None
+        return self._attention(cells, wanted, tracks, sudden)
 
     def unseen(self, tracks: Sequence[Followed]) -> Attention | None:
         """Where in the latest frame something has changed since the detector looked, or None."""
         if self._whole:
             return Attention(None)
         cells = self._changes.unseen()
-        boxes = [track.box for track in tracks if not track.followed]
-        return self._attention(cells, boxes, tracks) if boxes or cells.any() else None
+        wanted = [track for track in tracks if not track.followed]
+        return self._attention(cells, wanted, tracks) if wanted or cells.any() else None
+
+    def glanced(self, areas: Array) -> None:
+        """The detector has looked for large faces in parts (n, 4) of the latest frame."""
+        self._changes.glanced(tiles.cells_in(areas, self._cell, self._changes.shape))
 
     def looked(self, areas: Array | None, tracks: Sequence[Followed]) -> None:
         """The detector has seen parts of the latest frame, (n, 4) pixels, or all of it."""
@@ -209,15 +232,17 @@ class Schedule:
                 track.looked = (self._index, self._seconds)
                 track.missed += 1
 
-    def found(self, tracks: Sequence[Followed], doubtful: Sequence[Array]) -> None:
+    def found(
+        self, tracks: Sequence[Followed], doubtful: Sequence[Array], glimpsed: Sequence[Array] = ()
+    ) -> None:
         """What came of the latest look.
 
         Args:
             tracks: all, with what was found.
             doubtful: boxes (4,) of candidates that are no face yet.
+            glimpsed: those of them that only a glance has seen.
         """
-        if self._all:
-            self._doubtful = list(doubtful)
+        self._doubtful = list(doubtful) if self._all else list(glimpsed)
         shape = self._changes.shape
         near = np.array([track.box for track in tracks]).reshape(-1, 4)
         sides = near[:, 2:] - near[:, :2]
@@ -240,13 +265,18 @@ class Schedule:
         return since + 1e-6 >= share * self._periods.seconds
 
     def _attention(
-        self, cells: NDArray[np.bool_], faces: Sequence[Array], tracks: Sequence[Followed]
+        self,
+        cells: NDArray[np.bool_],
+        wanted: Sequence[Followed],
+        tracks: Sequence[Followed],
+        sudden: NDArray[np.bool_] | None = None,
     ) -> Attention:
-        """Cells and the surroundings of faces as regions."""
+        """Cells and the surroundings of wanted faces as regions."""
         if cells.mean() > tiles.WORTHWHILE:
             return Attention(None)
-        boxes = np.array(list(faces)).reshape(-1, 4)
-        search_radius = AROUND * (boxes[:, 2:] - boxes[:, :2])
+        boxes = np.array([track.box for track in wanted]).reshape(-1, 4)
+        shares = np.array([AROUND[not track.followed] for track in wanted]).reshape(-1, 1)
+        search_radius = shares * (boxes[:, 2:] - boxes[:, :2])
         boxes = np.concatenate([boxes[:, :2] - search_radius, boxes[:, 2:] + search_radius], axis=1)
         touched = cells | tiles.cells_touched(boxes, self._cell, cells.shape)
         # A face of which a part is due is looked at whole.
@@ -254,7 +284,14 @@ class Schedule:
             own = tiles.cells_touched(track.box[None], self._cell, cells.shape)
             if (own & touched).any():
                 touched |= own
-        return Attention(np.minimum(tiles.boxes_of(touched, self._cell), self._border))
+        regions = np.minimum(tiles.boxes_of(touched, self._cell), self._border)
+        if sudden is None or not (sudden & ~touched).any():
+            return Attention(regions)
+        return Attention(
+            regions,
+            np.minimum(tiles.boxes_of(sudden & ~touched, self._cell), self._border),
+            self._changes.sudden_face * self._luma_step,
+        )
 
 
 def _within(box: Array, areas: Array) -> bool:

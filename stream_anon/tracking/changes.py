@@ -16,6 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.tracking.camera_motion import camera_motion
+
+Array = NDArray[np.float64]
 Luma = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
@@ -59,11 +62,15 @@ samples."""
 SUDDEN = (2.5, 5, 18)
 """New content of this side that is there at once is looked at in this very frame."""
 
-PATIENCE = 4
+PATIENCE = 6
 """Frames that smaller or growing news may wait: what moves uncovers a little all the time."""
 
-DENSE = 0.6
-"""Share of a patch that must be new: a face is never unlike what was behind it everywhere."""
+DENSE, DENSE_AT_ONCE = 0.6, 0.7
+"""Share of a patch that must be new: a face is never unlike what was behind it everywhere. The
+edge of what walks past is narrower than the larger patch."""
+
+CAMERA_SHARE = 0.04
+"""Share of the samples that must move before the camera's own motion is looked for."""
 
 EMPTY_LOOKS = 3
 """Looks in a row that found nothing, after which what only moves is looked at less often."""
@@ -82,19 +89,21 @@ class Periods:
         frames: likewise; the shorter of the two counts.
         idle: factor on both where nothing has changed.
         empty: factor on both where ``EMPTY_LOOKS`` have found nothing and nothing new has come.
+        carried: factor on both where only the camera has moved what is there.
     """
 
     seconds: float
     frames: int
     idle: float
     empty: float = 1.0
+    carried: float = 1.0
 
 
 class ChangeMap:
     """Remembers of one stream what the detector has seen and when.
 
-    For each frame call ``push``, then ask ``needs_detection``; where the detector looked, call
-    ``looked``.
+    For each frame call ``push``, then ask ``needs_detection`` and ``sudden``; where the detector
+    looked, call ``looked`` or ``glanced``.
 
     Args:
         smallest: side of the smallest face that matters, in luma samples.
@@ -114,11 +123,19 @@ class ChangeMap:
         self._age: NDArray[np.uint8]
         self._urgent: Mask
         self._moved: Mask
+        self._carried: Mask
         self._frame = -1
         self._seconds = 0.0
+        self._since_frame: NDArray[np.int64]
+        self._since_seconds: NDArray[np.float64]
         self._looked_frame: NDArray[np.int64]
         self._looked_seconds: NDArray[np.float64]
         self._empty: NDArray[np.uint8]
+
+    @property
+    def sudden_face(self) -> float:
+        """Side in luma samples of the smallest face that is news at once."""
+        return float(math.sqrt(DENSE_AT_ONCE) * self._sudden * self.step)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -147,14 +164,38 @@ class ChangeMap:
             moving = (cv2.absdiff(now, self._seen) > LEVELS).view(np.uint8)
             if not moving.any():
                 return
-        self._follow(moving, now, before)
+        camera = self._follow(moving, now, before)
         self._compare(now, min(MOST_LEVELS, max(LEVELS, NOISE_FACTOR * noise)))
         # Specks are an encoder's work, no face's.
         moving = np.asarray(cv2.morphologyEx(moving, cv2.MORPH_OPEN, _SQUARE3), np.uint8)
-        self._moved |= _cells(moving, self.shape)
+        if camera is not None:
+            self._carried |= _cells(moving, self.shape)
+            moved = cv2.warpAffine(
+                before, camera, (now.shape[1], now.shape[0]),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+            )  # fmt: skip
+            own = _unlike(now, np.asarray(moved, np.uint8)) > max(MOVING_LEVELS, 3.0 * noise)
+            moving &= np.asarray(cv2.morphologyEx(own.view(np.uint8), cv2.MORPH_OPEN, _SQUARE3))
+        self._moves(_cells(moving, self.shape))
+
+    def _moves(self, cells: Mask) -> None:
+        """Something moves in these cells from now on."""
+        began = cells & ~self._moved
+        self._since_frame[began] = self._frame
+        self._since_seconds[began] = self._seconds
+        self._moved |= cells
+
+    def sudden(self, known: Mask | None = None) -> Mask:
+        """Cells in which something large has come at once: to be looked at in this very frame.
+
+        Args:
+            known: as for ``needs_detection``.
+        """
+        return self._urgent.copy() if known is None else self._urgent & ~known
 
     def needs_detection(self, periods: Periods, known: Mask | None = None) -> Mask:
-        """Cells (rows, columns) at which the detector must look in this frame.
+        """Cells (rows, columns) at which the detector must look in this frame, as closely as at
+        any; beside those that are ``sudden``.
 
         Args:
             periods: how long they may go without.
@@ -162,8 +203,11 @@ class ChangeMap:
         """
         frames = self._frame - self._looked_frame
         seconds = self._seconds - self._looked_seconds + 1e-6
+        # What has only moved to a place was looked at where it was before.
+        moving_frames = self._frame + 1 - self._since_frame
+        moving_seconds = self._seconds - self._since_seconds + 1e-6
         free = np.True_ if known is None else ~known
-        needs_detection = self._urgent & free
+        needs_detection = np.zeros(self.shape, np.bool_)
         if (self._age > PATIENCE).any():
             aged = _cells((self._age > PATIENCE).view(np.uint8), self.shape) & free
             if aged.any():
@@ -173,11 +217,14 @@ class ChangeMap:
                 needs_detection |= young & free
         factor = np.where(self._empty >= EMPTY_LOOKS, periods.empty, 1.0)
         most_frames, most_seconds = factor * periods.frames, factor * periods.seconds
-        overdue = self._moved & ((frames >= most_frames) | (seconds >= most_seconds))
-        if overdue.any():
+        overdue = (moving_frames >= most_frames) | (moving_seconds >= most_seconds)
+        if (overdue & self._moved).any():
             # What would be due soon goes with it: one large look costs less than two.
-            half = (frames >= 0.5 * most_frames) | (seconds >= 0.5 * most_seconds)
+            half = (moving_frames >= 0.5 * most_frames) | (moving_seconds >= 0.5 * most_seconds)
             needs_detection |= self._moved & half
+        carried = periods.carried
+        late = (frames >= carried * periods.frames) | (seconds >= carried * periods.seconds)
+        needs_detection |= self._carried & late
         idle = periods.idle
         needs_detection |= (frames >= idle * periods.frames) | (seconds >= idle * periods.seconds)
         return needs_detection
@@ -202,7 +249,11 @@ class ChangeMap:
         looked = self._looked_frame == self._frame
         self._empty[looked] = np.minimum(self._empty[looked], 254) + 1
         self._empty[cells | doubtful] = 0
-        self._moved |= doubtful
+        self._moves(doubtful)
+
+    def glanced(self, cells: Mask) -> None:
+        """The detector has looked for large faces in these cells of the latest frame."""
+        self._urgent &= ~cells
 
     def looked(self, cells: Mask | None = None) -> None:
         """The detector has seen these cells of the latest frame, or all of it."""
@@ -217,6 +268,7 @@ class ChangeMap:
         self._looked_frame[cells] = self._frame
         self._looked_seconds[cells] = self._seconds
         self._moved &= ~cells
+        self._carried &= ~cells
         self._urgent &= ~cells
         height, width = now.shape
         wide = cv2.resize(
@@ -235,16 +287,25 @@ class ChangeMap:
         self._age = np.zeros(now.shape, np.uint8)
         self._urgent = np.zeros((rows, columns), np.bool_)
         self._moved = np.zeros((rows, columns), np.bool_)
+        self._carried = np.zeros((rows, columns), np.bool_)
+        self._since_frame = np.full((rows, columns), self._frame, np.int64)
+        self._since_seconds = np.full((rows, columns), self._seconds)
         self._looked_frame = np.full((rows, columns), self._frame, np.int64)
         self._looked_seconds = np.full((rows, columns), self._seconds)
         self._empty = np.zeros((rows, columns), np.uint8)
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         self._grid = (x, y)
 
-    def _follow(self, moving: NDArray[np.uint8], now: Luma, before: Luma) -> None:
-        """Move what was seen along with the frame, where it moves."""
-        if cv2.countNonZero(moving) < LEAST_MOVING * moving.size:
-            return
+    def _follow(self, moving: NDArray[np.uint8], now: Luma, before: Luma) -> Array | None:
+        """Move what was seen along with the frame, where it moves.
+
+        Returns:
+            (2, 3) from the samples of this frame to those of the one before, as the camera's
+            motion alone would have it; None where most of the frame does not move with it.
+        """
+        count = cv2.countNonZero(moving)
+        if count < LEAST_MOVING * moving.size:
+            return None
         # Around what moves as well: it has hidden or uncovered what lies there.
         where = cv2.dilate(moving, _SQUARE9)
         left, top, wide, high = cv2.boundingRect(where)
@@ -268,22 +329,31 @@ class ChangeMap:
         border = cv2.BORDER_REPLICATE
         moved = cv2.remap(self._seen, x, y, cv2.INTER_LINEAR, borderMode=border)
         cv2.copyTo(np.asarray(moved, np.uint8), where[part], self._seen[part])
+        if count < CAMERA_SHARE * moving.size:
+            return None
+        return camera_motion(here, np.asarray(across), np.asarray(down), (x0, y0), ratio)
 
     def _compare(self, now: Luma, levels: float) -> None:
         # The envelope of the neighbours forgives a motion that is off by a sample.
-        above = cv2.subtract(now, cv2.dilate(self._seen, _SQUARE3))
-        below = cv2.subtract(cv2.erode(self._seen, _SQUARE3), now)
-        news = (cv2.blur(cv2.max(above, below), (3, 3)) > levels).view(np.uint8)
-        news = _dense(news, self._small)
+        unlike = _unlike(now, self._seen)
+        news = (cv2.blur(unlike, (3, 3)) > levels).view(np.uint8)
+        news = _dense(news, self._small, DENSE)
         if not news.any():
             self._age[:] = 0
             return
         # News that grows out of older news is as old; what is large and young came at once.
         self._age = (np.minimum(cv2.dilate(self._age, _SQUARE5), 254) + 1).astype(np.uint8) * news
-        at_once = _dense(news & (self._age <= 1).view(np.uint8), self._sudden)
+        at_once = _dense(news & (self._age <= 1).view(np.uint8), self._sudden, DENSE_AT_ONCE)
         urgent = _cells(at_once, self.shape)
         self._urgent |= urgent
         self._empty[urgent] = 0
+
+
+def _unlike(now: Luma, expected: Luma) -> Luma:
+    """Levels by which samples lie outside what is expected around them."""
+    above = cv2.subtract(now, cv2.dilate(expected, _SQUARE3))
+    below = cv2.subtract(cv2.erode(expected, _SQUARE3), now)
+    return np.asarray(cv2.max(above, below), np.uint8)
 
 
 def _quantile(levels: Luma, share: float) -> int:
@@ -305,10 +375,10 @@ def _side(smallest: float, bounds: tuple[float, int, int], step: int) -> int:
     return max(least, round(min(most, share * smallest) / step))
 
 
-def _dense(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Samples of a 0/1 mask around which a square patch is mostly set."""
+def _dense(mask: NDArray[np.uint8], side: int, least: float) -> NDArray[np.uint8]:
+    """Samples of a 0/1 mask around which at least such a share of a square patch is set."""
     share = cv2.blur(mask * np.uint8(255), (side, side), borderType=cv2.BORDER_REPLICATE)
-    return (np.asarray(share) > 255.0 * DENSE).view(np.uint8)
+    return (np.asarray(share) > 255.0 * least).view(np.uint8)
 
 
 def _cells(samples: NDArray[np.uint8], shape: tuple[int, int]) -> Mask:

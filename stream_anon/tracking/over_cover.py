@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +23,21 @@ LOW_SCORE_GROWTH = 0.15
 much."""
 
 _UNKNOWN: Array = np.full((5, 2), np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackingResult:
+    """What is to be painted in one frame.
+
+    Attributes:
+        index: of the frame, as it was pushed.
+        faces: all of them, in order of their tracks' numbers.
+        ended: tracks that no later frame carries.
+    """
+
+    index: int
+    faces: tuple[TrackedFace, ...]
+    ended: tuple[int, ...]
 
 
 def over_cover(

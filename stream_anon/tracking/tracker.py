@@ -15,18 +15,17 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.config import TrackerConfig
-from stream_anon.detection.types import Face, TrackedFace
+from stream_anon.detection.types import Face
 from stream_anon.errors import TrackerFault
 from stream_anon.tracking import association, template_matching
 from stream_anon.tracking.attention import DOUBTFUL, LOOK_RATE, Attention, Schedule
 from stream_anon.tracking.clock import StreamClock
-from stream_anon.tracking.over_cover import CONFIRMED_SCORE, over_cover
+from stream_anon.tracking.over_cover import CONFIRMED_SCORE, TrackingResult, over_cover
 from stream_anon.tracking.shot_boundary import CutDetector
 from stream_anon.tracking.trajectory import BufferedFrame, Trajectory, observation_of
 
@@ -44,20 +43,6 @@ detector draws it less exactly."""
 
 FEWEST = 2
 """Frames that every span covers at least, however slow the camera."""
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrackingResult:
-    """What is to be painted in one frame.
-
-    Attributes:
-        index: of the frame, as it was pushed.
-        faces: all of them, in order of their tracks' numbers.
-        ended: tracks that no later frame carries.
-    """
-
-    index: int
-    faces: tuple[TrackedFace, ...]
-    ended: tuple[int, ...]
 
 
 class Tracker:
@@ -114,9 +99,7 @@ class Tracker:
         self._schedule = Schedule(
             config, self.delay, self._clock.usual, (width, height), self.luma_step, smallest
         )
-        self.least_waiting = self.look_frames + self._frames(
-            min(config.backfill, self.delay)
-        )
+        self.least_waiting = self.look_frames + self._frames(min(config.backfill, self.delay))
         self._most_waiting: int | None = None
         self._short = self.delay < self._max_gap - 1e-6
         self._cuts = CutDetector()
@@ -190,7 +173,7 @@ class Tracker:
             areas: as for ``push``.
         """
         if self._now is not None:
-            self._take(self._now, faces, areas)
+            self._take(self._now, faces, areas, None)
 
     def needs_detection(self, index: int, seconds: float, luma: Luma) -> Attention | None:
         """Where the detector must look in this frame, or None where it need not.
@@ -213,6 +196,7 @@ class Tracker:
         luma: Luma,
         faces: Sequence[Face] | None = None,
         areas: Array | None = None,
+        glance: tuple[Sequence[Face], Array] | None = None,
     ) -> list[TrackingResult]:
         """Take the next frame and give out those that are now decided.
 
@@ -222,6 +206,7 @@ class Tracker:
             luma: as for ``needs_detection``; it is copied.
             faces: what the detector found, or None where it did not look.
             areas: (n, 4) float64 pixels, the parts of the frame in which it looked; None for all.
+            glance: faces and areas of a look for large faces, beside the other.
 
         Raises:
             TrackerFault: as from ``needs_detection``, or a frame is pushed twice.
@@ -231,7 +216,7 @@ class Tracker:
         now = self._advance(index, seconds, luma)
         self._pushed = index
         if faces is not None:
-            self._take(now, faces, areas)
+            self._take(now, faces, areas, glance)
         self._close(now)
         self._seen.append(now)
         self._waiting.append((index, now.seconds))
@@ -276,14 +261,28 @@ class Tracker:
         self._now = now
         return now
 
-    def _take(self, now: BufferedFrame, faces: Sequence[Face], areas: Array | None) -> None:
-        """What the detector found in ``now``, and where it looked."""
-        self._schedule.looked(areas, self._tracks)
-        self._look(now, list(faces), 1.0 if areas is None else 1.0 + PART_GROWTH)
+    def _take(
+        self,
+        now: BufferedFrame,
+        faces: Sequence[Face],
+        areas: Array | None,
+        glance: tuple[Sequence[Face], Array] | None,
+    ) -> None:
+        """What the detector found in ``now``, and where it looked.
 
-    def _look(self, now: BufferedFrame, faces: list[Face], growth: float) -> None:
-        """Give the detector's faces to tracks: the strong first, the faint to what is left."""
-        strong = [face for face in faces if face.score >= self._threshold]
+        The strong faces are given to tracks first, the faint ones to what is left.
+        """
+        self._schedule.looked(areas, self._tracks)
+        growth = 1.0 if areas is None else 1.0 + PART_GROWTH
+        glimpsed: list[Face] = []
+        if glance is not None:
+            self._schedule.glanced(glance[1])
+            # It sees them less well: those that are followed or found by the look stay as they are.
+            known = [t.box for t in self._tracks if t.followed and t.detections_run > 1]
+            seen = np.array(known + [face.box for face in faces]).reshape(-1, 4)
+            boxes = np.array([face.box for face in glance[0]]).reshape(-1, 4)
+            glimpsed = list(itertools.compress(glance[0], association.unknown(boxes, seen)))
+        strong = [face for face in (*faces, *glimpsed) if face.score >= self._threshold]
         tentative = [face for face in faces if face.score < self._threshold]
         free, strong = self._match(now, list(self._tracks), strong, 1.0, growth)
         _, tentative = self._match(now, free, tentative, 0.7, growth)
@@ -293,7 +292,8 @@ class Tracker:
             track.backfill(reversed(self._seen))
             self._tracks.append(track)
         doubtful = [face.box for face in tentative if face.score >= DOUBTFUL]
-        self._schedule.found(self._tracks, doubtful)
+        unsure = [face.box for face in glimpsed if DOUBTFUL <= face.score < self._threshold]
+        self._schedule.found(self._tracks, [*doubtful, *unsure], unsure)
 
     def _match(
         self,
@@ -379,7 +379,8 @@ class Tracker:
         )
         painted = {face.track for face in faces}
         ended = [
-            track for track in self._closed
+            track
+            for track in self._closed
             if track.last.index < index and track.number not in painted
         ]
         for track in ended:
@@ -393,6 +394,4 @@ class Tracker:
         return seconds, self._frames(seconds) if seconds > 0 else 0
 
     def _outside(self, box: Array) -> bool:
-        return bool(
-            box[2] <= 0 or box[3] <= 0 or box[0] >= self.width or box[1] >= self.height
-        )
+        return bool(box[2] <= 0 or box[3] <= 0 or box[0] >= self.width or box[1] >= self.height)

@@ -199,9 +199,7 @@ class Trajectory:
             frames: those before the first observation and in the same shot, latest first.
         """
         first = self.observations[0]
-        self._predictions.update(
-            _followed(self._template, first, frames, np.zeros(2), "look-back")
-        )
+        self._predictions.update(_followed(self._template, first, frames, np.zeros(2), "look-back"))
 
     def estimate(self, index: int, back: Span, max_age: Span, most: Span) -> BoxEstimate | None:
         """Where the face is in one frame, or None where it is not to be painted.

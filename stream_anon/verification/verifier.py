@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.config import DetectorConfig, VerifyConfig
-from stream_anon.detection.base import NetworkDetector
 from stream_anon.detection.blazeface import BlazeFace
 from stream_anon.detection.centerface import CenterFace
+from stream_anon.detection.network import NetworkDetector
 from stream_anon.detection.suppression import OVERLAP, overlaps
 from stream_anon.detection.types import Face
 from stream_anon.detection.yunet import YuNet

@@ -88,7 +88,7 @@ class Scripted(Detector):
         faces = [face_at(view.index)]
         return faces if self._wrong is None else self._wrong(view.index, faces)
 
-    def _engine(self, width, height):
+    def _engine(self, count, width, height):
         raise AssertionError
 
     def _decode(self, outputs, width, height):

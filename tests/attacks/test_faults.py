@@ -32,7 +32,8 @@ from stream_anon.pipeline import analysis
 from stream_anon.pipeline.painting.gate import Compositor
 from stream_anon.pipeline.plan import make_plan
 from stream_anon.pipeline.run import Pipeline
-from stream_anon.tracking.tracker import Tracker, TrackingResult
+from stream_anon.tracking.over_cover import TrackingResult
+from stream_anon.tracking.tracker import Tracker
 from tests.attacks.scene import FRAMES, Scripted, face_at, frame, leaks, quick
 
 POLICIES = ("stop", "step-down")

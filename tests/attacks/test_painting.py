@@ -16,7 +16,8 @@ from stream_anon.methods import Pixelate, Rendered
 from stream_anon.methods.base import Method
 from stream_anon.pipeline import analysis
 from stream_anon.pipeline.stream_analyzer import StreamAnalyzer
-from stream_anon.tracking.tracker import Tracker, TrackingResult
+from stream_anon.tracking.over_cover import TrackingResult
+from stream_anon.tracking.tracker import Tracker
 from tests.attacks.scene import FRAMES, Scripted, leaks, quick, shows_face, write_clip
 from tests.attacks.test_faults import build, nothing_left
 from tests.media.clips import make_clip

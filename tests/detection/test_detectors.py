@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stream_anon.config import DetectorConfig
-from stream_anon.detection import base
+from stream_anon.detection import network
 from stream_anon.detection.base import Detector
 from stream_anon.detection.registry import make_detector
 from stream_anon.detection.suppression import merge, overlaps
@@ -98,9 +98,7 @@ def test_grey_frames_hold_no_face(detector: Detector) -> None:
 def test_bf16_finds_what_f32_finds(portrait: np.ndarray, detector: Detector) -> None:
     folder = detector.path.parent
     pair = [
-        make_detector(
-            DetectorConfig(name=detector.name, precision=precision, threads=1), folder
-        )
+        make_detector(DetectorConfig(name=detector.name, precision=precision, threads=1), folder)
         for precision in ("bf16", "f32")
     ]
     for size in (22, 50, 180):
@@ -138,7 +136,7 @@ def test_an_answer_that_is_no_number_is_a_fault(
 
     make = detector._engine
     monkeypatch.setattr(detector, "_engines", {})
-    monkeypatch.setattr(detector, "_engine", lambda w, h: Broken(make(w, h)))
+    monkeypatch.setattr(detector, "_engine", lambda *shape: Broken(make(*shape)))
     with pytest.raises(DetectorFault, match="not finite"):
         detector.detect(Still(portrait))
 
@@ -147,9 +145,9 @@ def test_faces_outside_the_frame_are_a_fault() -> None:
     marks = np.zeros((1, 5, 2))
     for box in ([-9e5, 0, -8e5, 9], [5.0, 5, 5, 9], [0, 0, 9e5, 9]):
         with pytest.raises(DetectorFault):
-            base._check(np.array([box], float), marks, np.array([0.5]), 640, 360)
+            network._check(np.array([box], float), marks, np.array([0.5]), 640, 360)
     with pytest.raises(DetectorFault):
-        base._check(np.array([[0.0, 0, 9, 9]]), marks, np.array([1.5]), 640, 360)
+        network._check(np.array([[0.0, 0, 9, 9]]), marks, np.array([1.5]), 640, 360)
 
 
 def test_a_thumbnail_of_another_size_is_a_fault(detector: Detector) -> None:
@@ -171,9 +169,7 @@ def test_one_candidate_stays_for_each_face() -> None:
     assert len(none[0]) == 0
 
 
-def test_missing_weights_are_a_model_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_weights_are_a_model_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object) -> bytes:
         raise ModelError("there is no network")
 
@@ -181,3 +177,59 @@ def test_missing_weights_are_a_model_error(
     monkeypatch.setattr(registry._fetch, "fetch", offline)
     with pytest.raises(ModelError, match="--models-dir"):
         make_detector(DetectorConfig(), tmp_path)
+
+
+@pytest.mark.parametrize("quarter_turns", [0, 1])
+@pytest.mark.parametrize("size", [45, 90, 300])
+def test_a_glance_finds_large_faces_where_it_was_asked_to(
+    detector: Detector, portrait: np.ndarray, size: int, quarter_turns: int
+) -> None:
+    wide = placed(portrait, size, 1920, 1080, 1300, 500)
+    frame = Still(np.ascontiguousarray(np.rot90(wide, -quarter_turns)))
+    closely = best(detector, frame.pixels, quarter_turns)
+    centre, half = (closely.box[:2] + closely.box[2:]) / 2, closely.box[2:] - closely.box[:2]
+    region = np.concatenate([centre - half, centre + half])[None]
+    seen = detector.glance(frame, quarter_turns, region, 40.0)
+    assert seen.areas is not None
+    assert (seen.areas[0, :2] <= centre).all()
+    assert (centre <= seen.areas[0, 2:]).all()
+    assert max(iou(face.box, closely.box) for face in seen.faces if face.score > 0.2) > 0.5
+
+
+def test_a_glance_costs_less_than_a_look_and_no_less_than_it_saves(
+    detector: Detector, portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = Still(placed(portrait, 200, 1920, 1080, 900, 500))
+    regions = np.array([[600.0, 200, 1200, 800]])
+    pixels: list[int] = []
+    run = detector._candidates
+
+    def counted(images):
+        pixels.append(images.size)
+        return run(images)
+
+    monkeypatch.setattr(detector, "_candidates", counted)
+    detector.look(frame, 0, regions)
+    look = sum(pixels)
+    pixels.clear()
+    detector.glance(frame, 0, regions, 40.0)
+    assert sum(pixels) < 0.6 * look
+    # At the size of the smallest face a glance would be a look: it is one.
+    pixels.clear()
+    detector.glance(frame, 0, regions, detector.config.smallest_face)
+    assert sum(pixels) == look
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 8, 9, 11])
+def test_images_in_batches_are_seen_as_each_by_itself(
+    detector: Detector, portrait: np.ndarray, count: int
+) -> None:
+    images = np.stack([placed(portrait, 40 + 4 * k, 128, 128, 64, 60 + k) for k in range(count)])
+    together = detector._candidates(images)
+    assert len(together) == count
+    for image, (boxes, landmarks, scores) in zip(images, together, strict=True):
+        [(alone, marks, score)] = detector._candidates(image[None])
+        best_there, best_here = scores.argmax(), score.argmax()
+        assert abs(scores.max() - score.max()) < 0.03
+        assert np.abs(boxes[best_there] - alone[best_here]).max() < 1.0
+        assert np.abs(landmarks[best_there] - marks[best_here]).max() < 1.0

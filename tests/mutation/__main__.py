@@ -1,6 +1,6 @@
 """``make mutants``: every break of the table, or those whose names contain a word.
 
-    python -m tests.mutation [WORD ...] [--list]
+python -m tests.mutation [WORD ...] [--list]
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="only say what would be broken")
     options = parser.parse_args()
     chosen = [
-        made for made in BREAKS
+        made
+        for made in BREAKS
         if not options.words or any(word in made.name for word in options.words)
     ]
     if options.list:

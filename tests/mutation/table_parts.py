@@ -7,11 +7,11 @@ from tests.mutation.runner import Break
 DETECT = (
     Break(
         "five-candidates",
-        "stream_anon/detection/base.py",
-        "        return self._decode(named, width, height)\n",
-        "        found = self._decode(named, width, height)\n"
-        "        best = np.argsort(-found[2])[:5]\n"
-        "        return found[0][best], found[1][best], found[2][best]\n",
+        "stream_anon/detection/network.py",
+        "                found.append(self._decode(named, width, height))\n",
+        "                one = self._decode(named, width, height)\n"
+        "                best = np.argsort(-one[2])[:5]\n"
+        "                found.append((one[0][best], one[1][best], one[2][best]))\n",
         ("tests/alignment/test_crowd.py",),
         "in a crowd all but five people are shown",
     ),
@@ -33,15 +33,15 @@ DETECT = (
     ),
     Break(
         "no-coarse-look",
-        "stream_anon/detection/base.py",
-        "        if 2 * coarse > scale:\n",
-        "        if True:\n",
+        "stream_anon/detection/network.py",
+        "    if 2 * coarse > scale:\n",
+        "    if True:\n",
         ("tests/detection/test_detectors.py",),
         "a face that fills a large frame is shown",
     ),
     Break(
         "rotation-in-the-detector",
-        "stream_anon/detection/base.py",
+        "stream_anon/detection/network.py",
         "    pixels = view.thumbnail(*((width, height) if quarter_turns % 2 == 0 else (height, "
         "width)))\n"
         "    if quarter_turns:\n",
@@ -196,6 +196,46 @@ LOOK = (
         "        if False:\n",
         ("tests/tracking/test_changes.py",),
         "somebody who slides in between two looks is shown until the next",
+    ),
+    Break(
+        "no-glance",
+        "stream_anon/pipeline/stream_analyzer.py",
+        "        if not len(attention.sudden) or look.areas is None:\n",
+        "        if True:\n",
+        ("tests/tracking/test_looking.py",),
+        "somebody who is there for a frame or two only is shown",
+    ),
+    Break(
+        "glance-for-a-look",
+        "stream_anon/tracking/changes.py",
+        "        self._urgent &= ~cells\n\n    def looked",
+        "        self.looked(cells)\n\n    def looked",
+        ("tests/tracking/test_changes.py",),
+        "small faces that come with a large thing are shown until the next look",
+    ),
+    Break(
+        "carried-for-ever",
+        "stream_anon/tracking/changes.py",
+        "        needs_detection |= self._carried & late\n",
+        "",
+        ("tests/tracking/test_changes.py",),
+        "what a camera slowly brings nearer is looked at as rarely as a still wall",
+    ),
+    Break(
+        "all-is-camera",
+        "stream_anon/tracking/changes.py",
+        "            moving &= np.asarray(cv2.morphologyEx(own",
+        "            moving &= 0 * np.asarray(cv2.morphologyEx(own",
+        ("tests/tracking/test_changes.py",),
+        "before a camera that moves, whoever walks is looked at as rarely as the wall behind",
+    ),
+    Break(
+        "one-of-a-batch",
+        "stream_anon/detection/network.py",
+        "                    name: output[k : k + 1]\n",
+        "                    name: output[:1]\n",
+        ("tests/detection/test_detectors.py",),
+        "of the parts of a frame that are looked at together only one is looked at",
     ),
     Break(
         "no-last-look",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from stream_anon import geometry
 from stream_anon.config import TrackerConfig
 from stream_anon.detection.types import Face
-from stream_anon.tracking.tracker import Tracker, TrackingResult
+from stream_anon.tracking.over_cover import TrackingResult
+from stream_anon.tracking.tracker import Tracker
 
 WIDTH, HEIGHT = 640, 360
 Where = Callable[[float], tuple[float, float] | None]
@@ -109,7 +110,7 @@ def run(
     most = 0
     for index, seconds in enumerate(times):
         plane = luma(people, seconds, shots(index))
-        faces = areas = None
+        faces = areas = glance = None
         attention = tracker.needs_detection(index, seconds, plane)
         if attention is not None:
             areas = attention.regions
@@ -122,8 +123,12 @@ def run(
                 if not hidden(k, index)
             ]
             faces = [face for face in found if face is not None] + extra(index)
+            large = [
+                face for face in faces if (face.box[2:] - face.box[:2]).max() >= attention.smallest
+            ]
+            glance = [face for face in large if inside(face, attention.sudden)], attention.sudden
             faces = [face for face in faces if areas is None or inside(face, areas)]
-        decided += tracker.push(index, seconds, plane, faces, areas)
+        decided += tracker.push(index, seconds, plane, faces, areas, glance)
         most = max(most, index + 1 - len(decided))
     decided += tracker.flush()
     return Run(decided, times, looked, most, whole)

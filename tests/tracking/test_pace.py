@@ -33,7 +33,8 @@ def looks(latency: float | None, interval: float | None, frames: int = 150) -> l
             found.append(index)
         areas = None if attention is None else attention.regions
         faces = None if attention is None else []
-        tracker.push(index, index / RATE, luma, faces, areas)
+        glance = None if attention is None else ([], attention.sudden)
+        tracker.push(index, index / RATE, luma, faces, areas, glance)
     return found
 
 

@@ -60,9 +60,7 @@ def test_without_landmarks_the_face_stands_upright_as_the_frame_does() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    n=st.integers(1, 8), m=st.integers(1, 8), seed=st.integers(0, 10**6), barred=st.floats(0, 1)
-)
+@given(n=st.integers(1, 8), m=st.integers(1, 8), seed=st.integers(0, 10**6), barred=st.floats(0, 1))
 def test_assignment_is_the_best_there_is(n: int, m: int, seed: int, barred: float) -> None:
     rng = np.random.default_rng(seed)
     cost = np.where(rng.random((n, m)) < barred, np.inf, rng.random((n, m)))

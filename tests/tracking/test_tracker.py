@@ -79,21 +79,23 @@ def test_someone_who_walks() -> None:
 def test_smooth_motion_is_covered_whatever_the_detector_misses(
     speed: float, swing: float, size: float, jitter: float, rate: float, misses: set[int]
 ) -> None:
-    people = [
-        Person(lambda t: (320 + speed * (t - 1), 180 + swing * np.sin(4 * t)), size)
-    ]
+    people = [Person(lambda t: (320 + speed * (t - 1), 180 + swing * np.sin(4 * t)), size)]
     # Up to the bridge: never more than five looks in a row, and the last ones are kept.
     step = max(1, round(0.2 * rate))
     gone = {look for look in misses if look < 8}
     result = run(
-        people, even(2.4, rate), config=TrackerConfig(interval=0.2), jitter=jitter,
+        people,
+        even(2.4, rate),
+        config=TrackerConfig(interval=0.2),
+        jitter=jitter,
         hidden=lambda k, index: index // step in gone and index // step % 6 != 5,
     )
     check_order(result)
     # Before the first look that succeeds only the look-back helps.
     first = min(i for i in result.looked if not (i // step in gone and i // step % 6 != 5))
     late = [
-        (index, k) for index, k in open_frames(result, people, 0.85)
+        (index, k)
+        for index, k in open_frames(result, people, 0.85)
         if result.times[first] - result.times[index] <= 0.6
     ]
     assert late == []
@@ -230,8 +232,13 @@ def test_memory_does_not_grow() -> None:
         needs_detection = tracker.needs_detection(index, index / 25, plane)
         tracker.push(index, index / 25, plane, faces if needs_detection else None)
         kept = [*tracker._tracks, *tracker._closed]
-        size = len(tracker._seen) + len(tracker._waiting) + sum(
-            len(t.observations) + len(t._predictions) + len(t._ahead) + len(t._shapes) for t in kept
+        size = (
+            len(tracker._seen)
+            + len(tracker._waiting)
+            + sum(
+                len(t.observations) + len(t._predictions) + len(t._ahead) + len(t._shapes)
+                for t in kept
+            )
         )
         largest = max(largest, size) if index < 300 else largest
         assert index < 300 or size < 1.6 * largest

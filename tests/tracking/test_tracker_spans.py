@@ -86,9 +86,7 @@ def test_weak_detections_continue_a_track_and_start_none():
         return [Face(box, landmarks(box), 0.12)]
 
     config = TrackerConfig(max_age=0.0, max_gap=0.1, backfill=0.0, interval=0.08)
-    result = run(
-        [person], even(4.0), config=config, hidden=lambda k, index: index > 25, extra=weak
-    )
+    result = run([person], even(4.0), config=config, hidden=lambda k, index: index > 25, extra=weak)
     assert not [t for t in shown(result, person) if 0.1 < t < 3.8]
     alone = run([], even(1.0), config=config, extra=weak)
     assert not any(decided.faces for decided in alone.decided)
@@ -100,9 +98,7 @@ def test_a_doubtful_box_is_larger_than_a_sure_one():
 
     def with_score(score: float):
         face = Face(box, landmarks(box), score)
-        result = run(
-            [person], even(0.5), hidden=lambda k, index: True, extra=lambda index: [face]
-        )
+        result = run([person], even(0.5), hidden=lambda k, index: True, extra=lambda index: [face])
         return np.mean([d.faces[0].box[2] - d.faces[0].box[0] for d in result.decided])
 
     assert with_score(0.25) > 1.05 * with_score(0.9)

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 @click.option("--frames", default=300, show_default=True, help="Loop the clip to this length.")
 @click.option("--rounds", default=3, show_default=True, help="How often each of the two runs.")
 @click.option("--versus", type=click.Choice(["deface"]), help="Also time another tool.")
-@click.option("--json", "target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write all figures.")
+@click.option(
+    "--json",
+    "target",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write all figures.",
+)
 def bench(
     clip: Path,
     method: str | None,

@@ -46,6 +46,11 @@ class SharedDetector(Detector):
         with self._lock:
             return self._detector.look(view, quarter_turns, regions)
 
+    def glance(self, view: View, quarter_turns: int, regions: Array, smallest: float) -> Look:
+        """See ``Detector.glance``."""
+        with self._lock:
+            return self._detector.glance(view, quarter_turns, regions, smallest)
+
 
 class Painter:
     """The cameras of this process, as the supervisor orders them."""
@@ -112,9 +117,7 @@ class Painter:
         encoder = EncoderConfig.model_validate(data["encoder"])
         sink = LiveSink(name, encoder, look_back, now, preview)
         overload = OverloadConfig.model_validate(data["overload"])
-        camera = Camera(
-            name, config, self._parts, self._detector, overload, source, sink, now
-        )
+        camera = Camera(name, config, self._parts, self._detector, overload, source, sink, now)
         self._cameras[name] = camera
         camera.start()
 

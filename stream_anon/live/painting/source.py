@@ -167,9 +167,7 @@ class RingSource(Source):
         if self.form is None:
             self.form = {"width": width, "height": height, "rate": float(rate)}
 
-    def _frame(
-        self, data: dict[str, Any], ring: Ring, wire: Wire, rate: float
-    ) -> Frame | None:
+    def _frame(self, data: dict[str, Any], ring: Ring, wire: Wire, rate: float) -> Frame | None:
         slot, sequence, pts = (data.get(name) for name in ("slot", "sequence", "pts"))
         matrix = data.get("matrix", 2)
         if not all(isinstance(one, int) for one in (slot, sequence, pts, matrix)):

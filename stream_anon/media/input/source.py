@@ -77,9 +77,7 @@ class FileSource(Source):
             self.info = replace(probe(self.path), begin=start, end=end)
             length = self.info.duration
             if start is not None and length is not None and start >= length:
-                raise UsageError(
-                    f"{self.path}: starts after its end ({start} s of {length:.3f} s)"
-                )
+                raise UsageError(f"{self.path}: starts after its end ({start} s of {length:.3f} s)")
         except BaseException:
             # Raised again: the descriptor that the hash reads from must not stay open.
             self._identity.close()

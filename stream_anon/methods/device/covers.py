@@ -183,12 +183,8 @@ class DeviceSoftCover(SoftCover):
             module.put(small), shown,
         )  # fmt: skip
         taps = np.int32(self._blur.size)
-        module.launch(
-            "cover_blur", pixels, shown, count, side, self._blur, taps, np.int32(0), half
-        )
-        module.launch(
-            "cover_blur", pixels, half, count, side, self._blur, taps, np.int32(1), shown
-        )
+        module.launch("cover_blur", pixels, shown, count, side, self._blur, taps, np.int32(0), half)
+        module.launch("cover_blur", pixels, half, count, side, self._blur, taps, np.int32(1), shown)
         counts, grains = fresh((_BINS,), np.uint32), fresh((), np.int32)
         bins = np.int32(_BINS)
         module.launch("cover_noise", pixels, given, count, side, self._kinds, bins, counts)

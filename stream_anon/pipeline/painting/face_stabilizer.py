@@ -154,13 +154,9 @@ class FaceStabilizer:
                         frame.seconds,
                         observed=i not in late,
                     )
-            wide = self._widened(
-                states, transforms, landmarks, self._crop_scale, frame.seconds
-            )
+            wide = self._widened(states, transforms, landmarks, self._crop_scale, frame.seconds)
             for i, luma in seen.items():
-                motions[i] = self._flow(
-                    states[i], luma, transforms[i], wide[i], frame.seconds
-                )
+                motions[i] = self._flow(states[i], luma, transforms[i], wide[i], frame.seconds)
             meshes = self._mesh(frame, faces, states, transforms, wide, landmarks, motions)
             transforms = wide
         else:

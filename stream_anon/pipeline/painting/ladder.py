@@ -19,9 +19,9 @@ from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover
 from stream_anon.methods.workplace import HOST, Workplace
 from stream_anon.pipeline.counts import add
-from stream_anon.pipeline.painting.bench import Bench
 from stream_anon.pipeline.painting.face_stabilizer import subject_of
 from stream_anon.pipeline.painting.shapes import Shape, grown
+from stream_anon.pipeline.painting.transfer import CropTransfer
 from stream_anon.track_state import Part, TrackState
 
 
@@ -122,10 +122,10 @@ class Covers:
         transforms: Transforms,
         masks: Pixels | None,
     ) -> None:
-        work = Bench(method, [frame])
+        transfer = CropTransfer(method, [frame])
         owners = np.zeros(len(faces), np.intp)
-        with work.queue():
-            crops = work.cut(owners, transforms)
+        with transfer.queue():
+            crops = transfer.cut(owners, transforms)
             subjects = [
                 subject_of(face, frame.seconds, transform, face.landmarks)
                 for face, transform in zip(faces, transforms, strict=True)
@@ -134,7 +134,7 @@ class Covers:
             masks = rendered.masks if masks is None else masks
             if masks is None:
                 raise MethodFault(f"{method.name} answered with no masks")
-            work.paste(owners, work.own(rendered.crops), masks, transforms)
+            transfer.paste(owners, transfer.own(rendered.crops), masks, transforms)
 
 
 def _label(face: TrackedFace) -> str:

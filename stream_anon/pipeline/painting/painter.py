@@ -20,13 +20,13 @@ from stream_anon.media.frame import Frame, Owners, Transforms
 from stream_anon.methods.base import Pixels, Rendered, Subject
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.models.backend import OPENVINO, Backend
-from stream_anon.pipeline.painting.bench import Bench
 from stream_anon.pipeline.painting.checks import cause_of, check_rendered
 from stream_anon.pipeline.painting.face_stabilizer import FaceStabilizer
 from stream_anon.pipeline.painting.ladder import Covers, FallbackStats
 from stream_anon.pipeline.painting.likeness import OldFaces
 from stream_anon.pipeline.painting.shapes import grown
 from stream_anon.pipeline.painting.targets import Target
+from stream_anon.pipeline.painting.transfer import CropTransfer
 from stream_anon.track_state import Part, TrackState
 
 log = logging.getLogger(__name__)
@@ -144,16 +144,16 @@ class Painter:
         states = [state for work in works for state in work.states]
         owners = np.repeat(np.arange(len(works)), [len(work.faces) for work in works])
         transforms, subjects = self._placed(works)
-        work = Bench(self._method, frames)
-        with work.queue():
-            crops = work.cut(owners, transforms)
+        transfer = CropTransfer(self._method, frames)
+        with transfer.queue():
+            crops = transfer.cut(owners, transforms)
             # Before the method has them: nothing it does to its crops can change what is compared.
-            before = work.to_host(crops)
+            before = transfer.to_host(crops)
             old = OldFaces(crops) if before is None else None
-            rendered = self._render(work.given(crops), subjects)
+            rendered = self._render(transfer.given(crops), subjects)
             masks = self.target.shape.masks(rendered.masks, faces)
-            new = work.own(rendered.crops)
-            after = work.to_host(new)
+            new = transfer.own(rendered.crops)
+            after = transfer.to_host(new)
         # On a device the host waits here, for both copies at once.
         shown = new if after is None else after()
         if old is None:
@@ -172,10 +172,10 @@ class Painter:
             self._declined_in.put(states[i], frames[owners[i]].index)
         good = np.flatnonzero(~rejected)
         if len(good):
-            with work.queue():
-                chosen = work.rows(new, good)
+            with transfer.queue():
+                chosen = transfer.rows(new, good)
                 try:
-                    work.paste(owners[good], chosen, masks[good], transforms[good])
+                    transfer.paste(owners[good], chosen, masks[good], transforms[good])
                 except MemoryError:
                     # Found before anything is painted (`Frame.paste_into`).
                     raise
@@ -189,7 +189,7 @@ class Painter:
             self._cover(frame, [faces[i] for i in own], declined[own], rejected[own])
             if self._method.opaque and self.target.shape.aligned:
                 self._clear_of_neighbours(
-                    work, n, own, [faces[i] for i in own], new, transforms, rejected
+                    transfer, n, own, [faces[i] for i in own], new, transforms, rejected
                 )
         self._stats.painted(label, name, states)
 
@@ -229,7 +229,7 @@ class Painter:
 
     @staticmethod
     def _clear_of_neighbours(
-        work: Bench,
+        transfer: CropTransfer,
         number: int,
         own: Owners,
         faces: Sequence[TrackedFace],
@@ -246,8 +246,8 @@ class Painter:
         if len(inner):
             masks = np.broadcast_to(core_mask(), (len(inner), *core_mask().shape))
             owners = np.full(len(inner), number, np.intp)
-            with work.queue():
-                work.paste(owners, work.rows(new, inner), masks, transforms[inner])
+            with transfer.queue():
+                transfer.paste(owners, transfer.rows(new, inner), masks, transforms[inner])
 
     def _render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         try:

@@ -384,7 +384,7 @@ class TestTrust:
         assert compositor.fallbacks.faces == 0
 
     def test_crops_of_another_memory_are_a_fault(self, shim):
-        from stream_anon.pipeline.painting.bench import Bench
+        from stream_anon.pipeline.painting.transfer import CropTransfer
 
         class Strange:
             dtype, ndim, shape = np.dtype(np.uint8), 4, (1, 8, 8, 3)
@@ -392,7 +392,7 @@ class TestTrust:
         for method in (DevicePixelate(shim), Pixelate()):
             frame = from_av(noise_frame(64, 48, "yuv420p"), shim)
             with pytest.raises(MethodFault, match="crops came as Strange"):
-                Bench(method, [frame]).own(Strange())
+                CropTransfer(method, [frame]).own(Strange())
 
 
 def test_methods_of_a_run_on_a_device_work_there(shim):

@@ -1,7 +1,8 @@
 """The whole GPU pipeline on its twin, over every clip of the media suite, beside the CPU path.
 
 What the CPU path found is painted by both: the regions are the same ones, and pixels must lie
-within 0.05 levels on average and 8 for 999 samples of 1000 (``test_whole_runs.py``). Where the twin
+within 0.1 levels on average over all samples, faces that fill a third of the frame included, and 8
+for 999 samples of 1000. Where the twin
 looks for itself, by torch and from its own thumbnails, its boxes must overlap the CPU's: all faces
 above 40 pixels on average by 0.9, whatever the clip.
 """
@@ -24,8 +25,7 @@ from stream_anon.pipeline import analysis
 from stream_anon.pipeline.analysis import Analyzed
 from stream_anon.pipeline.plan import make_plan
 from tests.conftest import SHARED
-from tests.media.device.test_whole_runs import close
-from tests.media.device.twin import Run, region_pairs, run
+from tests.media.device.twin import Run, differences, region_pairs, run
 
 pytestmark = [pytest.mark.shared, pytest.mark.slow, pytest.mark.train]
 
@@ -34,6 +34,8 @@ CLIPS = sorted(
 ) or ["none"]
 
 SECONDS = 0.3
+BEGINS = {"stage_shot_cuts_360p.mp4": 0.85}
+"""Seconds at which the first frame is shown, where that is not 0."""
 LARGE = 40.0
 """Side of a face in pixels above which its box hangs on no half level."""
 
@@ -61,10 +63,11 @@ class Told:
 def whole(clip: Path, folder: Path, **changes) -> Run:
     folder.mkdir()
     changes = {
-        "verify.mode": "off", "video.end": SECONDS, "detector.precision": "f32",
-        "method.name": "pixelate", **changes,
+        "verify.mode": "off", "video.end": BEGINS.get(clip.name, 0.0) + SECONDS,
+        "detector.precision": "f32", "method.name": "pixelate", **changes,
     }  # fmt: skip
-    plan = make_plan(clip, folder / "out.mkv", override(Config(), **changes))
+    suffix = ".mp4" if clip.suffix == ".mp4" else ".mkv"
+    plan = make_plan(clip, folder / f"out{suffix}", override(Config(), **changes))
     return run(redact.build(plan), None)
 
 
@@ -106,7 +109,9 @@ def test_the_twin_paints_what_the_cpu_paints(shared, tmp_path, request, monkeypa
     told = whole(clip, tmp_path / "told")
     assert told.regions == cpu.regions
     assert told.report.frames.stepped_down == cpu.report.frames.stepped_down == {}
-    close(cpu, told)
+    off = differences(cpu, told)
+    assert off.mean() <= 0.1
+    assert np.quantile(off, 0.999) <= 8
 
 
 @pytest.mark.parametrize("method", ["identity", "dp-image"])

@@ -21,6 +21,7 @@ class Run:
 
     Attributes:
         planes: of each frame as it was handed to the encoder.
+        written: stream and time of each of them.
         regions: of each frame.
         report: the manifest.
         frames: classes of the frames that were painted.
@@ -29,6 +30,7 @@ class Run:
     """
 
     planes: list[list[np.ndarray]] = field(default_factory=list)
+    written: list[tuple[int, int]] = field(default_factory=list)
     regions: dict[FrameKey, Regions] = field(default_factory=dict)
     report: Report | None = None
     frames: set[str] = field(default_factory=set)
@@ -60,6 +62,7 @@ def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True)
 
     def recorded_encode(stream: int, av_frame: Any, pts: int) -> None:
         done.formats.add(av_frame.format.name)
+        done.written.append((stream, pts))
         if keep:
             done.planes.append(samples(av_frame))
         encode(stream, av_frame, pts)
@@ -106,7 +109,11 @@ def differences(one: Run, other: Run) -> np.ndarray:
     """Absolute differences of all samples, in levels of 8 bits."""
     assert len(one.planes) == len(other.planes) > 0
     parts = []
-    for a, b in zip(one.planes, other.planes, strict=True):
+    assert sorted(one.written) == sorted(other.written)
+    # Which stream's frame comes next is the muxer's to decide, not which frame it is.
+    orders = (sorted(range(len(run.written)), key=run.written.__getitem__) for run in (one, other))
+    for n, m in zip(*orders, strict=True):
+        a, b = one.planes[n], other.planes[m]
         for x, y in zip(a, b, strict=True):
             assert x.dtype == y.dtype
             unit = 1 if x.dtype == np.uint8 else 4

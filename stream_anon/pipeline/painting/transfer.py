@@ -19,7 +19,7 @@ from stream_anon.media.frame import Frame, Owners, Pixels, Transforms
 from stream_anon.methods.base import Method
 
 
-class Bench:
+class CropTransfer:
     """One call of a method.
 
     Args:
