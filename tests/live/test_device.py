@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 
 import numpy as np
@@ -153,6 +154,7 @@ def test_a_device_that_takes_no_frame_leaves_it_in_host_memory(error, caplog):
     def fails(given, matrix, place):
         raise error
 
+    caplog.set_level(logging.WARNING, "stream_anon")
     writer, ring, wire = ring_of(2)
     source = RingSource("a", lambda: TICKS // 4, fails)
     found = taken(source, wire, 2)

@@ -69,7 +69,7 @@ def test_what_is_there_and_wanted_decodes(twin, tmp_path, there, decoder, said):
 
 def test_without_either_the_cpu_decodes_and_one_line_says_so(twin, tmp_path, caplog):
     twin()
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, "stream_anon"):
         words = decoded(make_clip(tmp_path / "clip.mp4", count=4), "auto")
     assert words.startswith(f"h264 on the CPU: {NO_LIBRARY}; DALI cannot be used (")
     assert [r.getMessage() for r in caplog.records] == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 import numpy as np
@@ -91,6 +92,7 @@ def test_where_the_device_has_no_memory_frames_go_to_the_cpu(clip, monkeypatch, 
         return plane(self, rows, pitch)
 
     monkeypatch.setattr(SurfacePool, "plane", short)
+    caplog.set_level(logging.WARNING, "stream_anon")
     with SOURCES[name](clip, kernels) as source, FileSource(clip) as plain:
         frames, wanted = list(source.frames()), list(plain.frames())
     assert [frame.key for frame in frames] == [frame.key for frame in wanted]
