@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -219,3 +220,11 @@ def cover_paint(
             found = blocks[frame, c][y[:, None], x]
             shift = 6 if geometry[frame, FORMAT] == PixelFormat.P010 else 0
             plane[...] = found << shift
+
+
+def cover_gather(crops: Bytes, faces: Any, values: Any, indexes: Addresses, out: Bytes) -> None:
+    """Values of each crop put elsewhere in it, by an index (values,) int32 at each address."""
+    size = int(values)
+    for n in range(int(faces)):
+        memory = (ctypes.c_int32 * size).from_address(int(indexes[n]))
+        out.reshape(-1, size)[n] = crops.reshape(-1, size)[n][np.ctypeslib.as_array(memory)]

@@ -25,6 +25,7 @@ from stream_anon.detection.types import Face, TrackedFace
 from stream_anon.errors import ConfigError, ModelError, StreamAnonError
 from stream_anon.media.frame import Frame, Pixels
 from stream_anon.models import registry
+from stream_anon.models.backend import OPENVINO, Backend
 from stream_anon.regions import FACE, HEAD, REGION, Region
 from stream_anon.tracking.follower import Follower
 
@@ -56,8 +57,12 @@ class Sources:
     note: str | None = None
 
     @classmethod
-    def of(cls, config: Config) -> Sources:
+    def of(cls, config: Config, backend: Backend = OPENVINO) -> Sources:
         """What a configuration's targets need.
+
+        Args:
+            config: of the run.
+            backend: runs our own networks.
 
         Raises:
             ConfigError: the target of a plug-in is broken.
@@ -69,7 +74,7 @@ class Sources:
                 fetch = registry.path if config.head.bodies else registry.path_if_due
                 fetch(BODY_POSE, config.models_dir)
                 threads = max(1, len(os.sched_getaffinity(0)) // 2)
-                bodies = BodyHeads(config.models_dir, threads)
+                bodies = BodyHeads(config.models_dir, threads, backend)
             except ModelError as error:
                 if config.head.bodies:
                     raise
