@@ -10,9 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stream_anon import plugins
 from stream_anon._version import __version__
 from stream_anon.config import Config
 from stream_anon.device import choose, gpus
+from stream_anon.errors import ConfigError
 from stream_anon.models import WEIGHTS, engine
 
 _PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless")
@@ -38,6 +40,7 @@ def examine(models_dir: Path | None = None) -> dict[str, Any]:
             "NVENC": _nvenc(),
         },
         "models": models,
+        "plug_ins": _plug_ins(),
         "what_is_used": _used(),
         "problems": problems,
     }
@@ -164,6 +167,21 @@ def _models(models_dir: Path | None) -> tuple[dict[str, Any], list[str]]:
             problems.append(f"network '{name}' is missing from {WEIGHTS}: install the package anew")
     found["searched"] = [str(folder) for folder in registry.folders(models_dir)]
     return found, problems
+
+
+def _plug_ins() -> dict[str, list[str]]:
+    """What other packages bring; each is loaded, and what cannot be is named with the reason."""
+    found: dict[str, list[str]] = {}
+    for kind in plugins.GROUPS:
+        named = found[f"{kind}s"] = []
+        for name in plugins.names(kind):
+            try:
+                plugins.load(kind, name)
+            except ConfigError as error:
+                named.append(str(error))
+            else:
+                named.append(name)
+    return found
 
 
 def _own() -> list[str]:

@@ -68,9 +68,10 @@ OWN_AFTER = 100
 """Runs at one size after which it gets an engine of its own. That takes as long to make as about
 so many times setting the shared one up for another size."""
 
-CUT = (0.6, 0.2)
-"""Share of its longer side by which a face must stay away from a tile's border to be whole, if it
-is faint, and if it is not: what is left of a face that is cut off is faint and drawn wrong."""
+CUT, SURE = (0.6, 0.2), 1.5
+"""Share of its longer side by which a face must stay away from a tile's border to be whole, if its
+score is below so many times the threshold, and if it is not: what is left of a face that is cut off
+is faint and drawn wrong."""
 
 SHARED = 0.25
 """Share of a region or a face, whichever is smaller, from which the one belongs to the other."""
@@ -190,7 +191,8 @@ class NetworkDetector(Detector):
             for (x, y, w, h), (boxes, landmarks, scores) in self._in_tiles(pixels, planned, sizes):
                 boxes = boxes + np.array([x, y, x, y])
                 faint = scores < self.config.threshold
-                whole = _whole(boxes, (x, y, w, h), width, height, np.where(faint, *CUT))
+                unsure = scores < SURE * self.config.threshold
+                whole = _whole(boxes, (x, y, w, h), width, height, np.where(unsure, *CUT))
                 found.append((boxes[whole], landmarks[whole] + (x, y), scores[whole]))
                 cut.append(boxes[~whole & ~faint])
                 if not len(cut[-1]):

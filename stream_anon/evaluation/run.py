@@ -117,7 +117,8 @@ def evaluate(
             section = _measure(key, bench)
         except StreamAnonError as error:
             # One measure that cannot be taken does not cost the others; the page says so.
-            section = Section(key, key.capitalize(), f"Not run: {reason(error)}.")
+            why = reason(error)
+            section = Section(key, key.capitalize(), f"Not run: {why}.", not_run=[why])
         if section is not None:
             section.seconds = time.perf_counter() - began
             report.sections.append(section)
@@ -227,7 +228,8 @@ def _privacy(bench: Measurement) -> Section:
         section.tables += turned.tables
         section.plots = dial_plots(steps, verdicts, [a.name for a in bench.verification.attackers])
     if bench.skipped:
-        section.text += " Not run: " + "; ".join(f"{k}: {v}" for k, v in bench.skipped.items())
+        section.not_run += [f"{name}: {why}" for name, why in bench.skipped.items()]
+        section.text += " Not run: " + "; ".join(section.not_run)
     return section
 
 
@@ -236,7 +238,8 @@ def _learned(key: str, bench: Measurement) -> Section | None:
     if plan.train_faces is None:
         return None
     if importlib.util.find_spec("torch") is None:
-        return Section(key, key.capitalize(), "Not run: torch missing (the [train] extra).")
+        why = "torch missing (the [train] extra)"
+        return Section(key, key.capitalize(), f"Not run: {why}.", not_run=[why])
     from stream_anon.evaluation.measures import learned
 
     if bench.training_set is None:

@@ -85,8 +85,9 @@ def test_clear_images_are_told_apart_and_one_colour_fill_is_not(setting, capsys)
     assert page.count("data:image/jpeg") >= 4
 
 
-def test_a_method_that_cannot_be_built_is_reported_and_costs_nothing_else(setting):
-    assert call(setting, "-q", "--only", "privacy", "-b", "blur", "-m", "smear") == 0
+def test_a_method_that_cannot_be_built_is_reported_and_costs_nothing_else(setting, capsys):
+    assert call(setting, "-q", "--only", "privacy", "-b", "blur", "-m", "smear") == 1
+    assert "not measured: privacy: smear" in capsys.readouterr().err
     data = json.loads(setting["out.html"].with_suffix(".json").read_text())
     assert "smear" in data["skipped"]
     assert "Not run: smear" in data["sections"][0]["text"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from stream_anon import plugins
@@ -173,3 +175,13 @@ def test_the_command_line_says_it_in_one_line_and_writes_nothing(plug_in, tmp_pa
         assert "method 'o" in said
         assert [path.name for path in folder.iterdir()] == ["scene.mp4"]
     assert "did you mean 'odd'" in said
+
+
+def test_doctor_names_what_other_packages_bring_and_what_of_it_is_broken(plug_in, capfd):
+    plug_in("class Odd:\n    pass", kind="target", name="sign", package="signs")
+    plug_in("import no_such_module_at_all", kind="detector")
+    run(["doctor"])
+    said = capfd.readouterr().out
+    assert re.search(r"^  targets +sign$", said, re.MULTILINE)
+    assert re.search(r"^  detectors +detector 'odd' of odd-package .*cannot be loaded", said, re.M)
+    assert re.search(r"^  methods +none$", said, re.MULTILINE)

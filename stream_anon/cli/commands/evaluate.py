@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from stream_anon.cli.boundary import fail_usage, say
+from stream_anon.cli.boundary import FAILED, Exit, fail_usage, say
 from stream_anon.cli.rows import Command, Option
 
 _FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -160,6 +160,8 @@ def evaluate(
     FACES: tar or folder of 128 px images in the aligned face space. PAIRS: CSV of
     fold,a,b,same over them. Nothing of FACES is in the JSON; the page shows some.
     With --only looks FACES is a clip or a folder of clips, and there are no PAIRS.
+
+    Exit code: 0 all measured, 1 something could not be, 2 wrong usage.
     """
     import os
     from dataclasses import replace
@@ -223,6 +225,11 @@ def evaluate(
     report = run.evaluate(plan, tell, lambda unfinished: write(unfinished, output))
     for path in write(report, output):
         click.echo(str(path))
+    missing = [f"{s.key}: {why}" for s in report.sections for why in s.not_run]
+    for words in missing:
+        say(f"not measured: {words}")
+    if missing:
+        raise Exit(FAILED)
 
 
 def _mixer(

@@ -66,7 +66,7 @@ def cost(images: Pixels, repeats: int, tell: Callable[[str], None]) -> Section:
     text = "In the engine and precision that ship on this processor."
     if missing:
         text += " Not run: " + "; ".join(missing) + "."
-    return Section("cost", "Cost", text, [table] if table.rows else [])
+    return Section("cost", "Cost", text, [table] if table.rows else [], not_run=missing)
 
 
 def pace(call: Call, images: Pixels, repeats: int) -> list[float]:

@@ -125,6 +125,7 @@ class Section:
         plots: drawn figures.
         sheets: images.
         seconds: it took.
+        not_run: what could not be measured, and why.
     """
 
     key: str
@@ -134,6 +135,7 @@ class Section:
     plots: list[Plot] = field(default_factory=list)
     sheets: list[Sheet] = field(default_factory=list)
     seconds: float = 0.0
+    not_run: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
