@@ -75,7 +75,6 @@ __all__ = [
     "unusual",
 ]
 
-
 def _as_targets(value: Any) -> dict[str, str | MethodSection | None]:
     if not isinstance(value, dict) or not value:
         raise ValueError("must be a mapping of labels to methods, face: null say")
@@ -338,10 +337,8 @@ _KINDS = {"float_type", "int_type", "bool_type", "string_type"}
 
 def _short(value: Any) -> str:
     text = _plain(value) if isinstance(value, bool | int | float | str | None) else ""
-    return (
-        repr(value)
-        if isinstance(value, str) and len(value) < 40
-        else (text if 0 < len(text) < 40 else type(value).__name__)
+    return repr(value) if isinstance(value, str) and len(value) < 40 else (
+        text if 0 < len(text) < 40 else type(value).__name__
     )
 
 

@@ -22,6 +22,10 @@ A message is one line that names the file or option and the cause; it never
 carries a frame, an identity code, a key or a credential.
 """
 
+from __future__ import annotations
+
+import traceback
+
 
 class StreamAnonError(Exception):
     """Base of all errors raised on purpose."""
@@ -95,3 +99,26 @@ class VerificationError(StreamAnonError):
 
 class Cancelled(StreamAnonError):
     """The run was stopped from outside before it was whole."""
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that a device's memory is full."""
+    while error is not None:
+        # CuPy's is a MemoryError, torch's a RuntimeError of this name.
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        error = error.__cause__
+    return False
+
+
+def let_go(error: BaseException | None) -> None:
+    """Empty the frames that an error came through, so that what they held is free again.
+
+    As long as an error is handled its traceback keeps every array of the work that failed: who
+    tries again with less of a device's memory would find it still taken.
+    """
+    met: set[int] = set()
+    while error is not None and id(error) not in met:
+        met.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -23,18 +23,15 @@ ALIGNED_SIDE = 128
 FACE_BOX = 92.0
 """About how many aligned units a detector's box of an aligned face is wide."""
 
-TEMPLATE: Array = (
-    np.array(
-        [
-            (38.2946, 51.6963),
-            (73.5318, 51.5014),
-            (56.0252, 71.7366),
-            (41.5493, 92.3655),
-            (70.7299, 92.2041),
-        ]
-    )
-    + 8.0
-)
+TEMPLATE: Array = np.array(
+    [
+        (38.2946, 51.6963),
+        (73.5318, 51.5014),
+        (56.0252, 71.7366),
+        (41.5493, 92.3655),
+        (70.7299, 92.2041),
+    ]
+) + 8.0
 """Left eye, right eye, nose tip, left and right mouth corner (left in the image); shape (5, 2)."""
 
 MASK_CENTRE = (64.0, 70.0)

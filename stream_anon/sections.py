@@ -181,6 +181,11 @@ class VideoConfig(Section):
     """Quality, lower is better; none takes the codec's default (18 for h264)."""
     encoder_preset: str | None = None
     """Speed of the encoder; none takes the codec's default (veryfast for h264)."""
+    decoder: Literal["auto", "cpu", "nvdec", "dali"] = "auto"
+    """With `device: cuda`: `nvdec` decodes to the samples that the CPU gives; `dali` several groups
+    of pictures at a time, through RGB; `auto`: nvdec, then dali, then the CPU, for each stream."""
+    encoder: Literal["auto", "cpu", "nvenc"] = "auto"
+    """With `device: cuda`: `nvenc` where the GPU has it, else the CPU; or by name."""
     audio: Literal["copy", "drop"] = "copy"
     """Sound tracks: copied bit for bit, or left out."""
     subtitles: Literal["copy", "drop"] = "copy"

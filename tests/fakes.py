@@ -11,7 +11,7 @@ import numpy as np
 from stream_anon.detection.types import TrackedFace
 from stream_anon.geometry import TEMPLATE, similarity
 from stream_anon.media.frame import Frame
-from stream_anon.media.output import _mux
+from stream_anon.media.output import _encode
 from stream_anon.track_state import TrackState, TrackStates
 
 STATES = TrackStates()
@@ -132,10 +132,10 @@ def encode_the_same_twice(monkeypatch: Any) -> None:
     """libx264's macroblock tree is not always the same twice where it runs in vector
     instructions: the same frames, encoded twice, may differ by a level. For tests of something
     else."""
-    options = _mux.settings
+    options = _encode.settings
 
-    def steady(codec: str, *asked: Any) -> dict[str, str]:
-        plain = {"x264-params": "mbtree=0"} if codec == "h264" else {}
-        return {**options(codec, *asked), **plain}
+    def steady(encoder: Any, *asked: Any) -> dict[str, str]:
+        plain = {"x264-params": "mbtree=0"} if encoder.name == "libx264" else {}
+        return {**options(encoder, *asked), **plain}
 
-    monkeypatch.setattr(_mux, "settings", steady)
+    monkeypatch.setattr(_encode, "settings", steady)

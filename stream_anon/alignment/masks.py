@@ -95,3 +95,4 @@ def at_least_minimum(masks: Pixels | None, count: int, size: int = MASK_SIZE) ->
     if masks is None:
         return np.broadcast_to(minimum_mask(size), (count, size, size))
     return np.maximum(masks, minimum_mask(masks.shape[1]))
+

@@ -1,8 +1,8 @@
 """The dense face mesh: 468 points in three dimensions, and whether there is a face at all.
 
 The network is MediaPipe's ``face_landmark.tflite`` (Kartynnik et al. 2019, arXiv 1907.06724;
-Apache-2.0), fetched by the registry and run by OpenVINO. It is shown a square of about one and a
-half face boxes, eyes level. What is derived from its points stands in
+Apache-2.0), fetched by the registry and run by OpenVINO or torch. It is shown a square of about
+one and a half face boxes, eyes level. What is derived from its points stands in
 ``stream_anon.alignment.mesh_measures``.
 """
 
@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.alignment.topology import POINTS
-from stream_anon.errors import ModelError
 from stream_anon.models import registry
-from stream_anon.models.engine import BatchEngine
+from stream_anon.models.backend import OPENVINO, Backend
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -41,18 +40,22 @@ class FaceMesh:
         models_dir: looked in before the other folders of the registry.
         threads: CPU threads.
         fetch: whether a file that is missing may be fetched.
+        backend: runs it.
 
     Raises:
         ModelError: the network is missing, cannot be fetched or cannot be loaded.
     """
 
     def __init__(
-        self, models_dir: str | Path | None = None, threads: int = 1, *, fetch: bool = True
+        self,
+        models_dir: str | Path | None = None,
+        threads: int = 1,
+        *,
+        fetch: bool = True,
+        backend: Backend = OPENVINO,
     ) -> None:
         path = registry.path(NAME, models_dir, fetch)
-        self._net = BatchEngine(path, (SIDE, SIDE, 3), threads=threads)
-        if len(self._net.outputs) != 2:
-            raise ModelError(f"{path}: a mesh network has two outputs")
+        self._net = backend.rows(path, (SIDE, SIDE, 3), 2, threads)
 
     def __call__(self, crops: Pixels) -> tuple[Floats, Floats]:
         """Find meshes.

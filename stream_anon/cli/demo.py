@@ -59,7 +59,9 @@ def _views(portrait: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     times = np.arange(RATE * SECONDS) / RATE
     for x, y, wide in zip(*(_smooth(times, track) for track in (_X, _Y, _WIDE)), strict=True):
         scale = WIDTH / wide
-        move = np.array([[scale, 0.0, WIDTH / 2 - scale * x], [0.0, scale, HEIGHT / 2 - scale * y]])
+        move = np.array(
+            [[scale, 0.0, WIDTH / 2 - scale * x], [0.0, scale, HEIGHT / 2 - scale * y]]
+        )
         view = cv2.warpAffine(
             portrait, move, (WIDTH, HEIGHT), None, cv2.INTER_CUBIC, cv2.BORDER_REFLECT
         )

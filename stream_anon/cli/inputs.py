@@ -288,8 +288,7 @@ def _earlier(found: Iterable[Path], named: Collection[Path]) -> list[Path]:
     unless they were named themselves."""
     originals = {(path.parent, name) for path in found for name in (path.stem, path.name)}
     return [
-        path
-        for path in found
+        path for path in found
         if path not in named
         and (
             path.stem.endswith(UNVERIFIED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 from collections.abc import Iterable
@@ -18,7 +17,9 @@ from stream_anon.errors import ConfigError
 from stream_anon.models import WEIGHTS, engine
 
 _PACKAGES = ("av", "numpy", "openvino", "opencv-python-headless")
-_OPTIONAL = ("torch", "onnx", "cupy-cuda13x", "cupy-cuda12x")
+_OPTIONAL = (
+    "torch", "onnx", "cupy-cuda13x", "cupy-cuda12x", "nvidia-dali-cuda130", "nvidia-dali-cuda120",
+)  # fmt: skip
 _DECODERS = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg", "gif")
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9"}
 
@@ -37,6 +38,7 @@ def examine(models_dir: Path | None = None) -> dict[str, Any]:
             "decoders": decoders,
             "encoders": encoders,
             "NVDEC": _nvdec(),
+            "DALI": _dali(),
             "NVENC": _nvenc(),
         },
         "models": models,
@@ -112,35 +114,27 @@ def _known(av: Any, name: str, mode: str) -> bool:
 
 
 def _nvdec() -> str:
-    """PyAV raises where the driver refuses, also if a fall-back was allowed."""
-    from av.codec.hwaccel import HWAccel
+    from stream_anon.media.device import nvdec
 
-    try:
-        ctypes.CDLL("libnvcuvid.so.1")
-    except OSError:
-        return "no (libnvcuvid.so.1 is missing)"
-    try:
-        HWAccel("cuda", allow_software_fallback=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        return f"no ({error})"
-    return "yes" if gpus() else "no (no GPU)"
+    return _there(nvdec.missing("h264"))
+
+
+def _dali() -> str:
+    from stream_anon.media.device import dali
+
+    return _there(dali.missing())
 
 
 def _nvenc() -> str:
-    import av
+    from stream_anon.media.output import nvenc
 
-    try:
-        ctypes.CDLL("libnvidia-encode.so.1")
-    except OSError:
-        return "no (libnvidia-encode.so.1 is missing)"
-    try:
-        context: Any = av.CodecContext.create("h264_nvenc", "w")
-        context.width, context.height, context.pix_fmt = 256, 256, "yuv420p"
-        context.framerate = 25
-        context.open()
-    except (OSError, RuntimeError, ValueError) as error:
-        return f"no ({error})"
-    return "yes"
+    return _there(nvenc.missing("h264"))
+
+
+def _there(missing: str | None) -> str:
+    if missing is not None:
+        return f"no ({missing})"
+    return "yes" if gpus() else "no (no GPU)"
 
 
 def _models(models_dir: Path | None) -> tuple[dict[str, Any], list[str]]:
@@ -197,5 +191,6 @@ def _used() -> dict[str, Any]:
         "detector": f"{config.detector.name}, by OpenVINO",
         "precision": "bf16, where the processor has it" if _bf16() else "f32: no bf16 here",
         "method": f"{config.method.name} (default)",
-        "encoder": "libx264 veryfast (default)",
+        "decoder": "FFmpeg's on the CPU" if device.name == "cpu" else "NVDEC, DALI or the CPU",
+        "encoder": "libx264 veryfast (default)" if device.name == "cpu" else "NVENC or libx264",
     }

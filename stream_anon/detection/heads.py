@@ -22,7 +22,7 @@ from stream_anon.detection.suppression import overlaps
 from stream_anon.detection.types import Face
 from stream_anon.errors import DetectorFault
 from stream_anon.models import registry
-from stream_anon.models.engine import BatchEngine
+from stream_anon.models.backend import OPENVINO, Backend
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -94,13 +94,20 @@ class BodyHeads:
     Args:
         models_dir: looked in before the other folders of the registry.
         threads: CPU threads.
+        backend: runs the network.
 
     Raises:
         ModelError: the network is missing, cannot be fetched or cannot be loaded.
     """
 
-    def __init__(self, models_dir: str | Path | None = None, threads: int = 1) -> None:
-        self._net = BatchEngine(registry.path(NAME, models_dir), (SIDE, SIDE, 3), threads=threads)
+    def __init__(
+        self,
+        models_dir: str | Path | None = None,
+        threads: int = 1,
+        backend: Backend = OPENVINO,
+    ) -> None:
+        path = registry.path(NAME, models_dir)
+        self._net = backend.rows(path, (SIDE, SIDE, 3), 2, threads)
         self._anchors = anchors()
 
     def detect(self, upright: Pixels, scale: float) -> list[Face]:

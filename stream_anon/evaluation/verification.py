@@ -328,7 +328,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 folder = Path(made)
             folder.mkdir(parents=True, exist_ok=True)
             for clip in options.clips:
-                row = measure(clip, options.methods, folder, options.every, config, options.seconds)
+                row = measure(
+                    clip, options.methods, folder, options.every, config, options.seconds
+                )
                 rows.append(row)
                 print(
                     f"{row.clip}: {row.nothing.found} of {row.nothing.certain}, sampled refused: "

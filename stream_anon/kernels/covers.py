@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from stream_anon.kernels.planes import (
 Bytes = NDArray[np.uint8]
 
 
-def cover_cells(crops: Bytes, faces: Any, size: Any, cells: Ints, side: Any, out: Bytes) -> None:
+def cover_cells(
+    crops: Bytes, faces: Any, size: Any, cells: Ints, side: Any, out: Bytes
+) -> None:
     """Squares: ``crops`` (n, size, size, 3) as means of cells[f] x cells[f] areas in ``out``."""
     for n in range(int(faces)):
         across = int(cells[n])
@@ -56,7 +59,9 @@ def cover_plane(planes: Longs, faces: Any, size: Any, out: Bytes) -> None:
         out[n] = np.clip((level + (side << 32)) // ((2 * side) << 32), 0, 255)
 
 
-def cover_means(crops: Bytes, faces: Any, size: Any, kinds: Ints, cells: Any, means: Longs) -> None:
+def cover_means(
+    crops: Bytes, faces: Any, size: Any, kinds: Ints, cells: Any, means: Longs
+) -> None:
     """Means of the soft cover's cells, ``means`` (n, cells, 3) in units of 1 / 65536."""
     for kind in range(int(cells)):
         inside = np.flatnonzero(kinds == kind)
@@ -186,7 +191,9 @@ def cover_blocks(
             blocks[: int(count), c, row] = (found + (1 << 31)) >> 32
 
 
-def _axis(firsts: Ints, weights: Ints, taps: Ints, length: int, which: int) -> tuple[Ints, Longs]:
+def _axis(
+    firsts: Ints, weights: Ints, taps: Ints, length: int, which: int
+) -> tuple[Ints, Longs]:
     """Luma's or chroma's part of two axes that follow each other."""
     at = length * int(taps[0]) if which else 0
     number = int(taps[which])
@@ -213,3 +220,11 @@ def cover_paint(
             found = blocks[frame, c][y[:, None], x]
             shift = 6 if geometry[frame, FORMAT] == PixelFormat.P010 else 0
             plane[...] = found << shift
+
+
+def cover_gather(crops: Bytes, faces: Any, values: Any, indexes: Addresses, out: Bytes) -> None:
+    """Values of each crop put elsewhere in it, by an index (values,) int32 at each address."""
+    size = int(values)
+    for n in range(int(faces)):
+        memory = (ctypes.c_int32 * size).from_address(int(indexes[n]))
+        out.reshape(-1, size)[n] = crops.reshape(-1, size)[n][np.ctypeslib.as_array(memory)]

@@ -1,18 +1,16 @@
 """One ``.cu`` source, three ways to use it: compile it, run it on a GPU, run it on the CPU.
 
 CuPy runs it where there is a GPU (``CupyModule``). The g++ shim runs the very same source on the
-CPU, for tests (``ShimModule``). ``cubin`` compiles it without a GPU for any architecture.
+CPU, for tests (``ShimModule``). ``compiling.cubin`` compiles it without a GPU for any architecture.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from stream_anon.errors import StreamAnonError
+from stream_anon.kernels.streams import Streams
 
 FOLDER = Path(__file__).parent / "sources"
 THREADS = 128
@@ -55,6 +54,50 @@ class MemoryModule(Module, Protocol):
     def address(self, array: Any) -> int:
         """Where the array's memory begins."""
 
+    def shared(self, plane: Any) -> Any:
+        """What holds memory of this module's device (DLPack), as an array on that memory."""
+
+    def host(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """An array of zeros in the host's memory that ``write`` copies from without a detour."""
+
+    def write(self, target: Any, host: NDArray[Any]) -> None:
+        """Copy into an array of the kernels'; ``host`` must not change until the queue is through
+        with it, and stays alive until then."""
+
+    def fetch(self, array: Any) -> Fetch:
+        """Begin to copy back; what the queue is given later does not change what comes."""
+
+    def copy(self, target: Any, array: Any) -> None:
+        """Copy between arrays of the kernels' memory, or views of them, of one shape."""
+
+    def take(self, array: Any, rows: NDArray[np.intp]) -> Any:
+        """A copy of these rows, contiguous, where the kernels can read it."""
+
+    def owns(self, array: Any) -> bool:
+        """Whether it is an array of the kernels' memory."""
+
+    def trim(self) -> None:
+        """Give back memory that is kept for later use: somebody found none."""
+
+
+class Modules(Protocol):
+    """The modules of several sources, by name."""
+
+    streams: Streams
+
+    def __getitem__(self, name: str) -> MemoryModule:
+        """The module of ``name.cu``."""
+
+    def trim(self) -> None:
+        """Give back memory that is kept for later use: somebody found none."""
+
+
+class Fetch(Protocol):
+    """An array on its way into the host's memory."""
+
+    def wait(self) -> NDArray[Any]:
+        """It, once it is there. Nobody else holds it."""
+
 
 def source(name: str) -> str:
     """The text of ``name.cu``, with what it includes of this folder in its place."""
@@ -62,79 +105,12 @@ def source(name: str) -> str:
     return INCLUDE.sub(lambda found: (FOLDER / found[1]).read_text(encoding="utf-8"), text)
 
 
-def cubin(name: str, architecture: str, *, quick: bool = False) -> int:
-    """Compile for one architecture; no GPU needed.
-
-    NVRTC does it where its library is found (as CuPy would), nvcc otherwise.
-
-    Args:
-        name: of the source.
-        architecture: such as ``sm_90``.
-        quick: leave most of the optimisation out; a quarter of the time.
-
-    Returns:
-        Size of the machine code in bytes.
+def run_compiler(command: list[str]) -> None:
+    """Run a compiler.
 
     Raises:
-        KernelError: there is neither, or the source is refused.
+        KernelError: it refuses what it is given.
     """
-    library = _nvrtc()
-    if library is not None:
-        return _cubin_by_nvrtc(library, name, architecture, quick)
-    compiler = shutil.which("nvcc")
-    if compiler is None:
-        raise KernelError("NVRTC and nvcc are not installed")
-    with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "out.cubin"
-        command = [compiler, "-cubin", f"-arch={architecture}", "-Werror", "all-warnings"]
-        command += ["-Ofast-compile=max"] if quick else []
-        _run([*command, "-o", str(result), str(FOLDER / f"{name}.cu")])
-        return result.stat().st_size
-
-
-def _nvrtc() -> ctypes.CDLL | None:
-    """The library of the wheel ``nvidia-cuda-nvrtc``, or one that the system knows."""
-    found = [
-        str(path)
-        for entry in sys.path
-        for path in sorted(Path(entry).glob("nvidia/*/lib/libnvrtc.so.*"))
-        if "builtins" not in path.name
-    ]
-    system = ctypes.util.find_library("nvrtc")
-    for candidate in [*found, *([system] if system else [])]:
-        try:
-            # It opens this one by its bare name, and finds it only if it is loaded already.
-            for beside in sorted(Path(candidate).parent.glob("libnvrtc-builtins.so.*")):
-                ctypes.CDLL(str(beside), mode=ctypes.RTLD_GLOBAL)
-            return ctypes.CDLL(candidate)
-        except OSError:
-            continue
-    return None
-
-
-def _cubin_by_nvrtc(library: ctypes.CDLL, name: str, architecture: str, quick: bool) -> int:
-    program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    text = source(name).encode()
-    file = f"{name}.cu".encode()
-    if library.nvrtcCreateProgram(ctypes.byref(program), text, file, 0, None, None):
-        raise KernelError("NVRTC cannot be started")
-    try:
-        words = [f"-arch={architecture}".encode(), b"--std=c++17"]
-        words += [b"--Ofast-compile=max"] if quick else []
-        options = (ctypes.c_char_p * len(words))(*words)
-        if library.nvrtcCompileProgram(program, len(words), options):
-            library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-            log = ctypes.create_string_buffer(size.value)
-            library.nvrtcGetProgramLog(program, log)
-            raise KernelError(f"NVRTC failed: {log.value.decode(errors='replace').strip()[:600]}")
-        if library.nvrtcGetCUBINSize(program, ctypes.byref(size)):
-            raise KernelError(f"NVRTC made no machine code for {architecture}")
-        return size.value
-    finally:
-        library.nvrtcDestroyProgram(ctypes.byref(program))
-
-
-def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         raise KernelError(f"{Path(command[0]).name} failed: {done.stderr.strip()[:600]}")
@@ -159,6 +135,52 @@ class HostArrays:
     def address(self, array: Any) -> int:
         """Of its first byte."""
         return int(array.ctypes.data)
+
+    def shared(self, plane: Any) -> NDArray[Any]:
+        """A view, read-only where its owner says so."""
+        return np.from_dlpack(plane)
+
+    def host(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """NumPy's."""
+        return np.zeros(shape, kind)
+
+    def write(self, target: Any, host: NDArray[Any]) -> None:
+        """At once."""
+        target[...] = host
+
+    def fetch(self, array: Any) -> Fetch:
+        """At once."""
+        return Fetched(np.array(array, order="C", copy=True))
+
+    def copy(self, target: Any, array: Any) -> None:
+        """At once."""
+        target[...] = array
+
+    def take(self, array: Any, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """NumPy's."""
+        return np.ascontiguousarray(array[rows])
+
+    def owns(self, array: Any) -> bool:
+        """Every NumPy array."""
+        return isinstance(array, np.ndarray)
+
+    def trim(self) -> None:
+        """Nothing is kept."""
+
+
+class Fetched:
+    """What has been copied already.
+
+    Args:
+        array: owned by whoever waits.
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+
+    def wait(self) -> NDArray[Any]:
+        """See ``Fetch.wait``."""
+        return self._array
 
 
 class ShimModule(HostArrays):
@@ -187,7 +209,7 @@ class ShimModule(HostArrays):
         wrapper, library = folder / f"{name}.cpp", folder / f"{name}.so"
         wrapper.write_text("\n".join(lines) + "\n", encoding="utf-8")
         options = ["-std=c++17", "-O2", "-shared", "-fPIC", "-Wall", "-Werror"]
-        _run(
+        run_compiler(
             [
                 compiler,
                 *options,
@@ -235,6 +257,8 @@ class CupyModule:
         if count < 1:
             raise KernelError("CuPy finds no GPU")
         self._cupy = cupy
+        self._copied: list[tuple[Any, NDArray[Any]]] = []
+        self._lock = threading.Lock()
         # IEEE square roots, and no fused multiply-add that the twin does not make.
         self._module = cupy.RawModule(
             code=source(name), options=("--std=c++17", "--prec-sqrt=true", "--fmad=false")
@@ -247,7 +271,10 @@ class CupyModule:
             raise KernelError(f"{name}.cu cannot be loaded on this GPU: {why}") from error
 
     def put(self, array: NDArray[Any]) -> Any:
-        """A copy on the GPU; an array that is there already stays."""
+        """A copy on the GPU; an array that is there already stays.
+
+        CuPy copies through pinned memory of its own: neither the host nor the queue waits.
+        """
         return self._cupy.ascontiguousarray(self._cupy.asarray(array))
 
     def zeros(self, shape: tuple[int, ...], kind: DTypeLike) -> Any:
@@ -256,13 +283,88 @@ class CupyModule:
 
     def get(self, array: Any) -> NDArray[Any]:
         """A copy on the CPU."""
-        result: NDArray[Any] = self._cupy.asnumpy(array)
-        return result
+        return self.fetch(array).wait()
 
     def address(self, array: Any) -> int:
         """Of its first byte on the GPU."""
         return int(array.data.ptr)
 
+    def shared(self, plane: Any) -> Any:
+        """A view. Decoders write on the default stream, for which the current one waits."""
+        event = self._cupy.cuda.Event(disable_timing=True)
+        event.record(self._cupy.cuda.Stream.null)
+        self._cupy.cuda.get_current_stream().wait_event(event)
+        return self._cupy.from_dlpack(plane)
+
+    def host(self, shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+        """Pinned."""
+        from cupyx import zeros_pinned
+
+        made: NDArray[Any] = zeros_pinned(shape, kind)
+        return made
+
+    def write(self, target: Any, host: NDArray[Any]) -> None:
+        """On CuPy's current stream."""
+        stream = self._cupy.cuda.get_current_stream()
+        # Named, or CuPy copies at once and beside every queue.
+        target.set(host, stream=stream)
+        event = self._cupy.cuda.Event(disable_timing=True)
+        event.record(stream)
+        with self._lock:
+            self._copied = [pair for pair in self._copied if not pair[0].done]
+            self._copied.append((event, host))
+
+    def fetch(self, array: Any) -> Fetch:
+        """On CuPy's current stream, into pinned memory."""
+        return _Pinned(self._cupy, self._cupy.ascontiguousarray(array))
+
+    def copy(self, target: Any, array: Any) -> None:
+        """On CuPy's current stream."""
+        target[...] = array
+
+    def take(self, array: Any, rows: NDArray[np.intp]) -> Any:
+        """CuPy's."""
+        return self._cupy.ascontiguousarray(array[self._cupy.asarray(rows)])
+
+    def owns(self, array: Any) -> bool:
+        """Every CuPy array."""
+        return isinstance(array, self._cupy.ndarray)
+
+    def trim(self) -> None:
+        """CuPy's pool, all of it that nobody uses."""
+        self._cupy.get_default_memory_pool().free_all_blocks()
+
     def launch(self, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel over at least so many threads, on CuPy's current stream."""
         self._module.get_function(kernel)((-(-threads // THREADS),), (THREADS,), args)
+
+
+class _Pinned:
+    """A copy from the GPU that is under way.
+
+    Args:
+        cupy: the module.
+        array: contiguous; kept until the copy is done.
+    """
+
+    def __init__(self, cupy: Any, array: Any) -> None:
+        from cupyx import empty_pinned
+
+        self._from, self._to = array, empty_pinned(array.shape, array.dtype)
+        stream = cupy.cuda.get_current_stream()
+        array.get(stream=stream, out=self._to, blocking=False)
+        self._event = cupy.cuda.Event(block=True, disable_timing=True)
+        self._event.record(stream)
+
+    def wait(self) -> NDArray[Any]:
+        """See ``Fetch.wait``."""
+        self._event.synchronize()
+        self._from = None
+        result: NDArray[Any] = self._to
+        return result
+
+    def __del__(self) -> None:
+        # Given up: pinned memory must not be used again while the copy still writes to it.
+        event = getattr(self, "_event", None)
+        if event is not None:
+            event.synchronize()

@@ -85,6 +85,15 @@ def thumbnail_axes(width: int, height: int, to_width: int, to_height: int) -> tu
     return axis(width, to_width), axis(height, to_height), across, axis(small[1], to_height)
 
 
+def joined(*axes: Axis) -> tuple[Ints, ...]:
+    """Firsts, weights and taps of axes, one after the other, as kernels are given them."""
+    return (
+        np.concatenate([one.first for one in axes]),
+        np.concatenate([one.weights.ravel() for one in axes]),
+        np.array([one.taps for one in axes], np.int32),
+    )
+
+
 def map_thumbnail(
     planes: Addresses,
     geometry: Ints,

@@ -160,7 +160,9 @@ def noise_add(
         squares[row] += np.uint64((value * value).sum())
 
 
-def noise_normalise(noisy: Ints, rows: Any, dimension: Any, squares: Table, codes: Floats) -> None:
+def noise_normalise(
+    noisy: Ints, rows: Any, dimension: Any, squares: Table, codes: Floats
+) -> None:
     """Back onto the sphere: ``codes`` (rows, dimension) float32."""
     for row in range(int(rows)):
         if squares[row]:

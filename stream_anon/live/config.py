@@ -246,6 +246,8 @@ class LiveConfig(Section):
     the memory of another painter."""
     drain: Annotated[Span, Field(ge=0.5, le=600)] = 10.0
     """When it is told to end, files and streams are given this long to be finished."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where frames are painted and networks run, as for `redact`; readers decode on the CPU."""
     models_dir: File | None = None
     """Folder with network weights; none takes STREAM_ANON_MODELS or the user's cache."""
 
@@ -283,6 +285,7 @@ class LiveConfig(Section):
             # A fault covers what it concerns; ending the stream would help nobody.
             "fault": {"policy": "step-down"},
             "verify": {"mode": "off"},
+            "device": self.device,
             "models_dir": self.models_dir,
         }
         if self.targets is not None:

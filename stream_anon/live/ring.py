@@ -11,6 +11,8 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -125,6 +127,28 @@ class Ring:
         for target, source in zip(planes, self._planes(slot), strict=True):
             np.copyto(target, source)
         return before == self._stamp(slot) == (sequence, sequence)
+
+    @contextmanager
+    def lent(self, slot: int, sequence: int) -> Iterator[list[Plane]]:
+        """The planes of a slot, in the memory itself; whether they are whole is asked afterwards.
+
+        Raises:
+            WireError: there is no such slot.
+        """
+        planes = self._planes(slot)
+        try:
+            yield planes
+        finally:
+            # The memory cannot be closed while anything looks at it.
+            planes.clear()
+
+    def is_whole(self, slot: int, sequence: int) -> bool:
+        """Whether a slot holds that frame, and all of it.
+
+        Raises:
+            WireError: there is no such slot.
+        """
+        return self._stamp(slot) == (sequence, sequence)
 
     def _stamp(self, slot: int) -> tuple[int, int]:
         begin = self._begin(slot)

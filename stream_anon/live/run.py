@@ -6,12 +6,15 @@ import contextlib
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from stream_anon.device import Choice, choose
 from stream_anon.errors import StreamAnonError, UsageError
 from stream_anon.live.config import LiveConfig
 from stream_anon.live.operation.lines import Lines
@@ -21,6 +24,10 @@ from stream_anon.live.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from stream_anon.live.operation.page import Page
+
+
+CHECK_SECONDS = 300.0
+"""For compiling the kernels on a card that has never run them."""
 
 
 class Run:
@@ -42,6 +49,7 @@ class Run:
         stream: Any = None,
     ) -> None:
         self.status = Status()
+        chosen = check_device(config)
         self._config, self._reread = config, reread
         self._stop, self._again = threading.Event(), threading.Event()
         # A copy: the variables that hold credentials are taken out of the process's own.
@@ -56,8 +64,11 @@ class Run:
             return tuple(text for one in known for text in one.secrets) + hidden
 
         self.log = Lines(config.log.format, config.log.level, secrets, stream)
-        self.supervisor = Supervisor(config, self.log, self.status, environment, config.log.level)
+        self.supervisor = Supervisor(
+            config, self.log, self.status, environment, config.log.level
+        )
         known.append(self.supervisor)
+        self.log("info", f"device {chosen.name}: {chosen.why}")
         self.page: Page | None = None
         if config.page.listen is not None:
             self.page = _page(config, self.status, token)
@@ -104,6 +115,28 @@ class Run:
         if late:
             names = ", ".join(late)
             self.log("warning", f"needs a new start of the program: {names}")
+
+
+def check_device(config: LiveConfig) -> Choice:
+    """Which device paints, tried in a process of its own: this one holds no card's memory.
+
+    Raises:
+        UsageError: a GPU is asked for by name and cannot be used.
+    """
+    chosen = choose(config.device)
+    if chosen.name == "cpu":
+        return chosen
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-m", "stream_anon.pipeline.painting.places"],
+            capture_output=True, text=True, check=False, timeout=CHECK_SECONDS,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"device 'cuda' cannot be tried ({type(error).__name__})") from error
+    if tried.returncode:
+        said = [line for line in tried.stderr.splitlines() if line.strip()]
+        raise UsageError(said[-1][:300] if said else "device 'cuda' cannot be used")
+    return chosen
 
 
 def _page(config: LiveConfig, status: Status, token: Any) -> Page:

@@ -269,7 +269,9 @@ class Supervisor:
             ConfigError: a credential is not where it should be; nothing was changed.
         """
         shared = ("method", "detector", "tracker", "encoder", "overload")
-        fixed = ("page", "pipeline", "models_dir", "log", "stall", "drain", "standby")
+        fixed = (
+            "page", "pipeline", "device", "models_dir", "log", "stall", "drain", "standby",
+        )  # fmt: skip
         late = [name for name in fixed if getattr(config, name) != getattr(self.config, name)]
         all_new = any(getattr(config, name) != getattr(self.config, name) for name in shared)
         kept = {name: getattr(self.config, name) for name in fixed}

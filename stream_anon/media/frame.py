@@ -1,15 +1,15 @@
 """One decoded frame, behind the verbs that everything else uses.
 
-A frame lies on a device. What ``thumbnail`` and ``crops`` give, and what ``paste`` takes, lies
-there as well: NumPy arrays for a frame on the CPU; for one on a GPU, arrays of that device that
-keep NumPy's interface and the DLPack protocol (CuPy's do). Annotations name NumPy's type for both.
-Two things are always in the host's memory: ``luma``, which is small and which trackers read, and
-``transforms``, a few numbers for each region.
+A frame lies on a device. What ``thumbnail``, ``luma`` and ``crops`` give lies in the host's memory.
+Only ``crops_of`` can leave its crops where the frame is, for a method that works there: arrays of
+that device that keep NumPy's interface and the DLPack protocol (CuPy's do). What is pasted may lie
+on either side. Annotations name NumPy's type for both.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -20,6 +20,8 @@ from stream_anon.regions import FrameKey
 
 Pixels = NDArray[np.uint8]
 Transforms = NDArray[np.float64]
+Owners = NDArray[np.intp]
+"""(n,): to which of several frames each of n things belongs."""
 
 
 class Frame(ABC):
@@ -77,7 +79,7 @@ class Frame(ABC):
 
     @abstractmethod
     def thumbnail(self, width: int, height: int) -> Pixels:
-        """The whole frame scaled to ``(height, width, 3)``, BGR, 0-255, on the frame's device."""
+        """The whole frame scaled to ``(height, width, 3)``, BGR, 0-255."""
 
     @abstractmethod
     def luma(self, step: int) -> Pixels:
@@ -105,7 +107,7 @@ class Frame(ABC):
                 ``(i + 0.5) * extent / size - 0.5`` units.
 
         Returns:
-            (n, size, size, 3) uint8 RGB on the frame's device; area outside the frame repeats
+            (n, size, size, 3) uint8 RGB; area outside the frame repeats
             its border.
         """
 
@@ -114,8 +116,8 @@ class Frame(ABC):
         """Blend crops back in place, where their masks say.
 
         Args:
-            crops: (n, s, s, 3) uint8 RGB, as from ``crops``, on the frame's device.
-            masks: (n, m, m) uint8, likewise; 0 keeps the frame, 255 replaces it. ``m`` may differ
+            crops: (n, s, s, 3) uint8 RGB, as from ``crops``.
+            masks: (n, m, m) uint8; 0 keeps the frame, 255 replaces it. ``m`` may differ
                 from ``s``.
             transforms: (n, 2, 3) float64, as for ``crops``.
             extent: as for ``crops``.
@@ -136,6 +138,46 @@ class Frame(ABC):
     def outline(self, box: NDArray[np.float64]) -> None:
         """Draw the border of a box (4,), x0 y0 x1 y1 pixels, for looking at what was tracked."""
 
+    def shares(self, kernels: object) -> bool:
+        """Whether it lies where these kernels work, so that its crops may stay there."""
+        return False
+
+    def goes_with(self, other: Frame) -> bool:
+        """Whether ``crops_of`` and ``paste_into`` gain something by taking both at once."""
+        return False
+
+    def crops_of(
+        self, frames: Sequence[Frame], owners: Owners, transforms: Transforms, size: int,
+        extent: float, *, resident: bool = False,
+    ) -> Pixels:  # fmt: skip
+        """Crops of several frames, all of which go with this one.
+
+        Args:
+            frames: among which this one is.
+            owners: (n,), to which of them each crop belongs.
+            transforms, size, extent: as for ``crops``.
+            resident: leave the crops on the device; otherwise they are in the host's memory.
+        """
+        out = np.empty((len(transforms), size, size, 3), np.uint8)
+        for n, frame in enumerate(frames):
+            own = owners == n
+            if own.any():
+                out[own] = frame.crops(transforms[own], size, extent)
+        return out
+
+    def paste_into(
+        self, frames: Sequence[Frame], owners: Owners, crops: Pixels, masks: Pixels,
+        transforms: Transforms, extent: float,
+    ) -> None:  # fmt: skip
+        """Paste into several frames; arguments as for ``crops_of`` and ``paste``."""
+        for n, frame in enumerate(frames):
+            own = owners == n
+            if own.any():
+                frame.paste(crops[own], masks[own], transforms[own], extent)
+
+    def finish(self) -> None:  # noqa: B027 - a frame in the host's memory is where it must be
+        """Nothing more is painted: the way to the encoder may begin, before anybody waits."""
+
     def detach(self) -> Frame:
         """This frame outside of the decoder's pool of surfaces; whatever waits is detached.
 
@@ -148,3 +190,12 @@ class Frame(ABC):
     @abstractmethod
     def to_av(self) -> Any:
         """The frame as the encoder takes it (``av.VideoFrame``)."""
+
+    def encodable(self, formats: Collection[str]) -> Any:
+        """The frame in whichever of these formats takes the fewest copies, else as ``to_av``.
+
+        Args:
+            formats: that the encoder takes beside the planar one: ``nv12``, ``p010le`` in host
+                memory, ``cuda`` on the card.
+        """
+        return self.to_av()

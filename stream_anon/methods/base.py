@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_anon.kernels.cuda import Modules
 from stream_anon.track_state import TrackState
 
 Pixels = NDArray[np.uint8]
@@ -94,9 +95,17 @@ class Method(ABC):
     """Whether its crops must show aligned faces. A method that is not made for faces alone can
     paint heads, drawn regions and whatever else there is a target for."""
 
+    kernels: Modules | None = None
+    """By what it works, if not on the host: the crops that it is given lie in these kernels' memory
+    where the frame does, and so may those that it answers with, in their queue ``paint``."""
+
+    batches: ClassVar[bool] = False
+    """Whether the faces of several frames may come in one call, in the order of the frames: it
+    makes of each what it would make of it in a call of its own."""
+
     @abstractmethod
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
-        """Rebuild faces of one frame.
+        """Rebuild faces of one frame, or of several (``batches``).
 
         Args:
             crops: (n, crop_size, crop_size, 3) uint8 RGB in the aligned face space, n >= 1;

@@ -23,6 +23,7 @@ class Blur(Method):
 
     name: ClassVar[str] = "blur"
     faces_only: ClassVar[bool] = False
+    batches: ClassVar[bool] = True
 
     def __init__(self, deviation: float = 0.22) -> None:
         self.crop_size = 32

@@ -18,6 +18,7 @@ from stream_anon.config import MethodConfig
 from stream_anon.methods.base import Pixels
 from stream_anon.methods.generative.base import CodedMethod, Codes, mechanism_of
 from stream_anon.methods.generative.networks import AppearanceAutoencoder, prior
+from stream_anon.models.backend import OPENVINO, Backend
 from stream_anon.privacy import GaussianPrior, SecureRandom
 
 EPSILON = 8.0
@@ -30,6 +31,7 @@ class DPImage(CodedMethod):
         config: mechanism, epsilon, delta, smallest face.
         threads: of each network.
         random: where the randomness comes from; None makes one from the operating system.
+        backend: runs the networks.
 
     Raises:
         ConfigError: the mechanism and its numbers do not fit together.
@@ -39,12 +41,16 @@ class DPImage(CodedMethod):
     name: ClassVar[str] = "dp-image"
 
     def __init__(
-        self, config: MethodConfig, threads: int = 1, random: SecureRandom | None = None
+        self,
+        config: MethodConfig,
+        threads: int = 1,
+        random: SecureRandom | None = None,
+        backend: Backend = OPENVINO,
     ) -> None:
         mean, root = (part.astype(np.float64) for part in prior("appearance_prior"))
         chosen = mechanism_of(config, "l2-laplace", EPSILON, GaussianPrior(mean, root))
         super().__init__(chosen, config.smallest, random)
-        self._autoencoder = AppearanceAutoencoder(threads)
+        self._autoencoder = AppearanceAutoencoder(threads, backend=backend)
 
     def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
         """See ``CodedMethod.encode``; the code is of the whole crop, wherever the face is."""

@@ -24,6 +24,7 @@ class Fill(Method):
 
     name: ClassVar[str] = "fill"
     faces_only: ClassVar[bool] = False
+    batches: ClassVar[bool] = True
 
     def __init__(
         self,

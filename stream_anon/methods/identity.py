@@ -25,6 +25,7 @@ from stream_anon.methods.generative.networks import (
     aligned,
     prior,
 )
+from stream_anon.models.backend import OPENVINO, Backend
 from stream_anon.privacy import GaussianPrior, SecureRandom
 
 
@@ -35,6 +36,7 @@ class Identity(CodedMethod):
         config: mechanism, epsilon, delta, smallest face.
         threads: of each network.
         random: where the randomness comes from; None makes one from the operating system.
+        backend: runs the networks.
 
     Raises:
         ConfigError: the mechanism and its numbers do not fit together.
@@ -44,13 +46,17 @@ class Identity(CodedMethod):
     name: ClassVar[str] = "identity"
 
     def __init__(
-        self, config: MethodConfig, threads: int = 1, random: SecureRandom | None = None
+        self,
+        config: MethodConfig,
+        threads: int = 1,
+        random: SecureRandom | None = None,
+        backend: Backend = OPENVINO,
     ) -> None:
         mean, root = (part.astype(np.float64) for part in prior("identity_prior"))
         chosen = mechanism_of(config, "independent", 0.0, GaussianPrior(mean, root))
         super().__init__(chosen, config.smallest, random, config.mesh)
-        self._generator = IdentityGenerator(threads)
-        self._encoder = IdentityEncoder(threads) if chosen.reads_code else None
+        self._generator = IdentityGenerator(threads, backend=backend)
+        self._encoder = IdentityEncoder(threads, backend=backend) if chosen.reads_code else None
 
     def encode(self, crops: Pixels, landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
         """See ``CodedMethod.encode``."""

@@ -236,7 +236,9 @@ class Morph:
                 cv2.blendLinear(colours, face, share, 1.0 - share, dst=into)
         return out
 
-    def correct(self, found: Floats, presence: Floats, subjects: Sequence[Subject]) -> None:
+    def correct(
+        self, found: Floats, presence: Floats, subjects: Sequence[Subject]
+    ) -> None:
         """Turn the paintings of new faces so that they look where the video's heads do.
 
         Args:

@@ -82,7 +82,9 @@ class Painter:
         self._closers = (lips, *lids)
         self._pores = _pores(model)
 
-    def __call__(self, detail: Floats, light: Floats, iris: int, contrast: float = 1.0) -> Paint:
+    def __call__(
+        self, detail: Floats, light: Floats, iris: int, contrast: float = 1.0
+    ) -> Paint:
         """Paint.
 
         Args:

@@ -41,6 +41,7 @@ class Pixelate(Method):
 
     name: ClassVar[str] = "pixelate"
     faces_only: ClassVar[bool] = False
+    batches: ClassVar[bool] = True
 
     def __init__(self, cells: int = 8) -> None:
         self._cells = cells

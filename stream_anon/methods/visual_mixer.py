@@ -72,6 +72,7 @@ class VisualMixer(Method):
     """
 
     name: ClassVar[str] = "visual-mixer"
+    batches: ClassVar[bool] = True
 
     def __init__(
         self, vfe: float | None = None, crop_size: int = 112, random: SecureRandom | None = None
@@ -94,7 +95,7 @@ class VisualMixer(Method):
         result = np.empty_like(crops)
         for face, subject, out in zip(crops, subjects, result, strict=True):
             known = self._shuffles.get(subject.state)
-            side = _grid_side(subject.size, size) if known is None else known.side
+            side = grid_side(subject.size, size) if known is None else known.side
             small = (
                 face
                 if side == size
@@ -126,7 +127,7 @@ class VisualMixer(Method):
         self._random.close()
 
 
-def _grid_side(face: float, size: int) -> int:
+def grid_side(face: float, size: int) -> int:
     """Side of the grid for a face of so many pixels, a multiple of ``GRID_STEP`` up to ``size``."""
     wanted = GRID_STEP * round(face * GRID_PER_BOX / GRID_STEP)
     return min(max(wanted, SMALLEST_GRID), size)

@@ -283,9 +283,7 @@ def _take_images(model: Any, colours: Colours) -> Any:
     steps = ov.preprocess.PrePostProcessor(model)
     first = steps.input(0)
     given = formats.BGR
-    first.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
-        given
-    )
+    first.tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(given)
     first.model().set_layout(ov.Layout("NCHW"))
     first.preprocess().convert_element_type(ov.Type.f32)
     if colours == "RGB":

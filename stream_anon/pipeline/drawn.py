@@ -165,7 +165,9 @@ def drawn(region: RegionConfig, track: str, size: tuple[int, int], turns: int) -
         ValueError: it has no area, lies outside of the frame, or its sides cross.
     """
     upright = size if turns % 2 == 0 else size[::-1]
-    corners = tuple((_pixels(x, upright[0]), _pixels(y, upright[1])) for x, y in region.corners)
+    corners = tuple(
+        (_pixels(x, upright[0]), _pixels(y, upright[1])) for x, y in region.corners
+    )
     if len(corners) == 2:
         (x0, y0), (x1, y1) = corners
         box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))

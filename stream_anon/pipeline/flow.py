@@ -111,6 +111,23 @@ class Channel(Generic[T]):
                 self._changed.notify_all()
             yield item
 
+    def waiting(self, most: int, whole: Callable[[T], bool]) -> list[T]:
+        """Items that wait at this moment, in order, without waiting for more.
+
+        Args:
+            most: how many of them at most.
+            whole: the last one of those that are taken is the first for which this holds.
+        """
+        with self._changed:
+            found: list[T] = []
+            while self._items and len(found) < most:
+                found.append(self._items.popleft())
+                if whole(found[-1]):
+                    break
+            if found:
+                self._changed.notify_all()
+            return found
+
 
 class Flow:
     """Workers that run together and stop together.
@@ -232,7 +249,9 @@ class Worker(threading.Thread):
             self.doing = None
             self._notify()
 
-    def busy(self, what: str, clock: Clock, watched: bool = True, allowance: float = 0.0) -> _Busy:
+    def busy(
+        self, what: str, clock: Clock, watched: bool = True, allowance: float = 0.0
+    ) -> _Busy:
         """A context in which the worker's time is counted under ``what``.
 
         Args:
@@ -276,4 +295,6 @@ class _Busy:
 
     def __exit__(self, *_: object) -> None:
         self._worker.doing = self._outer
-        self._clock.add(self._what, time.monotonic() - self._wall, time.thread_time() - self._cpu)
+        self._clock.add(
+            self._what, time.monotonic() - self._wall, time.thread_time() - self._cpu
+        )

@@ -25,6 +25,7 @@ from stream_anon.detection.types import Face, TrackedFace
 from stream_anon.errors import ConfigError, ModelError, StreamAnonError
 from stream_anon.media.frame import Frame, Pixels
 from stream_anon.models import registry
+from stream_anon.models.backend import OPENVINO, Backend
 from stream_anon.regions import FACE, HEAD, REGION, Region
 from stream_anon.tracking.follower import Follower
 
@@ -56,8 +57,12 @@ class Sources:
     note: str | None = None
 
     @classmethod
-    def of(cls, config: Config) -> Sources:
+    def of(cls, config: Config, backend: Backend = OPENVINO) -> Sources:
         """What a configuration's targets need.
+
+        Args:
+            config: of the run.
+            backend: runs our own networks.
 
         Raises:
             ConfigError: the target of a plug-in is broken.
@@ -69,7 +74,7 @@ class Sources:
                 fetch = registry.path if config.head.bodies else registry.path_if_due
                 fetch(BODY_POSE, config.models_dir)
                 threads = max(1, len(os.sched_getaffinity(0)) // 2)
-                bodies = BodyHeads(config.models_dir, threads)
+                bodies = BodyHeads(config.models_dir, threads, backend)
             except ModelError as error:
                 if config.head.bodies:
                     raise
@@ -120,7 +125,9 @@ class OtherLabels:
         """Index of the last frame in which everything was looked for; -1 before the first."""
         return -1 if self._looked is None else self._looked[0]
 
-    def push(self, frame: Frame, luma: Pixels, step: int, faces: Sequence[Face] | None) -> None:
+    def push(
+        self, frame: Frame, luma: Pixels, step: int, faces: Sequence[Face] | None
+    ) -> None:
         """The next frame.
 
         Args:
@@ -169,7 +176,9 @@ class OtherLabels:
         """The stream is over: the tracks that end with it."""
         return tuple(track for follower in self._followers.values() for track in follower.flush())
 
-    def _heads(self, heads: tuple[Region, ...], faces: tuple[TrackedFace, ...]) -> list[Region]:
+    def _heads(
+        self, heads: tuple[Region, ...], faces: tuple[TrackedFace, ...]
+    ) -> list[Region]:
         if FACE in self._targets:
             seen = [face for face in faces if face.origin in SEEN]
             return [head for head in heads if not any(_belong(face, head) for face in seen)]

@@ -46,6 +46,7 @@ class Outcome:
         notes: what the source had to put up with, in words.
         labels: what the gate counted of each label.
         networks: that analysed.
+        decoded, encoded: by what, by stream, in words.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -54,6 +55,8 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     labels: Mapping[str, LabelStats] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
+    decoded: Mapping[int, str] = field(default_factory=dict)
+    encoded: Mapping[int, str] = field(default_factory=dict)
     input: tuple[int, str] | None = None
     output: tuple[int, str] | None = None
 
@@ -95,6 +98,8 @@ def manifest(
             reason=stream.reason,
             output_codec=stream.output_codec,
             packets=outcome.copied.get(stream.index, 0) if stream.action == "copy" else None,
+            decoder=outcome.decoded.get(stream.index),
+            encoder=outcome.encoded.get(stream.index),
         )
         for stream in plan.media.streams
     ]

@@ -195,8 +195,9 @@ def make_plan(
         config = request.config
     suffix = pipe_suffix(request.output)
     target = request.output if suffix is None else Path(f"-{suffix}")
-    media = plan_streams(info, target, config.video)
-    return Plan(request, info, media, device.choose(config.device), notes)
+    chosen = device.choose(config.device)
+    media = plan_streams(info, target, config.video, on_gpu=chosen.name == "cuda")
+    return Plan(request, info, media, chosen, notes)
 
 
 def _same_part(tracks: Path, config: Config) -> Config:

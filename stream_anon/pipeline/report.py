@@ -61,6 +61,10 @@ class StreamPart(_Part):
     output_codec: str | None = None
     packets: int | None = None
     """Packets copied, for a copied stream."""
+    decoder: str | None = None
+    """What decoded a redacted stream and where, and why not on the GPU where one was chosen."""
+    encoder: str | None = None
+    """What encoded it and where, and from frames of which pixel format."""
 
 
 class FramesPart(_Part):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +21,7 @@ import cv2
 from stream_anon.config import unusual
 from stream_anon.detection.base import Detector
 from stream_anon.errors import GateError
+from stream_anon.media.cleared import Cleared
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.output.sink import Sink
@@ -44,8 +45,21 @@ LIVE_QUEUE = 32
 DRAIN = 4.0
 """How much slower than so far an encoder may give back what it holds."""
 
+
 Item = Frame | Packet | Gap
 Decided = Analyzed | Packet | Gap
+
+
+def _enough(frames: int) -> Callable[[Decided], bool]:
+    """Whether an item is the last of so many frames, or a gap."""
+    left = frames
+
+    def last(item: Decided) -> bool:
+        nonlocal left
+        left -= isinstance(item, Analyzed)
+        return left <= 0 or isinstance(item, Gap)
+
+    return last
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +157,9 @@ class Pipeline:
             "drop-oldest" if live else "block",
             lambda item: isinstance(item, Frame),
         )
-        analyzed: Channel[Decided] = flow.channel(QUEUE)
+        # What a batch is made of waits here, sound between it, while another one is painted.
+        batch = self._compositor.batch
+        analyzed: Channel[Decided] = flow.channel(QUEUE if batch == 1 else 2 * batch)
         flow.worker("reader", lambda worker: self._read(worker, decoded))
         flow.worker("analyst", lambda worker: self._analyse(worker, decoded, analyzed))
         flow.worker("painter", lambda worker: self._clear(worker, decoded, analyzed))
@@ -231,29 +247,24 @@ class Pipeline:
             analyzed.put(one)
         analyzed.close()
 
-    def _clear(self, worker: Worker, decoded: Channel[Item], analyzed: Channel[Decided]) -> None:
+    def _clear(
+        self, worker: Worker, decoded: Channel[Item], analyzed: Channel[Decided]
+    ) -> None:
         clock, tally = self._outcome.clock, self._outcome.tally
-        for item in analyzed:
-            if isinstance(item, Packet):
-                with worker.busy("mux", clock):
-                    self._sink.copy(item)
-                self._outcome.copied[item.stream] = self._outcome.copied.get(item.stream, 0) + 1
-                continue
-            if isinstance(item, Gap):
-                self._compositor.end(tally.gap(item))
-                with worker.busy("mux", clock):
-                    self._sink.gap(item)
-                continue
+        most = self._compositor.batch
+        for first in analyzed:
+            # What waits with it: frames that are painted together leave in their order all the
+            # same, with the packets between them. A gap ends the tracks of those before it.
+            items = [first]
+            if most > 1 and not isinstance(first, Gap):
+                items += analyzed.waiting(LIVE_QUEUE, _enough(most - isinstance(first, Analyzed)))
             with worker.busy("paint", clock):
-                cleared = self._compositor.paint(item.frame, item.regions)
-                self._compositor.end([int(track) for track in item.regions.ended])
-            level = cleared.level
-            with worker.busy("encode", clock):
-                self._sink.write(cleared)
-            shown = tally.count(item, level)
-            # What is live is not looked at again, and its run may take months.
-            boxes = [] if self._source.live else [region.box for region in shown]
-            self._written.count(item.frame.stream, boxes)
+                cleared = iter(self._painted(items, most))
+            for item in items:
+                if isinstance(item, Analyzed):
+                    self._write(worker, item, next(cleared))
+                else:
+                    self._pass_on(worker, item)
         frames = tally.frames
         frames.dropped = decoded.dropped
         if frames.input != frames.output + frames.dropped:
@@ -269,6 +280,40 @@ class Pipeline:
         with worker.busy("finish", clock, watched=False):
             self._written.path = self._sink.close()
 
+    def _painted(self, items: Sequence[Decided], most: int) -> list[Cleared]:
+        """The frames among them, painted ``most`` at a time."""
+        waiting = [item for item in items if isinstance(item, Analyzed)]
+        found: list[Cleared] = []
+        for start in range(0, len(waiting), most):
+            part = waiting[start : start + most]
+            if len(part) == 1:
+                found.append(self._compositor.paint(part[0].frame, part[0].regions))
+            else:
+                found += self._compositor.paint_all([(one.frame, one.regions) for one in part])
+            self._compositor.end([int(track) for one in part for track in one.regions.ended])
+        return found
+
+    def _write(self, worker: Worker, item: Analyzed, cleared: Cleared) -> None:
+        clock, tally = self._outcome.clock, self._outcome.tally
+        level = cleared.level
+        with worker.busy("encode", clock):
+            self._sink.write(cleared)
+        shown = tally.count(item, level)
+        # What is live is not looked at again, and its run may take months.
+        boxes = [] if self._source.live else [region.box for region in shown]
+        self._written.count(item.frame.stream, boxes)
+
+    def _pass_on(self, worker: Worker, item: Packet | Gap) -> None:
+        clock, tally = self._outcome.clock, self._outcome.tally
+        if isinstance(item, Packet):
+            with worker.busy("mux", clock):
+                self._sink.copy(item)
+            self._outcome.copied[item.stream] = self._outcome.copied.get(item.stream, 0) + 1
+            return
+        self._compositor.end(tally.gap(item))
+        with worker.busy("mux", clock):
+            self._sink.gap(item)
+
     def _finish(self) -> None:
         outcome, fallbacks = self._outcome, self._compositor.fallbacks
         frames = outcome.tally.frames
@@ -278,6 +323,8 @@ class Pipeline:
         frames.stepped_down = {r.name.lower(): n for r, n in fallbacks.frames.items()}
         frames.faces_stepped_down = fallbacks.faces
         frames.reasons = dict(fallbacks.reasons)
+        outcome.decoded = dict(self._source.decoded_by)
+        outcome.encoded = dict(self._sink.encoded_by)
         outcome.labels, outcome.networks = fallbacks.labels, self._analyzer.networks
         if not len(outcome.tally.painted) and (settings := unusual(self._config)):
             words = f"no face was found at settings other than the default: {', '.join(settings)}"

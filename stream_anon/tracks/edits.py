@@ -86,7 +86,9 @@ def check(
     return known
 
 
-def _check_one(edit: EditLine, known: dict[str, Known], streams: Mapping[str, StreamLine]) -> None:
+def _check_one(
+    edit: EditLine, known: dict[str, Known], streams: Mapping[str, StreamLine]
+) -> None:
     change = edit.change
 
     def there(track: str) -> Known:

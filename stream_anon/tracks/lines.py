@@ -1,9 +1,9 @@
 """The lines of a Tracks file, as they are written and checked; the JSON schema is made from them.
 
-{"kind": "header", ...}     once: what was analysed, and by what
-{"kind": "frame", ...}      once for every frame
-{"kind": "end", ...}        once: how many there must have been, and the hash of all before
-{"kind": "edit", ...}       any number, each with author, time and the hash of all before
+    {"kind": "header", ...}     once: what was analysed, and by what
+    {"kind": "frame", ...}      once for every frame
+    {"kind": "end", ...}        once: how many there must have been, and the hash of all before
+    {"kind": "edit", ...}       any number, each with author, time and the hash of all before
 """
 
 from __future__ import annotations

@@ -148,7 +148,9 @@ class TracksFile:
             return regions
         edited = self._edited(regions)
         ends = self._ends()
-        ended = tuple(item.track for item in edited.items if ends[item.track] == (stream, index))
+        ended = tuple(
+            item.track for item in edited.items if ends[item.track] == (stream, index)
+        )
         return replace(edited, ended=ended)
 
     def each(self) -> Iterator[tuple[float, Regions]]:

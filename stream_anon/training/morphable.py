@@ -247,11 +247,8 @@ def _assemble(
     square += RIDGE * np.trace(square) / len(square) * np.eye(len(square))
     guess = np.linalg.solve(square, x.T @ known)
     share = (x @ guess).var(axis=0) / known.var(axis=0)
-    log.info(
-        "of texture %.2f, of identity %.2f foretold by the code",
-        float(share[: len(spread)].mean()),
-        float(share[len(spread) :].mean()),
-    )
+    log.info("of texture %.2f, of identity %.2f foretold by the code",
+             float(share[: len(spread)].mean()), float(share[len(spread) :].mean()))
     model = Arrays(
         mean=shapes.mean.astype(np.float32),
         expression=expression,

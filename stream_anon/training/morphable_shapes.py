@@ -109,7 +109,9 @@ def people_of(names: NDArray[np.str_], source: NDArray[np.int64]) -> NDArray[np.
     return found
 
 
-def shape_bases(shapes: Shapes, people: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
+def shape_bases(
+    shapes: Shapes, people: NDArray[np.int64]
+) -> tuple[Floats, Floats, Floats, Floats]:
     """Expression and identity: bases (24, 1404) and (40, 1404), deviations (24,) and (40,).
 
     Identity is orthogonal to the widest expressions (``COARSE``) alone: finer ones are used about

@@ -46,13 +46,11 @@ def triangles_of(edges: Edges) -> list[Triangle]:
     for a, b in edges:
         near[a].add(b)
         near[b].add(a)
-    return sorted(
-        {
-            tuple(sorted((a, b, c)))  # type: ignore[misc]
-            for a, b in edges
-            for c in near[a] & near[b]
-        }
-    )
+    return sorted({
+        tuple(sorted((a, b, c)))  # type: ignore[misc]
+        for a, b in edges
+        for c in near[a] & near[b]
+    })
 
 
 def strip(upper: tuple[int, ...], lower: tuple[int, ...]) -> list[Triangle]:

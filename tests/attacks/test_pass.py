@@ -114,7 +114,7 @@ def test_5_nobody_else_opens_an_encoder_for_frames():
         and not name.startswith(APART)
     }
     assert found == {
-        "stream_anon/media/output/_mux.py",
+        "stream_anon/media/output/_encode.py",
         # Takes cleared frames alone, as the sink does: tests/media/contracts/test_ends.py.
         "stream_anon/media/output/photo_sink.py",
         # Shows one frame as it was beside what becomes of it, asked for, with a warning and for its
@@ -124,9 +124,12 @@ def test_5_nobody_else_opens_an_encoder_for_frames():
 
 
 def test_5_only_the_sink_uses_the_muxer():
+    folder = "stream_anon.media.output"
     users = set()
     for name, tree in _sources():
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module == "stream_anon.media.output._mux":
-                users.add(name)
-    assert users == {"stream_anon/media/output/sink.py"}
+            if isinstance(node, ast.ImportFrom) and node.module in (
+                f"{folder}._mux", f"{folder}._encode",
+            ):  # fmt: skip
+                users.add((name.rpartition("/")[2], node.module.rpartition(".")[2]))
+    assert users == {("sink.py", "_mux"), ("_mux.py", "_encode")}

@@ -6,7 +6,8 @@ import importlib
 
 import pytest
 
-from stream_anon.kernels.cuda import FOLDER, KERNEL, KernelError, cubin, source
+from stream_anon.kernels.compiling import cubin
+from stream_anon.kernels.cuda import FOLDER, KERNEL, KernelError, source
 from stream_anon.kernels.twin import TwinModule
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_87", "sm_89", "sm_90", "sm_100", "sm_120")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from stream_anon.kernels.cuda import CupyModule, KernelError
@@ -63,3 +64,75 @@ def test_without_cupy(monkeypatch):
 def test_a_module_that_compiles_is_there(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", stand_in(1, None))
     assert CupyModule("faces")
+
+
+class Recorded:
+    """CuPy's streams, events and arrays, as far as copies need them; every call is noted."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.calls: list[tuple] = []
+        self.done = False
+        calls, outer = self.calls, self
+
+        class Event:
+            def __init__(self, **given):
+                calls.append(("event", given))
+
+            def record(self, stream):
+                calls.append(("record", stream))
+
+            def synchronize(self):
+                calls.append(("synchronize",))
+
+            @property
+            def done(self):
+                return outer.done
+
+        class Array:
+            shape, dtype = (2, 3), np.dtype(np.uint8)
+
+            def set(self, host, stream=None):
+                calls.append(("set", stream))
+
+            def get(self, stream=None, out=None, blocking=True):
+                calls.append(("get", stream, blocking))
+                out[...] = 7
+
+        made = stand_in(1, None)
+        made.cuda.Event, made.cuda.get_current_stream = Event, lambda: "paint"
+        made.ascontiguousarray, made.ndarray = (lambda array: array), Array
+        pinned = SimpleNamespace(
+            zeros_pinned=lambda shape, kind: np.zeros(shape, kind),
+            empty_pinned=lambda shape, kind: np.empty(shape, kind),
+        )
+        monkeypatch.setitem(sys.modules, "cupy", made)
+        monkeypatch.setitem(sys.modules, "cupyx", pinned)
+        self.array, self.module = Array(), CupyModule("maps")
+
+
+def test_copies_go_through_the_current_queue_and_nobody_waits(monkeypatch):
+    known = Recorded(monkeypatch)
+    host = known.module.host((2, 3), np.uint8)
+    known.module.write(known.array, host)
+    assert [call for call in known.calls if call[0] in ("set", "record")] == [
+        ("set", "paint"), ("record", "paint")
+    ]  # fmt: skip
+    # Pinned memory lives until the copy is through, and no longer.
+    assert [held is host for _, held in known.module._copied] == [True]
+    known.done = True
+    known.module.write(known.array, other := known.module.host((2, 3), np.uint8))
+    assert [held is other for _, held in known.module._copied] == [True]
+    known.calls.clear()
+    fetch = known.module.fetch(known.array)
+    assert ("get", "paint", False) in known.calls
+    assert ("synchronize",) not in known.calls
+    np.testing.assert_array_equal(fetch.wait(), np.full((2, 3), 7))
+    assert ("synchronize",) in known.calls
+
+
+def test_a_copy_that_nobody_waits_for_is_waited_for_before_its_memory_goes(monkeypatch):
+    known = Recorded(monkeypatch)
+    fetch = known.module.fetch(known.array)
+    assert ("synchronize",) not in known.calls
+    del fetch
+    assert ("synchronize",) in known.calls

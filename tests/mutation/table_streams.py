@@ -16,8 +16,8 @@ STREAMS = (
     Break(
         "gap-ends-nothing",
         "stream_anon/pipeline/run.py",
-        "                self._compositor.end(tally.gap(item))\n",
-        "                tally.gap(item)\n",
+        "        self._compositor.end(tally.gap(item))\n",
+        "        tally.gap(item)\n",
         ("tests/pipeline/streams/test_gaps.py",),
         "keys of people who are gone stay in memory for months",
     ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream_anon.kernels.cuda import CupyModule, KernelError, Module, ShimModule, cubin
+from stream_anon.kernels.compiling import cubin
+from stream_anon.kernels.cuda import CupyModule, KernelError, Module, ShimModule
 from stream_anon.visual_mixer import mix
 from stream_anon.visual_mixer.batch import BatchMixer
 from tests.visual_mixer.scenes import scene

@@ -16,20 +16,17 @@ if TYPE_CHECKING:
 @click.argument("clip", metavar="INPUT", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--method", metavar="NAME", help="As of redact.")
 @click.option("--preset", metavar="NAME", help="As of redact.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="As of redact.")
 @click.option("--frames", default=300, show_default=True, help="Loop the clip to this length.")
 @click.option("--rounds", default=3, show_default=True, help="How often each of the two runs.")
 @click.option("--versus", type=click.Choice(["deface"]), help="Also time another tool.")
-@click.option(
-    "--json",
-    "target",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write all figures.",
-)
+@click.option("--json", "target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write all figures.")
 def bench(
     clip: Path,
     method: str | None,
     preset: str | None,
+    device: str | None,
     frames: int,
     rounds: int,
     versus: str | None,
@@ -45,7 +42,7 @@ def bench(
     from stream_anon.evaluation.benchmarks import speed
 
     config = load(recipes.preset(preset)) if preset else Config()
-    config = options_to_config(config, {"method": method})
+    config = options_to_config(config, {"method": method, "device": device})
     result = speed.bench(
         clip, config, frames=frames, rounds=rounds, say=lambda line: click.echo(line, err=True)
     )
@@ -80,4 +77,8 @@ def _show(result: SpeedComparison) -> None:
     console.print(
         f"{result.faces:.1f} faces a frame, detector on {result.detections_run:.0%} of them"
     )
+    if result.device_memory:
+        bound, counted = (result.device_memory[name] / 1e6 for name in ("bound", "counted"))
+        told = f"a stream takes at most {bound:.0f} MB, {counted:.0f} MB held"
+        console.print(f"device memory: {told}")
     console.print(f"wall clock by stage, side by side: {shares}")

@@ -38,98 +38,36 @@ def _files(pattern: str) -> tuple[Path, ...]:
 )
 @click.argument("faces", metavar="FACES", type=_ANY)
 @click.argument("pairs", metavar="[PAIRS]", type=_FILE, required=False)
-@_option(
-    "-o",
-    "--output",
-    group="Result",
-    metavar="PAGE",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="HTML page; a JSON beside it",
-)
-@_option(
-    "-a",
-    "--attacker",
-    "attackers",
-    group="Attack",
-    metavar="YAML",
-    multiple=True,
-    type=_FILE,
-    help="recognisers [the two that ship]",
-)
+@_option("-o", "--output", group="Result", metavar="PAGE", required=True,
+         type=click.Path(path_type=Path, dir_okay=False), help="HTML page; a JSON beside it")
+@_option("-a", "--attacker", "attackers", group="Attack", metavar="YAML", multiple=True,
+         type=_FILE, help="recognisers [the two that ship]")
 @_option("--models", group="Attack", metavar="DIR", type=_FOLDER, help="their ONNX files")
-@_option(
-    "--train-faces", group="Attack", metavar="TAR", type=_ANY, help="other people, to learn from"
-)
-@_option(
-    "-m",
-    "--method",
-    "methods",
-    group="Tested",
-    metavar="NAME:K=V,..",
-    multiple=True,
-    help="methods [identity, random code]",
-)
-@_option(
-    "-b",
-    "--baseline",
-    "baselines",
-    group="Tested",
-    metavar="NAME:K=V,..",
-    multiple=True,
-    help="compared with [fill, pixelate, blur]",
-)
-@_option(
-    "--mechanism",
-    "mechanisms",
-    group="Tested",
-    metavar="NAME",
-    multiple=True,
-    help="of the dial; 'none' [all]",
-)
-@_option(
-    "--epsilon",
-    "epsilons",
-    group="Tested",
-    metavar="E",
-    multiple=True,
-    type=float,
-    help="of the dial [1 ... 1024]",
-)
-@_option(
-    "-d",
-    "--detector",
-    "detectors",
-    group="Utility",
-    metavar="NAME",
-    multiple=True,
-    help="detectors [yunet]",
-)
-@_option(
-    "--label-faces",
-    group="Utility",
-    metavar="TAR",
-    multiple=True,
-    type=_ANY,
-    help="named age_gender_race_date",
-)
-@_option(
-    "--clips", group="Utility", metavar="GLOB", multiple=True, help="videos, in quotes: 'DIR/*.mp4'"
-)
-@_option(
-    "--linked",
-    group="Utility",
-    metavar="GLOB",
-    multiple=True,
-    help="videos of one person; once a person",
-)
+@_option("--train-faces", group="Attack", metavar="TAR", type=_ANY,
+         help="other people, to learn from")
+@_option("-m", "--method", "methods", group="Tested", metavar="NAME:K=V,..", multiple=True,
+         help="methods [identity, random code]")
+@_option("-b", "--baseline", "baselines", group="Tested", metavar="NAME:K=V,..", multiple=True,
+         help="compared with [fill, pixelate, blur]")
+@_option("--mechanism", "mechanisms", group="Tested", metavar="NAME", multiple=True,
+         help="of the dial; 'none' [all]")
+@_option("--epsilon", "epsilons", group="Tested", metavar="E", multiple=True, type=float,
+         help="of the dial [1 ... 1024]")
+@_option("-d", "--detector", "detectors", group="Utility", metavar="NAME", multiple=True,
+         help="detectors [yunet]")
+@_option("--label-faces", group="Utility", metavar="TAR", multiple=True, type=_ANY,
+         help="named age_gender_race_date")
+@_option("--clips", group="Utility", metavar="GLOB", multiple=True,
+         help="videos, in quotes: 'DIR/*.mp4'")
+@_option("--linked", group="Utility", metavar="GLOB", multiple=True,
+         help="videos of one person; once a person")
 @_option("--only", group="Run", metavar="SECTION", multiple=True, help="these sections")
-@_option("--mixer", group="Run", is_flag=True, help="VisualMixer; FACES a folder of sets")
+@_option("--mixer", group="Run", is_flag=True,
+         help="VisualMixer; FACES a folder of sets")
 @_option("--quick", group="Run", row="size", is_flag=True, help="few images | threads [1]")
 @_option("--threads", group="Run", row="size", metavar="N", type=click.IntRange(1, 256), default=1)
-@_option(
-    "--cache", group="Run", metavar="DIR", type=_FOLDER, help="embeddings, to resume (biometric)"
-)
+@_option("--cache", group="Run", metavar="DIR", type=_FOLDER,
+         help="embeddings, to resume (biometric)")
 @_option("-q", "--quiet", group="Run", row="said", is_flag=True, help="less | more words")
 @_option("-v", "--verbose", group="Run", row="said", count=True)
 def evaluate(

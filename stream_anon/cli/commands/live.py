@@ -26,6 +26,8 @@ from stream_anon.cli.rows import Command, option
         help="a frame waits 0.25, 0.6 or 1.7 s")  # fmt: skip
 @option("--transport", group="How", metavar="tcp|udp", type=click.Choice(["tcp", "udp"]),
         help="of the camera")  # fmt: skip
+@option("--device", group="How", metavar="auto|cpu|cuda",
+        type=click.Choice(["auto", "cpu", "cuda"]), help="of painting and networks")  # fmt: skip
 @option("--listen", group="How", metavar="HOST:PORT", help="serve the page and the metrics")
 @option("--check", group="How", is_flag=True, help="look at the configuration and end")
 def live(
@@ -35,6 +37,7 @@ def live(
     method: str | None,
     latency: str | None,
     transport: str | None,
+    device: str | None,
     listen: str | None,
     check: bool,
 ) -> None:
@@ -48,7 +51,7 @@ def live(
     """
     from stream_anon.live import config as live_config
 
-    options = (method, latency, transport)
+    options = (method, latency, transport, device)
     if (source is None) == (config_file is None):
         fail_usage("either a URL or --config is needed")
     reread = None
@@ -63,8 +66,9 @@ def live(
         chosen = reread()
     else:
         chosen = live_config.single(
-            source or "", targets, method=method, latency=latency, transport=transport
-        )
+            source or "", targets, method=method, latency=latency, transport=transport,
+            device=device,
+        )  # fmt: skip
     if listen is not None:
         page = {**chosen.page.model_dump(), "listen": listen}
         data = {**chosen.model_dump(), "page": page}

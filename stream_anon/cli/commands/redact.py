@@ -61,142 +61,57 @@ def _methods(context: click.Context, parameter: click.Parameter, incomplete: str
     options_metavar="[OPTIONS]",
 )
 @click.argument("inputs_", metavar="INPUT...", nargs=-1, required=True, type=_PATH)
-@option(
-    "-o", "--output", group="Result", metavar="PATH", help="file or folder [NAME_anonymized.EXT]"
-)
-@option(
-    "-y",
-    "--overwrite",
-    group="Result",
-    row="existing",
-    is_flag=True,
-    help="what exists: replace | keep",
-)
+@option("-o", "--output", group="Result", metavar="PATH",
+        help="file or folder [NAME_anonymized.EXT]")
+@option("-y", "--overwrite", group="Result", row="existing", is_flag=True,
+        help="what exists: replace | keep")
 @option("-n", "--skip", group="Result", row="existing", is_flag=True)
-@option(
-    "--report",
-    group="Result",
-    row="evidence",
-    metavar="FILE",
-    help="what was done, as JSON: each, all",
-)
+@option("--report", group="Result", row="evidence", metavar="FILE",
+        help="what was done, as JSON: each, all")
 @option("--summary", group="Result", row="evidence", metavar="FILE", type=_FILE)
-@option("--dry-run", group="Result", row="look", is_flag=True, help="only say; one frame, png")
+@option("--dry-run", group="Result", row="look", is_flag=True,
+        help="only say; one frame, png")
 @option("--preview", group="Result", row="look", metavar="TIME[,after]", type=Shot())
-@option(
-    "--method",
-    group="Faces",
-    row="method",
-    metavar="NAME",
-    help="what a face becomes; fill's colour",
-    shell_complete=_methods,
-)
+@option("--method", group="Faces", row="method", metavar="NAME",
+        help="what a face becomes; fill's colour", shell_complete=_methods)
 @option("--colour", group="Faces", row="method", metavar="R,G,B", type=Colour())
-@option(
-    "--target",
-    group="Faces",
-    row="target",
-    metavar="L[=NAME]",
-    multiple=True,
-    help="face, head | X,Y,X,Y always: 10%",
-)
+@option("--target", group="Faces", row="target", metavar="L[=NAME]", multiple=True,
+        help="face, head | X,Y,X,Y always: 10%")
 @option("--region", group="Faces", row="target", metavar="BOX", multiple=True)
-@option(
-    "--mechanism",
-    group="Faces",
-    row="noise",
-    metavar="NAME",
-    help="identity, dp-image: noise, budget",
-)
+@option("--mechanism", group="Faces", row="noise", metavar="NAME",
+        help="identity, dp-image: noise, budget")
 @option("--epsilon", group="Faces", row="noise", metavar="E", type=float)
-@option(
-    "--threshold",
-    group="Faces",
-    row="strength",
-    metavar="S",
-    type=float,
-    help="least score; cells of pixelate",
-)
+@option("--threshold", group="Faces", row="strength", metavar="S", type=float,
+        help="least score; cells of pixelate")
 @option("--cells", group="Faces", row="strength", metavar="N", type=int)
-@option("--latency", group="Faces", row="seen", metavar="SPAN", help="time to decide; show tracks")
+@option("--latency", group="Faces", row="seen", metavar="SPAN",
+        help="time to decide; show tracks")
 @option("--draw-boxes", group="Faces", row="seen", is_flag=True)
-@option(
-    "--on-fault",
-    group="Faces",
-    row="safe",
-    metavar="POLICY",
-    type=click.Choice(["stop", "step-down"]),
-    help="stop, step-down | off, sampled, full",
-)
-@option(
-    "--verify",
-    group="Faces",
-    row="safe",
-    metavar="MODE",
-    type=click.Choice(["off", "sampled", "full"]),
-)
-@option(
-    "--codec",
-    group="Video",
-    row="kept",
-    metavar="NAME",
-    type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
-    help="h264, av1...; keep place, device",
-)
+@option("--on-fault", group="Faces", row="safe", metavar="POLICY",
+        type=click.Choice(["stop", "step-down"]), help="stop, step-down | off, sampled, full")
+@option("--verify", group="Faces", row="safe", metavar="MODE",
+        type=click.Choice(["off", "sampled", "full"]))
+@option("--codec", group="Video", row="kept", metavar="NAME",
+        type=click.Choice(["auto", "h264", "hevc", "av1", "vp9", "gif"]),
+        help="h264, av1...; keep place, device")
 @option("--keep-metadata", group="Video", row="kept", is_flag=True)
-@option(
-    "--crf",
-    group="Video",
-    row="quality",
-    metavar="N",
-    type=float,
-    help="quality, speed of the encoder",
-)
+@option("--crf", group="Video", row="quality", metavar="N", type=float,
+        help="quality, speed of the encoder")
 @option("--encoder-preset", group="Video", row="quality", metavar="NAME")
-@option(
-    "--start",
-    group="Video",
-    row="span",
-    metavar="TIME",
-    type=Time(),
-    help="this part only: 12.5 or h:mm:ss",
-)
+@option("--start", group="Video", row="span", metavar="TIME", type=Time(),
+        help="this part only: 12.5 or h:mm:ss")
 @option("--end", group="Video", row="span", metavar="TIME", type=Time())
-@option(
-    "--audio", group="Video", row="others", metavar="copy|drop", type=click.Choice(["copy", "drop"])
-)
-@option(
-    "--subtitles",
-    group="Video",
-    row="others",
-    metavar="copy|drop",
-    type=click.Choice(["copy", "drop"]),
-    help="as they are, or not",
-)
-@option(
-    "--preset",
-    group="Options",
-    row="file",
-    metavar="NAME",
-    shell_complete=_presets,
-    help="options from a preset | a YAML file",
-)
+@option("--audio", group="Video", row="others", metavar="copy|drop",
+        type=click.Choice(["copy", "drop"]))
+@option("--subtitles", group="Video", row="others", metavar="copy|drop",
+        type=click.Choice(["copy", "drop"]), help="as they are, or not")
+@option("--preset", group="Options", row="file", metavar="NAME", shell_complete=_presets,
+        help="options from a preset | a YAML file")
 @option("--config", "config_file", group="Options", row="file", metavar="FILE", type=_FILE)
-@option(
-    "--pipeline",
-    group="Options",
-    metavar="FILE",
-    default="redact",
-    help="your own pipeline, a .py file",
-)
-@option(
-    "--device",
-    group="Machine",
-    row="machine",
-    metavar="auto|cpu|cuda",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    help="see doctor; networks",
-)
+@option("--pipeline", group="Options", metavar="FILE", default="redact",
+        help="your own pipeline, a .py file")
+@option("--device", group="Machine", row="machine", metavar="auto|cpu|cuda",
+        type=click.Choice(["auto", "cpu", "cuda"]), help="see doctor; networks")
 @option("--models-dir", group="Machine", row="machine", metavar="DIR", type=_FOLDER)
 @option("-q", "--quiet", group="Words", row="words", is_flag=True, help="silent | more, -vv all")
 @option("-v", "--verbose", group="Words", row="words", count=True)

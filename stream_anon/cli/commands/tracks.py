@@ -61,7 +61,9 @@ def list_(path: Path, as_json: bool) -> None:
                 becomes = f"VISIBLE{part}: {'; '.join(one.reasons)}"
             times = f"{one.first:.3f}s", f"{one.last:.3f}s"
             sizes = f"{one.smallest:.0f}-{one.largest:.0f}"
-            rows.append((one.track, one.label, one.stream, *times, str(one.frames), sizes, becomes))
+            rows.append(
+                (one.track, one.label, one.stream, *times, str(one.frames), sizes, becomes)
+            )
         table(rows)
 
 

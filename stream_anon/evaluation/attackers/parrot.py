@@ -179,7 +179,9 @@ def _forward(
 ) -> Embeddings:
     net.eval()
     with torch.no_grad():
-        parts = [net(tensor(values[i : i + 256])).numpy() for i in range(0, len(values), 256)]
+        parts = [
+            net(tensor(values[i : i + 256])).numpy() for i in range(0, len(values), 256)
+        ]
     return unit_rows(np.concatenate(parts))
 
 

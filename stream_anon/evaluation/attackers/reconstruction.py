@@ -29,7 +29,9 @@ class UNet(nn.Module):
         super().__init__()
         widths = (32, 64, 96, 144)
         self.first = _block(12, widths[0])
-        self.down = nn.ModuleList(_block(a, b) for a, b in pairwise(widths))
+        self.down = nn.ModuleList(
+            _block(a, b) for a, b in pairwise(widths)
+        )
         self.up = nn.ModuleList(
             _block(a + b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )

@@ -22,6 +22,8 @@ Clock = Callable[[Callable[[], None]], float]
 CROP = 128
 """Side of a crop in pixels."""
 THUMBNAIL = (960, 544)
+FACES_TOLD = 8
+"""Tracks, each with a permutation of its own."""
 
 
 def kernel_times(
@@ -83,6 +85,7 @@ def kernel_times(
     calls: dict[str, Callable[[], None]] = {
         "(1) crop": crop,
         "(2) noise": _noise(modules["noise"], total),
+        "(3) shuffle": _shuffle(modules["covers"], crops, total),
         "(4) warp": _warp(modules["warp"], crops, total),
         "(5) paste": paste,
         "(6) pixelate": _cells(modules["covers"], crops, total),
@@ -155,6 +158,28 @@ def _cells(module: MemoryModule, crops: Any, faces: int) -> Callable[[], None]:
     return call
 
 
+def _shuffle(module: MemoryModule, crops: Any, faces: int) -> Callable[[], None]:
+    rng = np.random.default_rng(0)
+    values = 3 * CROP * CROP
+    cells = module.put(np.full(faces, CROP // 2, np.int32))
+    indexes = [module.put(rng.permutation(values).astype(np.int32)) for _ in range(FACES_TOLD)]
+    named = [module.address(indexes[n % FACES_TOLD]) for n in range(faces)]
+    addresses = module.put(np.array(named, np.uint64))
+    coarse, out = (module.zeros((faces, CROP, CROP, 3), np.uint8) for _ in range(2))
+
+    def call(held: Any = indexes) -> None:
+        module.launch(
+            "cover_cells", faces * CROP * CROP, crops, np.int32(faces), np.int32(CROP), cells,
+            np.int32(CROP), coarse,
+        )  # fmt: skip
+        module.launch(
+            "cover_gather", faces * values, coarse, np.int32(faces), np.int32(values), addresses,
+            out,
+        )  # fmt: skip
+
+    return call
+
+
 def _thumbnail(
     module: MemoryModule, known: tuple[Any, ...], count: int, size: tuple[int, int]
 ) -> Callable[[], None]:
@@ -177,8 +202,20 @@ def _thumbnail(
 
 
 def noise_bandwidth(module: MemoryModule, clock: Clock, rows: int) -> list[str]:
-    """What the noise kernels read and write a second: codes in, codes out, the grid between."""
+    """What the noise kernels read and write a second, beside a plain copy of as many bytes."""
     seconds = clock(_noise(module, rows, 512))
     # Codes are read once, the noisy grid is written and read, codes are written.
     moved = rows * 512 * 4 * 4
-    return [f"{rows} codes of 512 numbers: {moved / seconds / 1e9:.1f} GB/s, {moved / 1e9:.2f} GB."]
+    block = module.zeros((rows, 512), np.float32)
+    every = np.arange(rows)
+    # Read once and written once; half as much as above.
+    copied = 2 * clock(lambda: _dropped(module.take(block, every)))
+    return [
+        f"{rows} codes of 512 numbers: {moved / seconds / 1e9:.1f} GB/s, {moved / 1e9:.2f} GB.",
+        f"A plain copy: {moved / copied / 1e9:.1f} GB/s; the noise reaches "
+        f"{100.0 * copied / seconds:.0f} % of it.",
+    ]
+
+
+def _dropped(array: Any) -> None:
+    """Whatever it was, it is not needed."""

@@ -23,6 +23,7 @@ import av
 from stream_anon import recipes
 from stream_anon.config import Config, override
 from stream_anon.errors import InputError
+from stream_anon.evaluation.benchmarks.gpu_memory import pool_bytes, stream_bound
 from stream_anon.media.input.probe import probe
 from stream_anon.media.output.encoders import ENCODERS, settings
 from stream_anon.media.output.formats import default_suffix
@@ -61,6 +62,8 @@ class SpeedComparison:
         stages: seconds of wall clock by stage in the last ``redact``.
         detections_run: share of the frames that the detector saw.
         faces: faces painted in each frame, on average.
+        device_memory: bytes of a device's memory that the stream takes at most, by computation
+            (``bound``), and that the process took (``counted``); empty on the CPU.
     """
 
     clip: str
@@ -73,6 +76,7 @@ class SpeedComparison:
     stages: dict[str, float] = field(default_factory=dict)
     detections_run: float = 0.0
     faces: float = 0.0
+    device_memory: dict[str, int] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:
@@ -138,6 +142,9 @@ def bench(
             say(f"round {number + 1}: bare transcode {result.bare[-1].rate:.1f} frames/s")
             result.redact.append(_redact(long, target, config, result))
             say(f"round {number + 1}: redact         {result.redact[-1].rate:.1f} frames/s")
+        if plan.device.name != "cpu":
+            bound = stream_bound(config, video.width, video.height, float(video.rate or 25))
+            result.device_memory = {"bound": bound.total, "counted": pool_bytes()}
     return result
 
 

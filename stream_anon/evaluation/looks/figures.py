@@ -80,7 +80,9 @@ class Seen:
     changed: list[float]
 
 
-def look(clear: Path, new: Path, finder: Finder, mesh: FaceMesh, most: int, step: int = 1) -> Seen:
+def look(
+    clear: Path, new: Path, finder: Finder, mesh: FaceMesh, most: int, step: int = 1
+) -> Seen:
     """Compare two videos of the same frames.
 
     Args:

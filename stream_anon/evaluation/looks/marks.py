@@ -131,7 +131,9 @@ def seam(clear: Pixels, new: Pixels) -> float:
     return steps[0] / max(steps[1], 1.0)
 
 
-def mark(mesh: FaceMesh, number: int, size: float, clear: Pixels, new: Pixels) -> Mark:
+def mark(
+    mesh: FaceMesh, number: int, size: float, clear: Pixels, new: Pixels
+) -> Mark:
     """Measure one face.
 
     Args:

@@ -173,7 +173,9 @@ def attributes(
     )
 
 
-def _labelled(sets: Sequence[FaceSet], finder: Finder, most: int) -> tuple[Pixels, list[Labels]]:
+def _labelled(
+    sets: Sequence[FaceSet], finder: Finder, most: int
+) -> tuple[Pixels, list[Labels]]:
     images: list[Pixels] = []
     kept: list[list[Labels]] = []
     for faces in sets:

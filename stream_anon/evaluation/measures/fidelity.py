@@ -1,6 +1,6 @@
 """Does anything but the faces change? Every clip of a folder through ``redact``, then compared.
 
-python -m stream_anon.evaluation.measures.fidelity FOLDER --out docs/results/fidelity.md
+    python -m stream_anon.evaluation.measures.fidelity FOLDER --out docs/results/fidelity.md
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def check(clip: Path, config: Config, folder: Path) -> Row:
     )
 
 
-def run(folder: Path, config: Config, say: Callable[[str], None] = lambda line: None) -> list[Row]:
+def run(
+    folder: Path, config: Config, say: Callable[[str], None] = lambda line: None
+) -> list[Row]:
     """Check every file of a folder that holds video."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="stream-anon-fidelity-") as made:

@@ -209,7 +209,9 @@ def starts(path: str | Path, count: int) -> list[float]:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             early = 0.5 / float(stream.average_rate or 25)
-            times = [frame.time for frame in itertools.islice(container.decode(stream), count)]
+            times = [
+                frame.time for frame in itertools.islice(container.decode(stream), count)
+            ]
     except (av.FFmpegError, IndexError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     known = [time for time in times if time is not None]
@@ -250,11 +252,8 @@ def page(
             for box, change in leaks
         ]
     else:
-        lines += [
-            "",
-            f"None is left open; the least changed one changed by "
-            f"{min(recall.changes, default=float('nan')):.1f} levels.",
-        ]
+        lines += ["", f"None is left open; the least changed one changed by "
+                  f"{min(recall.changes, default=float('nan')):.1f} levels."]
     if phases:
         lines += ["", "The clip begun some frames later, so that the detector looks at others:"]
         lines += ["", "| frames later | boxes | covered | left open (frame/track) |"]
@@ -299,10 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="also begin the clip 1 to N-1 frames later",
     )
     parser.add_argument(
-        "--every",
-        type=int,
-        default=1,
-        metavar="N",
+        "--every", type=int, default=1, metavar="N",
         help="also redact every 2nd to Nth frame of the clip",
     )
     parser.add_argument("--latency", type=float, metavar="SECONDS", help="as of `redact`")

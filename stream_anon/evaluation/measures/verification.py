@@ -173,7 +173,9 @@ class VerificationBench:
         return Verdict(
             scores.equal_error_interval(genuine, impostor),
             tuple(scores.accepted(genuine, t) for t in self.thresholds[attacker]),
-            scores.rank_one(new[probes.rows(named)], self.people[named], clear, self.people, named),
+            scores.rank_one(
+                new[probes.rows(named)], self.people[named], clear, self.people, named
+            ),
             scores.mean(np.einsum("nd,nd->n", clear[probes.index], new)),
         )
 

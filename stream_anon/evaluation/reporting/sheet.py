@@ -1,6 +1,6 @@
 """A contact sheet: two videos side by side at the same moments, for a person to look at.
 
-python -m stream_anon.evaluation.reporting.sheet before.mp4 after.mp4 sheet.png
+    python -m stream_anon.evaluation.reporting.sheet before.mp4 after.mp4 sheet.png
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def contact_sheet(
     length = min(_length(before), _length(after))
     # None of the moments is the very start or end.
     times = [length * (index + 0.5) / rows for index in range(rows)]
-    pairs = zip(times, frames_at(before, times, width), frames_at(after, times, width), strict=True)
+    pairs = zip(
+        times, frames_at(before, times, width), frames_at(after, times, width), strict=True
+    )
     lines = [_row(f"{time:.2f} s", columns, left, right) for time, left, right in pairs]
     margin = np.full((GAP, lines[0].shape[1], 3), 255, dtype=np.uint8)
     sheet = np.vstack([part for line in lines for part in (line, margin)])
@@ -122,14 +124,8 @@ def _row(time: str, columns: tuple[str, str], left: Image, right: Image) -> Imag
     for image, label, at in zip((left, right), columns, (0, left.shape[1] + GAP), strict=True):
         line[LABEL : LABEL + image.shape[0], at : at + image.shape[1]] = image
         cv2.putText(
-            line,
-            f"{label}   {time}",
-            (at + 4, LABEL - 9),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.55,
-            (40, 40, 40),
-            1,
-            cv2.LINE_AA,
+            line, f"{label}   {time}", (at + 4, LABEL - 9), cv2.FONT_HERSHEY_SIMPLEX, 0.55,
+            (40, 40, 40), 1, cv2.LINE_AA,
         )
     return line
 

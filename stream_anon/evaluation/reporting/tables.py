@@ -1,6 +1,6 @@
 """The tables of `stream-anon evaluate`'s JSON files as Markdown, for a page of results.
 
-python -m stream_anon.evaluation.reporting.tables privacy.json clips.json > tables.md
+    python -m stream_anon.evaluation.reporting.tables privacy.json clips.json > tables.md
 """
 
 from __future__ import annotations

@@ -191,3 +191,12 @@ extern "C" __global__ void cover_paint(const u64 *planes, const int *geometry, i
         }
     }
 }
+
+// Values of each crop put elsewhere in it: out[f][k] = crops[f][index[k]], with an index of `values`
+// numbers of its own for each face, at the address that `indexes` names.
+extern "C" __global__ void cover_gather(const u8 *crops, int faces, int values, const u64 *indexes, u8 *out) {
+    i64 t = THREAD;
+    if (t >= (i64)faces * values) return;
+    i64 face = t / values;
+    out[t] = crops[face * values + ((const int *)indexes[face])[t % values]];
+}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stream_anon.errors import FrameFault
 from stream_anon.live.clock import TIME_BASE
-from stream_anon.media.cpu_frame import CpuFrame
+from stream_anon.media.frame import Frame
 from stream_anon.media.input.decoder import StreamDecoder
 from stream_anon.media.input.info import Colour, StreamInfo, VideoInfo
 from stream_anon.media.input.probe import frame_rate
@@ -54,7 +54,7 @@ class LiveDecoder:
         """Packets that gave no frame because they could not be decoded."""
         return self._lost + (self._decoder.lost if self._decoder is not None else 0)
 
-    def feed(self, packet: Any) -> Iterator[CpuFrame]:
+    def feed(self, packet: Any) -> Iterator[Frame]:
         """Frames that are ready with this packet, whose times are ticks of our time line.
 
         Raises:
@@ -92,7 +92,7 @@ class LiveDecoder:
             context.flags |= LOW_DELAY
         return context
 
-    def _first(self, packet: Any) -> Iterator[CpuFrame]:
+    def _first(self, packet: Any) -> Iterator[Frame]:
         """Hold packets until a frame says what the stream is."""
         if self._peek is None:
             self._peek = self._context(self._fresh)

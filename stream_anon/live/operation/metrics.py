@@ -116,7 +116,9 @@ def _outputs(cameras: dict[str, dict[str, Any]]) -> Iterator[Metric]:
         ("failures", "Times an output failed."),
         ("opens", "Times an output was opened."),
     ):
-        family = CounterMetricFamily(f"{PREFIX}_output_{key}", words, labels=["camera", "output"])
+        family = CounterMetricFamily(
+            f"{PREFIX}_output_{key}", words, labels=["camera", "output"]
+        )
         for camera, state in cameras.items():
             feeds = state["painter"].get("feeds") or {}
             for output, counters in state["outputs"].items():

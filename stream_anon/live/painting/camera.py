@@ -103,6 +103,7 @@ class Camera:
             **self.counters,
             "torn": self.source.torn,
             "left_out": self.source.left_out,
+            "hosted": self.source.hosted,
             "held": len(self._held),
             "steps": len(self._steps) - 1,
             "form": self.source.form,

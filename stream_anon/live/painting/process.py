@@ -10,6 +10,7 @@ from typing import Any
 
 from stream_anon.config import Config, parse
 from stream_anon.detection.base import Detector
+from stream_anon.errors import StreamAnonError
 from stream_anon.live.child import Child
 from stream_anon.live.clock import LiveClock
 from stream_anon.live.config import EncoderConfig, OverloadConfig
@@ -20,6 +21,9 @@ from stream_anon.live.painting.rehearsal import Prepared, rehearse
 from stream_anon.live.painting.sink import LiveSink
 from stream_anon.live.painting.source import RingSource
 from stream_anon.live.wire import Message, Wire
+from stream_anon.media.device.kernels import DeviceKernels
+from stream_anon.media.device.source import uploader
+from stream_anon.media.frame import Frame
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +86,7 @@ class Painter:
         def preview(jpeg: bytes) -> None:
             self._child.tell({"type": "preview", "camera": name}, jpeg)
 
-        source = RingSource(name, now)
+        source = RingSource(name, now, self._lift(config))
         source.form = data.get("form")
         look_back = BUDGETS[data["latency"]].look_back
         encoder = EncoderConfig.model_validate(data["encoder"])
@@ -92,6 +96,17 @@ class Painter:
         camera = Camera(name, config, parts, self._detector, overload, source, sink, now)
         self._cameras[name] = camera
         camera.start()
+
+    def _lift(self, config: Config) -> Callable[..., Frame] | None:
+        """What brings a camera's frames to where they are painted; None where they are there."""
+        place = getattr(self._prepared.parts, "place", None)
+        try:
+            kernels = place(config).kernels if place is not None else None
+        except StreamAnonError as error:
+            # Who paints will find the same, and a slate is shown meanwhile.
+            log.error("%s", error)
+            return None
+        return uploader(kernels) if isinstance(kernels, DeviceKernels) else None
 
     def _detector(self, config: Config) -> Detector:
         key = config.detector.model_dump_json()

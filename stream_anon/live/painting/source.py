@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import deque
@@ -11,6 +12,7 @@ from typing import Any
 
 import av
 
+from stream_anon.errors import StreamAnonError
 from stream_anon.live.clock import TICKS, TIME_BASE
 from stream_anon.live.painting.rehearsal import live_info
 from stream_anon.live.ring import Ring
@@ -20,6 +22,8 @@ from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.packets import Gap
 from stream_anon.media.pixel_formats import plane_bytes
+
+log = logging.getLogger(__name__)
 
 POLL = 0.05
 TOO_OLD = TICKS // 2
@@ -37,18 +41,23 @@ class RingSource(Source):
             it, has told.
         torn: frames that were not what their message said; they are left out.
         left_out: frames that had become too old before they were looked at.
+        hosted: frames that were to lie on a device and stayed in host memory.
 
     Args:
         name: of the camera.
         now: ticks on its time line.
+        lift: makes a frame on a device out of planes in the ring; None leaves it in host memory.
     """
 
     live = True
 
-    def __init__(self, name: str, now: Callable[[], int]) -> None:
+    def __init__(
+        self, name: str, now: Callable[[], int], lift: Callable[..., Frame] | None = None
+    ) -> None:
         self.info = live_info()
         self.form: dict[str, Any] | None = None
-        self.torn = self.left_out = 0
+        self.torn = self.left_out = self.hosted = 0
+        self._lift = lift
         self._now = now
         self._waiting: deque[Message] = deque()
         self._name = name
@@ -156,35 +165,62 @@ class RingSource(Source):
         if self.form is None:
             self.form = {"width": width, "height": height, "rate": float(rate)}
 
-    def _frame(self, data: dict[str, Any], ring: Ring, wire: Wire, rate: float) -> Frame | None:
+    def _frame(
+        self, data: dict[str, Any], ring: Ring, wire: Wire, rate: float
+    ) -> Frame | None:
         slot, sequence, pts = (data.get(name) for name in ("slot", "sequence", "pts"))
         matrix = data.get("matrix", 2)
         if not all(isinstance(one, int) for one in (slot, sequence, pts, matrix)):
             raise WireError("a frame's message lacks its numbers")
+        place = {
+            "index": self._index,
+            "pts": int(pts),  # type: ignore[arg-type]
+            "time_base": TIME_BASE,
+            "rate": Fraction(rate).limit_denominator(1001),
+            "corrupt": bool(data.get("corrupt")),
+        }
+        tag = matrix if isinstance(matrix, int) and 0 <= matrix <= 17 else None
+        found = (int(slot), int(sequence))  # type: ignore[arg-type]
+        frame = self._lifted(ring, found, tag, place) or self._copied(ring, found, tag, place)
+        wire.send({"type": "free", "slot": slot}, timeout=5.0)
+        if frame is None:
+            self.torn += 1
+            return None
+        self._index += 1
+        return frame
+
+    def _lifted(
+        self, ring: Ring, found: tuple[int, int], matrix: int | None, place: dict[str, Any]
+    ) -> Frame | None:
+        """The frame on the device, straight out of its slot; None where that cannot be done."""
+        if self._lift is None:
+            return None
+        try:
+            with ring.lent(*found) as planes:
+                frame = self._lift(planes, matrix, place)
+        except (StreamAnonError, RuntimeError, MemoryError) as error:
+            # Slower, not less: what paints takes both.
+            if not self.hosted:
+                log.warning("%s: frames stay in host memory: %s", self._name, error)
+            self.hosted += 1
+            return None
+        return frame if ring.is_whole(*found) else None
+
+    def _copied(
+        self, ring: Ring, found: tuple[int, int], matrix: int | None, place: dict[str, Any]
+    ) -> Frame | None:
+        """The frame in host memory, or None where it is not what its message said."""
         av_frame = av.VideoFrame(ring.width, ring.height, "yuv420p")
         planes = [
             plane_bytes(plane)[:, :width]
             for plane, (width, _) in zip(av_frame.planes, ring.sizes, strict=True)
         ]
-        whole = ring.read(int(slot), int(sequence), planes)  # type: ignore[arg-type]
-        wire.send({"type": "free", "slot": slot}, timeout=5.0)
-        if not whole:
-            self.torn += 1
+        if not ring.read(*found, planes):
             return None
         av_frame.color_range = 1
-        if isinstance(matrix, int) and 0 <= matrix <= 17:
+        if matrix is not None:
             av_frame.colorspace = matrix
-        frame = CpuFrame(
-            av_frame,
-            index=self._index,
-            pts=int(pts),  # type: ignore[arg-type]
-            time_base=TIME_BASE,
-            rate=Fraction(rate).limit_denominator(1001),
-            scaler=self._scaler,
-            corrupt=bool(data.get("corrupt")),
-        )
-        self._index += 1
-        return frame
+        return CpuFrame(av_frame, scaler=self._scaler, **place)
 
     def __iter__(self) -> Iterator[Frame | Gap]:
         """Frames and gaps until the readers are told to end; see ``Source.__iter__``."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.kernels.cuda import CupyModule, MemoryModule
+from stream_anon.kernels.streams import CupyStreams, Streams
 from stream_anon.kernels.twin import TwinModule
+from stream_anon.media.device.pool import SurfacePool
 
 _TABLES = 64
 
@@ -21,19 +24,29 @@ class DeviceKernels:
     Args:
         device: of the frames, as ``Frame.device``.
         load: makes the module of a source.
-        host: thumbnails and crops are copied to the host's memory. The methods that there are
-            work there; one that works on the device asks for False.
+        streams: the device's queues of work; None for a device that has none.
+
+    Attributes:
+        streams: see above.
+        luma_step: which luma was asked for last: that of the next frames is fetched ahead.
     """
 
     def __init__(
-        self, device: str, load: Callable[[str], MemoryModule], *, host: bool = True
+        self,
+        device: str,
+        load: Callable[[str], MemoryModule],
+        *,
+        streams: Streams | None = None,
     ) -> None:
         self.device = device
-        self.host = host
+        self.streams = Streams() if streams is None else streams
+        self.luma_step: int | None = None
         self._load = load
         self._modules: dict[str, MemoryModule] = {}
-        self._tables: dict[Hashable, tuple[Any, ...]] = {}
+        self._tables: dict[Hashable, tuple[tuple[Any, ...], Any]] = {}
+        self._pool: SurfacePool | None = None
         self._lock = threading.RLock()
+        self._av_context: Any = None
 
     def __getitem__(self, name: str) -> MemoryModule:
         """The module of ``name.cu``.
@@ -47,9 +60,17 @@ class DeviceKernels:
                 module = self._modules[name] = self._load(name)
             return module
 
-    def given(self, module: MemoryModule, array: Any) -> Any:
-        """What a frame hands out: a copy in the host's memory, or the array itself."""
-        return module.get(array) if self.host else array
+    def trim(self) -> None:
+        """Let go of memory that is kept for frames to come."""
+        self.pool.trim()
+
+    @property
+    def pool(self) -> SurfacePool:
+        """Memory of frames."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = SurfacePool(self["maps"], self.streams)
+            return self._pool
 
     def table(
         self, key: Hashable, make: Callable[[], tuple[NDArray[Any], ...]], name: str = "maps"
@@ -65,16 +86,32 @@ class DeviceKernels:
             found = self._tables.get(key)
             if found is None:
                 if len(self._tables) >= _TABLES:
-                    # Sizes that come and go must not fill a card's memory.
+                    # Sizes that come and go must not fill a card's memory; but what another
+                    # queue still reads may not be handed to the next array.
+                    for _, event in self._tables.values():
+                        self.streams.finish(event)
                     self._tables.clear()
-                found = tuple(self[name].put(np.ascontiguousarray(one)) for one in make())
-                self._tables[key] = found
-            return found
+                arrays = tuple(self[name].put(np.ascontiguousarray(one)) for one in make())
+                found = self._tables[key] = arrays, self.streams.record()
+        self.streams.wait(found[1])
+        return found[0]
 
 
+    def av_context(self) -> Any:
+        """FFmpeg's view of the GPU (``av.video.frame.CudaContext``): one for all frames."""
+        from av.video.frame import CudaContext
+
+        with self._lock:
+            if self._av_context is None:
+                # The primary context is CuPy's and torch's as well.
+                self._av_context = CudaContext(device_id=0, primary_ctx=True)
+            return self._av_context
+
+
+@lru_cache(maxsize=1)
 def cuda_kernels() -> DeviceKernels:
-    """On the first GPU that this process sees, by CuPy."""
-    return DeviceKernels("cuda:0", CupyModule)
+    """On the first GPU that this process sees, by CuPy; the same for all runs of the process."""
+    return DeviceKernels("cuda:0", CupyModule, streams=CupyStreams())
 
 
 def twin_kernels() -> DeviceKernels:

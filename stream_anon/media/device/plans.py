@@ -153,3 +153,22 @@ def tiles_of(rows: Longs) -> tuple[Ints, Ints]:
     tiles[:, 2] = ((found >> 20) & ((1 << 20) - 1)) * TILE
     tiles[:, 3], tiles[:, 4] = begins, np.append(begins[1:], len(order))
     return tiles, faces[order].astype(np.int32)
+
+
+def outline_transforms(box: NDArray[np.float64], width: int, height: int) -> Transforms:
+    """(4, 2, 3): the sides of a box (4,), x0 y0 x1 y1 pixels, as patches of one unit's extent.
+
+    Each is stretched over its side; its mask is fine, since it runs out over one of its samples.
+    """
+    thick = max(2, min(width, height) // 270)
+    x0, x1 = (float(np.clip(v, 0, width - 1)) for v in (box[0], box[2]))
+    y0, y1 = (float(np.clip(v, 0, height - 1)) for v in (box[1], box[3]))
+    sides = [
+        (x0, y0, max(x1 - x0, thick), thick),
+        (x0, max(y1 - thick, y0), max(x1 - x0, thick), thick),
+        (x0, y0, thick, max(y1 - y0, thick)),
+        (max(x1 - thick, x0), y0, thick, max(y1 - y0, thick)),
+    ]
+    return np.array(
+        [[[1 / w, 0, -x / w - 0.5], [0, 1 / h, -y / h - 0.5]] for x, y, w, h in sides]
+    )

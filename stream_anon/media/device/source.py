@@ -1,19 +1,35 @@
-"""A source whose frames are on a device: what another source decoded, repacked there."""
+"""A source whose frames are on a device: decoded there, or copied there."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream_anon.device import Choice
 from stream_anon.errors import UsageError
 from stream_anon.kernels.cuda import KernelError
 from stream_anon.media.cpu_frame import CpuFrame
-from stream_anon.media.device.frame import FORMATS, from_av
+from stream_anon.media.device.choose import Decoder, device_decoders
+from stream_anon.media.device.frame import FORMATS, DeviceFrame, from_av
 from stream_anon.media.device.kernels import DeviceKernels, cuda_kernels
+from stream_anon.media.device.surface import from_planar
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.input.info import MediaInfo
+from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Gap, Packet
+from stream_anon.media.pixel_formats import LAYOUTS, colour_matrix
+
+Plane = NDArray[np.uint8]
+
+UNSPECIFIED = 2
+LIMITED = 1
+
+log = logging.getLogger(__name__)
 
 
 class DeviceSource(Source):
@@ -44,6 +60,11 @@ class DeviceSource(Source):
         return self._source.repaired
 
     @property
+    def decoded_by(self) -> Mapping[int, str]:  # type: ignore[override]
+        """What decoded each stream."""
+        return self._source.decoded_by
+
+    @property
     def spliced(self) -> int:  # type: ignore[override]
         """Places at which the clock ran back."""
         return self._source.spliced
@@ -71,36 +92,77 @@ class DeviceSource(Source):
 
 
 def moved(frame: CpuFrame, kernels: DeviceKernels) -> Frame:
-    """A frame on a device, or itself where its format does not go there."""
+    """A frame on a device, or itself where its format does not go there or finds no memory."""
     if frame.layout.name not in FORMATS:
         return frame
-    return from_av(
-        frame.to_av(),
-        kernels,
-        stream=frame.stream,
-        index=frame.index,
-        pts=frame.pts,
-        time_base=frame.time_base,
-        rate=frame.rate,
-        rotation=frame.rotation,
-        vectors=frame.motion(),
-        corrupt=frame.corrupt,
-    )
+    try:
+        return from_av(
+            frame.to_av(),
+            kernels,
+            stream=frame.stream,
+            index=frame.index,
+            pts=frame.pts,
+            time_base=frame.time_base,
+            rate=frame.rate,
+            rotation=frame.rotation,
+            vectors=frame.motion(),
+            corrupt=frame.corrupt,
+        )
+    except MemoryError as error:
+        # Slower, not less: the pipeline takes both.
+        log.warning("no memory on the device, frame %d stays on the CPU: %s", frame.index, error)
+        return frame
 
 
-def on_device(source: Source, device: Choice) -> Source:
-    """The source, or one that hands its frames on on a GPU where that was chosen.
+def uploader(kernels: DeviceKernels) -> Callable[..., Frame]:
+    """What makes frames on a device out of planes in host memory, copied there once.
+
+    It is called with planes of 4:2:0 (luma, Cb and Cr, 8 bits, limited range), AVColorSpace or
+    None for no tag, and what the frame is told of itself by name. It raises MemoryError where the
+    device has none.
+    """
+    layout = LAYOUTS["yuv420p"]
+
+    def upload(planes: Sequence[Plane], matrix: int | None, place: dict[str, Any]) -> Frame:
+        height, width = planes[0].shape
+        tag = UNSPECIFIED if matrix is None else matrix
+        with kernels.streams.on("upload"):
+            surface = from_planar(
+                kernels["maps"], planes, width, height, layout.depth, colour_matrix(tag, height),
+                False, colour_matrix(tag, 0), kernels.pool,
+            )  # fmt: skip
+            tags = (tag, LIMITED, UNSPECIFIED, UNSPECIFIED)
+            return DeviceFrame(surface, kernels, layout, tags, pooled=True, **place)
+
+    return upload
+
+
+def on_device(source: Source, device: Choice, decoder: Decoder = "auto") -> Source:
+    """The source, or one whose frames are decoded on a GPU and stay there, where that was chosen.
+
+    Args:
+        source: closed with what is returned, and where an error is raised.
+        device: which was chosen.
+        decoder: ``video.decoder``.
 
     Raises:
-        UsageError: a GPU was chosen, but its kernels cannot be compiled or run here.
+        UsageError: a GPU was chosen, but its kernels cannot be compiled or run here; or a decoder
+            was chosen by name that is missing or needs a GPU.
     """
-    if device.name == "cpu":
-        return source
-    kernels = cuda_kernels()
     try:
-        for name in ("faces", "maps", "covers"):
+        if device.name == "cpu":
+            if decoder in ("nvdec", "dali"):
+                raise UsageError(f"video.decoder '{decoder}' decodes on a GPU: --device cuda")
+            return source
+        kernels = cuda_kernels()
+        for name in ("faces", "maps", "covers", "rgb"):
             kernels[name]
+        if isinstance(source, FileSource):
+            source.make_decoder = device_decoders(kernels, decoder)
     except KernelError as error:
         source.close()
         raise UsageError(f"device 'cuda' cannot be used: {error}") from error
+    except UsageError:
+        source.close()
+        raise
     return DeviceSource(source, kernels)

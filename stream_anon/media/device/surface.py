@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stream_anon.kernels.cuda import MemoryModule
 from stream_anon.kernels.planes import COLOURS, GEOMETRY, PLANES, Batch, PixelFormat, fixed_matrix
+from stream_anon.media.device.pool import SurfacePool
 from stream_anon.media.pixel_formats import rgb_to_ycc, ycc_to_rgb
 
 Array = NDArray[Any]
@@ -104,6 +105,7 @@ def from_planar(
     colorspace: int,
     full: bool,
     shown: int = UNTAGGED,
+    pool: SurfacePool | None = None,
 ) -> Surface:
     """Planar 4:2:0 of 8 or 10 bits, repacked as NV12 or P010.
 
@@ -113,17 +115,25 @@ def from_planar(
         width, height: in luma samples.
         depth: 8 or 10.
         colorspace, full, shown: as of ``Surface``.
+        pool: where its memory is from; None allocates.
     """
     kind = np.dtype("u1" if depth == 8 else "<u2")
     shift = 0 if depth == 8 else 16 - depth
     small = (height + 1) // 2, (width + 1) // 2
-    luma = _rows(height, width, kind)
+    luma = _rows(module, height, width, kind)
     luma[:, :width] = planes[0] << shift if shift else planes[0]
-    chroma = _rows(small[0], 2 * small[1], kind)
+    chroma = _rows(module, small[0], 2 * small[1], kind)
     for k, plane in enumerate(planes[1:3]):
         chroma[:, k : 2 * small[1] : 2] = plane << shift if shift else plane
+    made = []
+    for plane in (luma.view(np.uint8), chroma.view(np.uint8)):
+        if pool is None:
+            made.append(module.put(plane))
+            continue
+        made.append(pool.plane(*plane.shape))
+        module.write(made[-1], plane)
     return Surface(
-        tuple(module.put(plane.view(np.uint8)) for plane in (luma, chroma)),
+        tuple(made),
         width,
         height,
         PixelFormat.NV12 if depth == 8 else PixelFormat.P010,
@@ -133,15 +143,20 @@ def from_planar(
     )
 
 
-def _rows(height: int, samples: int, kind: np.dtype[Any]) -> Array:
-    return np.zeros((height, pitch_of(samples, kind.itemsize) // kind.itemsize), kind)
+def _rows(module: MemoryModule, height: int, samples: int, kind: np.dtype[Any]) -> Array:
+    return module.host((height, pitch_of(samples, kind.itemsize) // kind.itemsize), kind)
 
 
-def to_planar(module: MemoryModule, surface: Surface) -> list[Array]:
-    """Luma, Cb and Cr in host memory, (h, w) each, uint8 or uint16: what ``from_planar`` took."""
+def to_planar(surface: Surface, planes: Sequence[Array]) -> list[Array]:
+    """Luma, Cb and Cr, (h, w) each, uint8 or uint16: what ``from_planar`` took.
+
+    Args:
+        surface: whose they are.
+        planes: its planes in the host's memory.
+    """
     kind = np.dtype("u1" if surface.format is PixelFormat.NV12 else "<u2")
     shift = 0 if surface.format is PixelFormat.NV12 else 6
-    luma, chroma = (module.get(plane).view(kind) for plane in surface.planes)
+    luma, chroma = (plane.view(kind) for plane in planes)
     wide = 2 * ((surface.width + 1) // 2)
     found = [luma[:, : surface.width], chroma[:, 0:wide:2], chroma[:, 1:wide:2]]
     return [plane >> shift if shift else plane for plane in found]

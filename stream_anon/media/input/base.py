@@ -8,8 +8,8 @@ the container.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
-from types import TracebackType
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from stream_anon.media.frame import Frame
@@ -29,6 +29,7 @@ class Source(ABC):
         lost: packets that could not be decoded, in the last iteration.
         repaired: frames whose time was missing or did not grow, in the last iteration.
         spliced: places at which the clock ran back; what follows was moved behind what was before.
+        decoded_by: what decoded each stream of frames, in words, once it was read.
     """
 
     info: MediaInfo
@@ -36,6 +37,7 @@ class Source(ABC):
     lost: int = 0
     repaired: int = 0
     spliced: int = 0
+    decoded_by: Mapping[int, str] = MappingProxyType({})
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame | Packet | Gap]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from stream_anon.errors import FrameFault
 from stream_anon.media.cpu_frame import CpuFrame, Scaler
+from stream_anon.media.frame import Frame
 from stream_anon.media.input import logs, mjpeg
 from stream_anon.media.input.h264 import FrameNumbers
 from stream_anon.media.input.info import StreamInfo, VideoInfo
@@ -26,7 +27,7 @@ _EXPORT_MVS = 1 << 28
 _B_FRAME = 3
 _LARGE = 2600 * 1500
 _OWN_THREADS = ("libdav1d",)
-_COPY_OPAQUE = 1 << 7
+COPY_OPAQUE = 1 << 7
 _OPTIONS = {
     # Checksums that a stream carries are compared.
     "hevc": {"err_detect": "crccheck"},
@@ -135,26 +136,24 @@ class StreamDecoder:
         name: of the file, for messages.
         counted: see ``Timeline``.
         motion: export motion vectors.
+        context: decodes in the place of FFmpeg's own decoder, and is called like it; None for that.
     """
 
     def __init__(
-        self, stream: Any, info: StreamInfo, name: str, *, counted: bool, motion: bool
+        self,
+        stream: Any,
+        info: StreamInfo,
+        name: str,
+        *,
+        counted: bool,
+        motion: bool,
+        context: Any = None,
     ) -> None:
         if info.video is None:
             raise ValueError(f"stream {info.index} is no video")
         self._info = info
         self._video: VideoInfo = info.video
-        self._context = _context(stream)
-        self._context.thread_type = "AUTO"
-        self._context.flags |= _COPY_OPAQUE
-        large = self._video.width * self._video.height > _LARGE
-        if not large and self._context.codec.name not in _OWN_THREADS:
-            # With a thread for each frame, PyAV loses errors that arrive together with an
-            # earlier frame; with a thread for each slice, FFmpeg's h264 decoder does not mark
-            # damage. Only very large frames need either.
-            self._context.thread_count = 1
-        if motion:
-            self._context.flags2 |= _EXPORT_MVS
+        self._context = software(stream, self._video, motion) if context is None else context
         self._motion = motion
         self._name = name
         self._timeline = Timeline(info.time_base, self._video.rate, counted)
@@ -174,6 +173,7 @@ class StreamDecoder:
         self._numbers = FrameNumbers(self._context.extradata) if codec == "h264" else None
         self.lost = 0
         """Packets that gave no frame because they could not be decoded."""
+        self._missed = 0
 
     @property
     def repaired(self) -> int:
@@ -181,11 +181,16 @@ class StreamDecoder:
         return self._timeline.repaired
 
     @property
+    def decoded_by(self) -> str:
+        """What decoded, in words."""
+        return f"{self._context.codec.name} on the CPU"
+
+    @property
     def broken(self) -> bool:
         """A packet could not be decoded, and no frame has come since to carry the mark."""
         return self._pending
 
-    def feed(self, packet: Any, damaged: bool = False, begins: bool = False) -> Iterator[CpuFrame]:
+    def feed(self, packet: Any, damaged: bool = False, begins: bool = False) -> Iterator[Frame]:
         """Decode a packet; None drains the decoder.
 
         Args:
@@ -211,7 +216,7 @@ class StreamDecoder:
         """Wait for the decoder's threads, which may be about to report something."""
         self._context.flush_buffers()
 
-    def _decode(self, packet: Any, suspect: bool = False) -> Iterator[CpuFrame]:
+    def _decode(self, packet: Any, suspect: bool = False) -> Iterator[Frame]:
         pts = None
         if packet is not None:
             self._count += 1
@@ -230,6 +235,7 @@ class StreamDecoder:
                 self._pending = suspect = True
                 if self._slots is not None:
                     self._slots.next(None)
+        suspect |= self._count_missed()
         heard = logs.overheard(self._context.name)
         if heard != self._overheard or any(logs.tells_damage(line) for _, _, line in lines):
             suspect = True
@@ -238,6 +244,14 @@ class StreamDecoder:
             self._damage.begin(self._count, pts)
         for av_frame in av_frames:
             yield self._frame(av_frame)
+
+    def _count_missed(self) -> bool:
+        """Who stands in for FFmpeg may have lost packets and still have frames to give."""
+        missed: int = getattr(self._context, "missed", 0)
+        grown, self._missed = missed - self._missed, missed
+        self.lost += grown
+        self._pending |= grown > 0
+        return grown > 0
 
     def _is_key(self, packet: Any) -> bool:
         """Whether a packet is a keyframe, where the decoder does not say so of its frames."""
@@ -249,7 +263,7 @@ class StreamDecoder:
             return mjpeg.is_damaged(bytes(packet))
         return self._numbers is not None and self._numbers.misses(bytes(packet))
 
-    def _frame(self, av_frame: Any) -> CpuFrame:
+    def _frame(self, av_frame: Any) -> Frame:
         self._check(av_frame)
         shown = av_frame.pts if self._slots is None else self._slots.next(av_frame.pts)
         pts = self._timeline.next(shown, self._duration)
@@ -263,21 +277,22 @@ class StreamDecoder:
         corrupt = self._damage.goes_on or self._pending
         self._pending = False
         vectors = self._vectors(av_frame) if self._motion else None
-        av_frame = self._convert(av_frame)
-        frame = CpuFrame(
-            av_frame,
-            stream=self._info.index,
-            index=self._index,
-            pts=pts,
-            time_base=self._info.time_base,
-            rate=self._video.rate,
-            rotation=self._video.rotation,
-            scaler=self._scaler,
-            vectors=vectors,
-            corrupt=corrupt,
-        )
+        place = {
+            "stream": self._info.index,
+            "index": self._index,
+            "pts": pts,
+            "time_base": self._info.time_base,
+            "rate": self._video.rate,
+            "rotation": self._video.rotation,
+            "vectors": vectors,
+            "corrupt": corrupt,
+        }
         self._index += 1
-        return frame
+        return self._made(av_frame, place)
+
+    def _made(self, av_frame: Any, place: dict[str, Any]) -> Frame:
+        """The frame; ``place`` is what it is told of itself."""
+        return CpuFrame(self._convert(av_frame), scaler=self._scaler, **place)
 
     def _check(self, av_frame: Any) -> None:
         video = self._video
@@ -333,6 +348,28 @@ class StreamDecoder:
         out[:, 2], out[:, 3] = raw["motion_x"] * scale, raw["motion_y"] * scale
         out[:, 4] = raw["w"].astype(np.float32) * raw["h"]
         return out
+
+
+def software(stream: Any, video: VideoInfo, motion: bool = False) -> Any:
+    """FFmpeg's decoder of a stream on the CPU, ready for use.
+
+    Args:
+        stream: ``av.VideoStream``.
+        video: what was found of it.
+        motion: export motion vectors.
+    """
+    context = _context(stream)
+    context.thread_type = "AUTO"
+    context.flags |= COPY_OPAQUE
+    large = video.width * video.height > _LARGE
+    if not large and context.codec.name not in _OWN_THREADS:
+        # With a thread for each frame, PyAV loses errors that arrive together with an
+        # earlier frame; with a thread for each slice, FFmpeg's h264 decoder does not mark
+        # damage. Only very large frames need either.
+        context.thread_count = 1
+    if motion:
+        context.flags2 |= _EXPORT_MVS
+    return context
 
 
 def _context(stream: Any) -> Any:

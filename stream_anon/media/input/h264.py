@@ -80,6 +80,20 @@ class FrameNumbers:
         self._bits, self._gaps = bits, gaps
 
 
+def nal_units(packet: bytes, extradata: bytes | None, codec: str = "h264") -> Iterator[bytes]:
+    """The beginnings of a packet's NAL units, of H.264 or HEVC.
+
+    Args:
+        packet: with lengths before them, or Annex B.
+        extradata: of the stream; it tells which of them.
+        codec: "h264" or "hevc".
+    """
+    at = 4 if codec == "h264" else 21
+    if extradata and extradata[0] == 1 and len(extradata) > at:
+        return _prefixed(packet, (extradata[at] & 3) + 1)
+    return _annex_b(packet)
+
+
 def _sequence(unit: bytes) -> tuple[int, bool]:
     """Bits of a frame number, and whether gaps are allowed (7.3.2.1.1)."""
     bits = _Bits(unit[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
@@ -33,7 +33,10 @@ _SOUND_LAG = 10
 
 
 class FileSource(Source):
-    """A file, decoded on the CPU by PyAV.
+    """A file, decoded on the CPU by PyAV, or by whatever ``make_decoder`` makes.
+
+    Attributes:
+        make_decoder: what decodes a stream; called like ``StreamDecoder``.
 
     Args:
         path: of the file.
@@ -49,6 +52,8 @@ class FileSource(Source):
         InputError: the file cannot be opened or holds no video.
         UsageError: ``start`` and ``end`` leave nothing.
     """
+
+    make_decoder: Callable[..., StreamDecoder] = StreamDecoder
 
     def __init__(
         self,
@@ -72,7 +77,9 @@ class FileSource(Source):
             self.info = replace(probe(self.path), begin=start, end=end)
             length = self.info.duration
             if start is not None and length is not None and start >= length:
-                raise UsageError(f"{self.path}: starts after its end ({start} s of {length:.3f} s)")
+                raise UsageError(
+                    f"{self.path}: starts after its end ({start} s of {length:.3f} s)"
+                )
         except BaseException:
             # Raised again: the descriptor that the hash reads from must not stay open.
             self._identity.close()
@@ -127,7 +134,7 @@ class FileSource(Source):
         container = self._open = self._container()
         splices = Splices()
         decoders = {
-            s.index: StreamDecoder(
+            s.index: self.make_decoder(
                 container.streams[s.index],
                 s,
                 str(self.path),
@@ -169,6 +176,7 @@ class FileSource(Source):
             self.spliced = splices.count
             for decoder in decoders.values():
                 decoder.close()
+            self.decoded_by = {n: decoder.decoded_by for n, decoder in decoders.items()}
             container.close()
 
     def _container(self) -> Any:

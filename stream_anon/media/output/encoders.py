@@ -51,6 +51,18 @@ def _vp9(crf: float, preset: str) -> Options:
     return {"crf": f"{crf:g}", "b": "0", "cpu-used": preset, "row-mt": "1", "deadline": "good"}
 
 
+def _nvenc(crf: float, preset: str) -> Options:
+    # Constant quality; what a decoder carried along beside the planes is not passed on.
+    return {**_av1_nvenc(crf, preset), "udu_sei": "0"}
+
+
+def _av1_nvenc(crf: float, preset: str) -> Options:
+    return {
+        "preset": preset, "rc": "vbr", "cq": f"{crf:g}", "b": "0", "forced-idr": "1",
+        "a53cc": "0", "s12m_tc": "0", "extra_sei": "0",
+    }  # fmt: skip
+
+
 def _gif(crf: float, preset: str) -> Options:
     return {}
 
@@ -65,6 +77,7 @@ class Encoder:
         crf, most_crf: default and largest quality number.
         preset, presets: default and allowed speeds; none for an encoder without.
         options: builds FFmpeg's options.
+        hardware: it runs on a GPU, and takes frames that lie there.
         whole_blocks: subsampled frames must have sides that are whole chroma blocks.
         reorders: stores frames in another order than they are shown unless told not to.
     """
@@ -78,6 +91,7 @@ class Encoder:
     options: Callable[[float, str], Options]
     whole_blocks: bool = False
     reorders: bool = False
+    hardware: bool = False
 
 
 _LEVELS_SVT = tuple(str(n) for n in range(14))
@@ -94,14 +108,38 @@ ENCODERS: dict[str, Encoder] = {
     )
 }
 
+_PRESETS_NVENC = tuple(f"p{n}" for n in range(1, 8))
 
-def settings(codec: str, crf: float | None, preset: str | None) -> Options:
-    """FFmpeg's options for an encoder.
+NVENC: dict[str, Encoder] = {
+    e.codec: e
+    for e in (
+        Encoder("h264", "h264_nvenc", 19, 51, "p4", _PRESETS_NVENC, _nvenc, True, True, True),
+        Encoder("hevc", "hevc_nvenc", 21, 51, "p4", _PRESETS_NVENC, _nvenc, True, True, True),
+        Encoder("av1", "av1_nvenc", 24, 51, "p4", _PRESETS_NVENC, _av1_nvenc, True, True, True),
+    )
+}
+"""Of the same codecs, on a GPU. The quality numbers are the encoders' own, not those of x264."""
+
+_BY_NAME = {e.name: e for e in (*ENCODERS.values(), *NVENC.values())}
+
+
+def named(name: str) -> Encoder:
+    """The encoder that FFmpeg calls so.
+
+    Raises:
+        KeyError: it is not one of these.
+    """
+    return _BY_NAME[name]
+
+
+def settings(codec: str | Encoder, crf: float | None, preset: str | None) -> Options:
+    """FFmpeg's options for an encoder, or for a codec's own.
 
     Raises:
         UsageError: the quality or speed is not one of the encoder's.
     """
-    encoder = ENCODERS[codec]
+    encoder = ENCODERS[codec] if isinstance(codec, str) else codec
+    codec = encoder.codec
     if crf is not None and crf > encoder.most_crf:
         raise UsageError(f"crf {crf:g} is above {encoder.most_crf}, the most that {codec} takes")
     if preset is not None and preset not in encoder.presets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -73,6 +73,11 @@ class Sink(ABC):
         Raises:
             OutputError: it cannot be written.
         """
+
+    @property
+    def encoded_by(self) -> Mapping[int, str]:
+        """What encodes each stream of frames, in words."""
+        return {}
 
     @property
     def notes(self) -> list[str]:
@@ -157,7 +162,8 @@ class _MuxerSink(Sink):
             raise GateError(f"the frame at {frame.pts} of stream {frame.stream} came late")
         self._last[frame.stream] = frame.pts
         with self._errors():
-            self._muxer.encode(frame.stream, frame.to_av(), frame.pts)
+            formats = self._muxer.encoders[frame.stream].formats
+            self._muxer.encode(frame.stream, frame.encodable(formats), frame.pts)
 
     def copy(self, item: Packet) -> None:
         """Write a packet as it is; see ``Sink.copy``."""
@@ -180,6 +186,11 @@ class _MuxerSink(Sink):
     def frames(self) -> dict[int, int]:
         """Frames encoded, by stream."""
         return {index: encoder.frames for index, encoder in self._muxer.encoders.items()}
+
+    @property
+    def encoded_by(self) -> Mapping[int, str]:
+        """What encodes each stream of frames, in words."""
+        return {index: encoder.described for index, encoder in self._muxer.encoders.items()}
 
     @property
     def notes(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Literal
 from stream_anon.config import VideoConfig
 from stream_anon.errors import UsageError
 from stream_anon.media.input.info import MediaInfo, StreamInfo
+from stream_anon.media.output import nvenc
 from stream_anon.media.output.encoders import ENCODERS, available, encoded_format, settings
 from stream_anon.media.output.formats import (
     Container,
@@ -71,6 +72,8 @@ class StreamPlan:
         reason: why, in words.
         output_codec: codec of the result, None for a stream that is dropped.
         pix_fmt: in which a redacted stream is encoded.
+        encoder: FFmpeg's name of what encodes it.
+        on_gpu: its frames lie on a GPU, as NV12 or P010 where they can.
     """
 
     index: int
@@ -80,6 +83,8 @@ class StreamPlan:
     reason: str
     output_codec: str | None = None
     pix_fmt: str | None = None
+    encoder: str = ""
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +116,20 @@ class MediaPlan:
         return frozenset(s.index for s in self.streams if s.action == "redact")
 
 
-def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPlan:
+def plan_streams(
+    info: MediaInfo, target: Path, options: VideoConfig, on_gpu: bool = False
+) -> MediaPlan:
     """Decide about every stream.
 
     Args:
         info: of the input.
         target: file to write; its suffix names the container.
         options: codec, audio, metadata.
+        on_gpu: frames lie on a GPU, which may encode them.
 
     Raises:
-        UsageError: the container cannot hold the codec or one of the streams.
+        UsageError: the container cannot hold the codec or one of the streams, or NVENC is asked
+            for and is not there.
         OutputError: the encoder is missing.
     """
     if info.photo is not None:
@@ -128,14 +137,25 @@ def plan_streams(info: MediaInfo, target: Path, options: VideoConfig) -> MediaPl
     check_writable(target, info)
     container = container_for(target)
     codec = _codec(info, container, target, options)
-    settings(codec, options.crf, options.encoder_preset)
-    notes: list[str] = []
+    hardware, why = nvenc.chosen(codec, options, on_gpu)
+    settings(hardware or codec, options.crf, options.encoder_preset)
+    notes = [why] if why else []
     streams = []
     for stream in info.streams:
         planned = _plan(info, stream, container, codec, target, options)
         if planned.action == "redact" and stream.video is not None:
             pix_fmt, note = encoded_format(codec, stream.video)
-            planned = replace(planned, output_codec=codec, pix_fmt=pix_fmt)
+            encoder = ENCODERS[codec]
+            if hardware is not None and nvenc.takes(hardware, pix_fmt):
+                encoder = hardware
+            planned = replace(
+                planned,
+                output_codec=codec,
+                pix_fmt=pix_fmt,
+                encoder=encoder.name,
+                on_gpu=on_gpu,
+                reason=f"video, encoded as {encoder.name}",
+            )
             if note:
                 notes.append(f"stream {stream.index}: {note}")
             if codec == "h264" and pix_fmt not in _USUAL_H264:
@@ -211,7 +231,7 @@ def _plan(
     if stream.kind == "video":
         if stream.video is None:
             return answer("drop", "its frames cannot be decoded, so nobody can be hidden in them")
-        return answer("redact", f"video, encoded as {ENCODERS[codec].name}")
+        return answer("redact", "video")
     if stream.codec == "unknown":
         return answer("drop", "nobody knows what is in it")
     if stream.kind in ("audio", "subtitle"):

@@ -89,7 +89,9 @@ def _turn(subject: Subject) -> float | None:
     return direction(subject.mesh).turn
 
 
-def posed(landmarks: NDArray[np.float64], slack: float = 1.0, turn: float | None = None) -> bool:
+def posed(
+    landmarks: NDArray[np.float64], slack: float = 1.0, turn: float | None = None
+) -> bool:
     """Whether a face is turned no further than can be drawn.
 
     Args:

@@ -1,6 +1,6 @@
 """The networks of `identity` (IdentityDP) and `dp-image` (DP-Image) at run time.
 
-NumPy in, NumPy out, OpenVINO in between. Images are crops in the aligned face space
+NumPy in, NumPy out, OpenVINO or torch in between. Images are crops in the aligned face space
 (`stream_anon.methods.generative.bottleneck`); codes are unit vectors. Nothing here draws
 random numbers by itself: whoever asks for prior codes brings the generator.
 
@@ -21,6 +21,7 @@ from stream_anon import geometry
 from stream_anon.errors import ModelError
 from stream_anon.methods.generative import bottleneck
 from stream_anon.models import WEIGHTS, engine
+from stream_anon.models.backend import OPENVINO, Backend
 
 
 class NormalSource(Protocol):
@@ -46,6 +47,7 @@ class _Net:
         precision: of its arithmetic.
         images: see `engine.compile_bytes`.
         bytes_out: likewise.
+        backend: runs it.
     """
 
     def __init__(
@@ -56,18 +58,16 @@ class _Net:
         images: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
         *,
         bytes_out: bool = False,
+        backend: Backend = OPENVINO,
     ) -> None:
         path = WEIGHTS / f"{name}.onnx"
         if not path.exists() or not path.with_suffix(".safetensors").exists():
             msg = f"the weights of {name} are missing from {WEIGHTS}"
             raise ModelError(msg)
-        compiled = engine.compile_bytes(path, threads, precision, images or {}, bytes_out=bytes_out)
-        self._request = compiled.create_infer_request()
+        self._run = backend.bytes(path, threads, precision, images or {}, bytes_out=bytes_out)
 
     def __call__(self, **inputs: NDArray[Any]) -> NDArray[Any]:
-        self._request.infer(inputs, share_inputs=True)
-        # A copy: the request's own memory is overwritten by the next call.
-        return np.array(self._request.get_output_tensor(0).data)
+        return self._run(inputs)
 
 
 def _check_crops(crops: NDArray[np.uint8]) -> None:
@@ -159,13 +159,16 @@ class IdentityEncoder:
     Args:
         threads: CPU threads.
         precision: ``bf16``, ``f32`` or ``auto`` (what the processor does best).
+        backend: runs the network.
     """
 
     name = "identity_encoder"
     dimension = 128
 
-    def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
-        self._net = _Net(self.name, threads, precision, {"pictures": PIXELS})
+    def __init__(
+        self, threads: int = 1, precision: engine.Precision = "auto", backend: Backend = OPENVINO
+    ) -> None:
+        self._net = _Net(self.name, threads, precision, {"pictures": PIXELS}, backend=backend)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Codes of faces.
@@ -198,6 +201,7 @@ class IdentityGenerator:
     Args:
         threads: CPU threads.
         precision: ``bf16``, ``f32`` or ``auto`` (what the processor does best).
+        backend: runs the network.
     """
 
     name = "identity_generator"
@@ -206,11 +210,13 @@ class IdentityGenerator:
     painted = True
     """Whether it may be given a face that is painted already."""
 
-    def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
+    def __init__(
+        self, threads: int = 1, precision: engine.Precision = "auto", backend: Backend = OPENVINO
+    ) -> None:
         images = {"context": CONTEXT}
         if self.painted:
             images["drawing"] = CONTEXT
-        self._net = _Net(self.name, threads, precision, images, bytes_out=True)
+        self._net = _Net(self.name, threads, precision, images, bytes_out=True, backend=backend)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -283,14 +289,16 @@ class AppearanceAutoencoder:
 
     Args:
         threads: CPU threads.
-        precision: As for `IdentityGenerator`.
+        precision, backend: As for `IdentityGenerator`.
     """
 
     dimension = AppearanceEncoder.dimension
 
-    def __init__(self, threads: int = 1, precision: engine.Precision = "auto") -> None:
-        self._encoder = AppearanceEncoder(threads, precision)
-        self._generator = AppearanceGenerator(threads, precision)
+    def __init__(
+        self, threads: int = 1, precision: engine.Precision = "auto", backend: Backend = OPENVINO
+    ) -> None:
+        self._encoder = AppearanceEncoder(threads, precision, backend)
+        self._generator = AppearanceGenerator(threads, precision, backend)
 
     @property
     def mask(self) -> NDArray[np.uint8]:

@@ -29,6 +29,7 @@ from stream_anon.errors import ModelError
 from stream_anon.geometry import ALIGNED_SIDE, apply, invert
 from stream_anon.media.frame import Frame
 from stream_anon.methods.base import Method, Subject
+from stream_anon.models.backend import OPENVINO, Backend
 from stream_anon.track_state import Part, TrackState
 from stream_anon.tracking.mesh_track import Found, MeshTracks, told
 
@@ -101,17 +102,20 @@ class FaceStabilizer:
     Args:
         method: that paints.
         models_dir: where the mesh network is looked for first, if the method wants meshes.
+        backend: runs the networks.
 
     Raises:
         ModelError: a network is missing.
     """
 
-    def __init__(self, method: Method, models_dir: Path | None = None) -> None:
+    def __init__(
+        self, method: Method, models_dir: Path | None = None, backend: Backend = OPENVINO
+    ) -> None:
         self._crop_scale = method.crop_scale
         self._landmark_filter = LandmarkFilter()
         self._flow = NonRigidFlow(landmark_filter.EXTENT)
-        self._finder = None if method.crop_scale is None else LandmarkFinder()
-        self._meshes = _meshes(method, models_dir)
+        self._finder = None if method.crop_scale is None else LandmarkFinder(backend=backend)
+        self._meshes = _meshes(method, models_dir, backend)
         self._known: Part[_Known] = Part()
 
     def of(
@@ -150,9 +154,13 @@ class FaceStabilizer:
                         frame.seconds,
                         observed=i not in late,
                     )
-            wide = self._widened(states, transforms, landmarks, self._crop_scale, frame.seconds)
+            wide = self._widened(
+                states, transforms, landmarks, self._crop_scale, frame.seconds
+            )
             for i, luma in seen.items():
-                motions[i] = self._flow(states[i], luma, transforms[i], wide[i], frame.seconds)
+                motions[i] = self._flow(
+                    states[i], luma, transforms[i], wide[i], frame.seconds
+                )
             meshes = self._mesh(frame, faces, states, transforms, wide, landmarks, motions)
             transforms = wide
         else:
@@ -271,13 +279,13 @@ class FaceStabilizer:
         return alignments
 
 
-def _meshes(method: Method, models_dir: Path | None) -> MeshTracks | None:
+def _meshes(method: Method, models_dir: Path | None, backend: Backend) -> MeshTracks | None:
     """The mesh network where the method wants it; without it faces are drawn less well, not less
     safely, so that only who asked for it must have it."""
     if not method.meshed:
         return None
     try:
-        finder = FaceMesh(models_dir)
+        finder = FaceMesh(models_dir, backend=backend)
         method.judge_with(finder)
         return MeshTracks(finder)
     except ModelError as error:

@@ -25,13 +25,15 @@ from stream_anon.errors import (
     FrameFault,
     GateError,
     MethodFault,
+    let_go,
 )
 from stream_anon.media.cleared import Cleared, FallbackLevel, claim_seal
 from stream_anon.media.frame import Frame
 from stream_anon.methods.base import Method
+from stream_anon.methods.workplace import HOST, Workplace
 from stream_anon.pipeline.painting.checks import cause_of, misplaced
 from stream_anon.pipeline.painting.ladder import Covers, FallbackStats
-from stream_anon.pipeline.painting.painter import Painter
+from stream_anon.pipeline.painting.painter import Painter, Progress, Work
 from stream_anon.pipeline.painting.targets import Target, Targets, place
 from stream_anon.regions import Regions
 from stream_anon.track_state import TrackStates
@@ -46,6 +48,9 @@ recogniser still names a quarter of the people."""
 
 _SEAL = claim_seal()
 
+_Known = tuple[int, Frame, tuple[TrackedFace, ...]]
+"""A frame of which all is known: its place among others, itself, its faces."""
+
 
 class Compositor:
     """Paints what was found and clears frames; owns what is kept for every track.
@@ -56,6 +61,10 @@ class Compositor:
         draw_boxes: outline what was painted, to see what was tracked.
         others: methods by name that single regions ask for.
         models_dir: where networks are looked for first.
+        place: where the covers and the networks that follow faces work.
+
+    Attributes:
+        batch: frames, at most, that are worth handing over together.
 
     Raises:
         ModelError: a network is missing that a method cannot do without.
@@ -68,11 +77,14 @@ class Compositor:
         draw_boxes: bool = False,
         others: Mapping[str, Method] | None = None,
         models_dir: Path | None = None,
+        place: Workplace = HOST,
     ) -> None:
         self.fallbacks = FallbackStats()
         self.states = TrackStates()
-        self._targets = Targets(targets, others)
-        self._covers = Covers(self._targets.shapes)
+        self.batch = place.batch
+        self._backend = place.backend
+        self._targets = Targets(targets, others, place)
+        self._covers = Covers(self._targets.shapes, place)
         self._fault = fault
         self._draw_boxes = draw_boxes
         self._models_dir = models_dir
@@ -118,6 +130,87 @@ class Compositor:
             analysis_error = analysis_error or fault
         return self.clear(frame, faces, analysis_error)
 
+    def paint_all(self, items: Sequence[tuple[Frame, Regions]]) -> list[Cleared]:
+        """``paint`` for several frames that wait: the same pixels, the faces of all at once.
+
+        Frames of which anything is in doubt are painted on their own, and all are where a method
+        takes them one by one. Where something fails, those that were not touched yet are painted
+        on their own as well, and those that are half done take the next step of the ladder.
+
+        Args:
+            items: in the order of each stream.
+
+        Raises:
+            GateError, Fault: as from ``paint``.
+        """
+        found: list[Cleared | None] = [None] * len(items)
+        run: list[_Known] = []
+        for n, (frame, regions) in enumerate(items):
+            faces = self._undoubted(frame, regions)
+            if faces is None:
+                found[n] = self.paint(frame, regions)
+                continue
+            if run and not run[0][1].goes_with(frame):
+                self._paint_run(run, found)
+                run = []
+            run.append((n, frame, faces))
+        self._paint_run(run, found)
+        return [one for one in found if one is not None]
+
+    def _paint_run(self, run: Sequence[_Known], found: list[Cleared | None]) -> None:
+        """Frames that go with each other."""
+        try:
+            rounds = self._targets.rounds([faces for _, _, faces in run])
+            alone = len(run) < 2 or not all(target.method.batches for target, _ in rounds)
+        except Fault:
+            alone = True
+        if alone:
+            for n, frame, faces in run:
+                found[n] = self.clear(frame, faces)
+            return
+        progress, failed = Progress(), None
+        try:
+            self._paint_together([frame for _, frame, _ in run], rounds, progress)
+        except Exception as error:
+            if self._fault.policy == "stop":
+                raise self._fault_of(run[0][1], error) from error
+            failed = error
+        for n, frame, faces in run:
+            # A frame is as good as painted alone if every one of its targets was painted.
+            whole = not progress.left[id(frame)] and bool(faces) == (id(frame) in progress.left)
+            if whole and (failed is None or faces):
+                found[n] = self._pass(frame, faces, FallbackLevel.METHOD)
+            elif failed is not None and id(frame) in progress.changed:
+                found[n] = self._after(frame, faces, failed)
+            else:
+                found[n] = self.clear(frame, faces)
+
+    def _undoubted(self, frame: Frame, regions: Regions) -> tuple[TrackedFace, ...] | None:
+        """The faces of a frame of which all is known, or None."""
+        if regions.key != frame.key or regions.unknown is not None or frame.corrupt:
+            return None
+        try:
+            faces = place(regions, frame.quarter_turns, self._targets.shapes)
+        except Fault:
+            return None
+        return faces if misplaced(frame, faces) is None else None
+
+    def _paint_together(
+        self,
+        frames: Sequence[Frame],
+        rounds: Sequence[tuple[Target, list[tuple[int, list[TrackedFace]]]]],
+        progress: Progress,
+    ) -> None:
+        """Target by target, as in a single frame, each in all frames."""
+        for _, parts in rounds:
+            progress.left.update(id(frames[n]) for n, _ in parts)
+        for target, parts in rounds:
+            works = [
+                Work(frames[n], alike, [self.states.of(face.track) for face in alike])
+                for n, alike in parts
+            ]
+            self._painter(target).paint_all(works, progress)
+
     def clear(
         self, frame: Frame, faces: Sequence[TrackedFace], analysis_error: Fault | None = None
     ) -> Cleared:
@@ -142,16 +235,30 @@ class Compositor:
         try:
             self._paint(frame, faces)
         except Exception as error:  # noqa: BLE001 - raised as a fault, or left by the next step
-            fault = error
-            if not isinstance(fault, Fault):
-                why = cause_of(error)
-                fault = FrameFault(
-                    f"the frame at {frame.seconds:.3f} s could not be painted: {why}"
-                )
-                fault.__cause__ = error
-            self._stop_or_log(fault)
-            return self._fill_all(frame, faces, str(fault))
+            return self._after(frame, faces, error)
         return self._pass(frame, faces, FallbackLevel.METHOD)
+
+    def _after(
+        self, frame: Frame, faces: Sequence[TrackedFace], error: Exception
+    ) -> Cleared:
+        """The next step of a frame whose painting failed.
+
+        Raises:
+            Fault: the policy is to stop.
+        """
+        fault = self._fault_of(frame, error)
+        self._stop_or_log(fault)
+        let_go(error)
+        return self._fill_all(frame, faces, str(fault))
+
+    @staticmethod
+    def _fault_of(frame: Frame, error: Exception) -> Fault:
+        if isinstance(error, Fault):
+            return error
+        why = cause_of(error)
+        fault = FrameFault(f"the frame at {frame.seconds:.3f} s could not be painted: {why}")
+        fault.__cause__ = error
+        return fault
 
     def end(self, tracks: Sequence[int]) -> None:
         """Tracks have ended: what was kept for them is dropped as a whole.
@@ -189,6 +296,7 @@ class Compositor:
                     frame.outline(face.box)
                 except Exception as error:  # noqa: BLE001 - a line that is missing shows nobody
                     log.warning("a box could not be outlined: %s", cause_of(error))
+        frame.finish()
         return Cleared(frame, tuple(face.track for face in faces), level, _SEAL)
 
     def _stop_or_log(self, fault: Fault) -> None:
@@ -205,7 +313,9 @@ class Compositor:
     def _painter(self, target: Target) -> Painter:
         key = target.label, target.method
         if (painter := self._painters.get(key)) is None:
-            painter = Painter(target, self._covers, self.fallbacks, self._models_dir)
+            painter = Painter(
+                target, self._covers, self.fallbacks, self._models_dir, self._backend
+            )
             self._painters[key] = painter
         return painter
 

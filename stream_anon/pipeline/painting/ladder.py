@@ -10,15 +10,18 @@ import numpy as np
 
 from stream_anon.detection.types import TrackedFace
 from stream_anon.errors import MethodFault
-from stream_anon.geometry import ALIGNED_SIDE
 from stream_anon.media.cleared import FallbackLevel
-from stream_anon.media.frame import Frame
+from stream_anon.media.frame import Frame, Pixels, Transforms
+from stream_anon.methods.base import Method
+from stream_anon.methods.device.covers import DeviceFill, DeviceSoftCover
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.methods.soft_cover import SoftCover
+from stream_anon.methods.workplace import HOST, Workplace
 from stream_anon.pipeline.counts import add
 from stream_anon.pipeline.painting.face_stabilizer import subject_of
 from stream_anon.pipeline.painting.shapes import Shape, grown
+from stream_anon.pipeline.painting.transfer import CropTransfer
 from stream_anon.track_state import Part, TrackState
 
 
@@ -88,38 +91,50 @@ class Covers:
 
     Args:
         shapes: of every label that can be painted.
+        place: where they work.
     """
 
-    def __init__(self, shapes: Mapping[str, Shape]) -> None:
+    def __init__(self, shapes: Mapping[str, Shape], place: Workplace = HOST) -> None:
         self._shapes = shapes
-        self._cover = Fill(slope=True)
-        self._soft = SoftCover()
+        self._cover: Method = Fill(slope=True)
+        self._soft: Method = SoftCover()
+        if place.kernels is not None:
+            self._cover = DeviceFill(place.kernels, slope=True)
+            self._soft = DeviceSoftCover(place.kernels)
 
     def fill(self, frame: Frame, faces: Sequence[TrackedFace]) -> None:
         """Cover them, grown, with the colour of the place; each label by its shape."""
         for label, group in groupby(sorted(faces, key=_label), key=_label):
             alike = list(group)
             transforms, masks = self._shapes[label].cover(alike)
-            crops = frame.crops(transforms, self._cover.crop_size, ALIGNED_SIDE)
-            subjects = [
-                subject_of(face, frame.seconds, transform, face.landmarks)
-                for face, transform in zip(alike, transforms, strict=True)
-            ]
-            rendered = self._cover.render(crops, subjects)
-            frame.paste(rendered.crops, masks, transforms, ALIGNED_SIDE)
+            self._cover_with(self._cover, frame, alike, transforms, masks)
 
     def soften(self, frame: Frame, faces: Sequence[TrackedFace]) -> None:
         """Cover aligned faces that the method declined; a fault on the way is the method's."""
         transforms = np.stack([grown(face.transform, SOFT_GROWTH) for face in faces])
-        crops = frame.crops(transforms, self._soft.crop_size, ALIGNED_SIDE)
-        subjects = [
-            subject_of(face, frame.seconds, transform, face.landmarks)
-            for face, transform in zip(faces, transforms, strict=True)
-        ]
-        rendered = self._soft.render(crops, subjects)
-        if rendered.masks is None:
-            raise MethodFault("the soft cover answered with no masks")
-        frame.paste(rendered.crops, rendered.masks, transforms, ALIGNED_SIDE)
+        self._cover_with(self._soft, frame, faces, transforms, None)
+
+    @staticmethod
+    def _cover_with(
+        method: Method,
+        frame: Frame,
+        faces: Sequence[TrackedFace],
+        transforms: Transforms,
+        masks: Pixels | None,
+    ) -> None:
+        transfer = CropTransfer(method, [frame])
+        owners = np.zeros(len(faces), np.intp)
+        with transfer.queue():
+            crops = transfer.cut(owners, transforms)
+            subjects = [
+                subject_of(face, frame.seconds, transform, face.landmarks)
+                for face, transform in zip(faces, transforms, strict=True)
+            ]
+            rendered = method.render(crops, subjects)
+            masks = rendered.masks if masks is None else masks
+            if masks is None:
+                raise MethodFault(f"{method.name} answered with no masks")
+            transfer.paste(owners, transfer.own(rendered.crops), masks, transforms)
 
 
 def _label(face: TrackedFace) -> str:

@@ -17,6 +17,7 @@ from stream_anon.config import Config, MethodConfig, MethodSection
 from stream_anon.detection.types import Origin, TrackedFace
 from stream_anon.errors import AnalysisFault, ConfigError, MethodFault
 from stream_anon.methods import Fill, Method, make_method
+from stream_anon.methods.workplace import HOST, Workplace
 from stream_anon.pipeline.painting.shapes import SHAPES, Shape
 from stream_anon.regions import DRAWN_METHODS, FACE, REGION, Region, Regions
 
@@ -51,16 +52,21 @@ class Targets:
     Args:
         chosen: a target for each label that has one, the run's own first; or a method for faces.
         others: methods by name that single regions ask for.
+        place: where the solid cover works that regions take which nobody chose a method for.
     """
 
     def __init__(
-        self, chosen: Method | Sequence[Target], others: Mapping[str, Method] | None = None
+        self,
+        chosen: Method | Sequence[Target],
+        others: Mapping[str, Method] | None = None,
+        place: Workplace = HOST,
     ) -> None:
         if isinstance(chosen, Method):
             chosen = [Target(FACE, SHAPES[FACE], chosen)]
         self.chosen = tuple(chosen)
         self._by_label = {target.label: target for target in self.chosen}
-        self._named: dict[str, Method] = {Fill.name: Fill()}
+        plain = make_method(MethodConfig(name=Fill.name), place)
+        self._named: dict[str, Method] = {Fill.name: plain}
         # What a region asks for by name is what the run has under that name, the first of them.
         for method in (*(others or {}).values(), *(t.method for t in reversed(self.chosen))):
             self._named[method.name] = method
@@ -100,16 +106,31 @@ class Targets:
             target = self.of(face)
             key = face.label, id(target.method)
             found.setdefault(key, (target, []))[1].append(face)
-        order = {target.label: k for k, target in enumerate(self.chosen)}
-        chosen = {(target.label, id(target.method)) for target in self.chosen}
+        return sorted(found.values(), key=lambda group: self._rank(group[0]))
 
-        def rank(group: tuple[Target, list[TrackedFace]]) -> tuple[int, int, str, bool, str]:
-            target = group[0]
-            place = 0 if target.label == FACE else 2 if target.label == REGION else 1
-            own = (target.label, id(target.method)) in chosen
-            return place, order.get(target.label, 99), target.label, not own, target.method.name
+    def _rank(self, target: Target) -> tuple[int, int, str, bool, str]:
+        """Where in the order of painting a target stands."""
+        order = {chosen.label: k for k, chosen in enumerate(self.chosen)}
+        place = 0 if target.label == FACE else 2 if target.label == REGION else 1
+        own = any(
+            (target.label, target.method) == (chosen.label, chosen.method) for chosen in self.chosen
+        )
+        return place, order.get(target.label, 99), target.label, not own, target.method.name
 
-        return sorted(found.values(), key=rank)
+    def rounds(
+        self, frames: Sequence[Iterable[TrackedFace]]
+    ) -> list[tuple[Target, list[tuple[int, list[TrackedFace]]]]]:
+        """``groups`` of several frames: each target with what it paints, by the frames' numbers.
+
+        Raises:
+            MethodFault: as from ``of``.
+        """
+        found: dict[tuple[str, int], tuple[Target, list[tuple[int, list[TrackedFace]]]]] = {}
+        for n, faces in enumerate(frames):
+            for target, alike in self.groups(faces):
+                key = target.label, id(target.method)
+                found.setdefault(key, (target, []))[1].append((n, alike))
+        return sorted(found.values(), key=lambda one: self._rank(one[0]))
 
 
 def place(
@@ -148,8 +169,12 @@ def place(
     return tuple(found)
 
 
-def make_targets(config: Config) -> list[Target]:
+def make_targets(config: Config, place: Workplace = HOST) -> list[Target]:
     """The targets of a run, faces first, what was drawn by hand last.
+
+    Args:
+        config: of the run.
+        place: where their methods work.
 
     Raises:
         ConfigError: there is no such method or target, a plug-in is broken, or a method paints
@@ -162,7 +187,7 @@ def make_targets(config: Config) -> list[Target]:
         # One method a section, however many labels take it: one ledger, one key.
         key = section.name + section.model_dump_json()
         if key not in made:
-            made[key] = make_method(section)
+            made[key] = make_method(section, place)
         return made[key]
 
     found = []
@@ -183,13 +208,16 @@ def make_targets(config: Config) -> list[Target]:
     return sorted(found, key=lambda target: (target.label == REGION, target.label != FACE))
 
 
-def other_methods(config: Config | MethodSection, names: Iterable[str] = ()) -> dict[str, Method]:
+def other_methods(
+    config: Config | MethodSection, names: Iterable[str] = (), place: Workplace = HOST
+) -> dict[str, Method]:
     """The methods that single regions ask for beside the run's own.
 
     Args:
         config: of the run, whose drawn regions are asked too, or of its method alone. The others
             take their options from its method, but no privacy budget.
         names: of the methods; the run's own is left out.
+        place: where they work.
 
     Raises:
         ConfigError: there is no method of a name.
@@ -199,7 +227,9 @@ def other_methods(config: Config | MethodSection, names: Iterable[str] = ()) -> 
     wanted = dict.fromkeys(names)
     if not isinstance(config, MethodSection):
         wanted |= dict.fromkeys(one.method for one in config.regions if one.method is not None)
-    return {name: make_method(_section(method, name)) for name in wanted if name != method.name}
+    return {
+        name: make_method(_section(method, name), place) for name in wanted if name != method.name
+    }
 
 
 def shape_of(label: str) -> Shape:

@@ -64,7 +64,9 @@ class MeshNet(nn.Module):
         self._points, self._presence = outputs[3 * POINTS], outputs[1]
         self.requires_grad_(False)
 
-    def _add(self, op: Any, kind: str, name: str, sources: list[str], folded: Constants) -> None:
+    def _add(
+        self, op: Any, kind: str, name: str, sources: list[str], folded: Constants
+    ) -> None:
         known = op.get_attributes()
         numbers: tuple[int, ...] = ()
         if kind in {"Convolution", "GroupConvolution"}:
@@ -196,7 +198,9 @@ def crop(images: Tensor, centre: Tensor, side: Tensor) -> Tensor:
     x = centre[:, 0, None] + axis * side[:, None]
     y = centre[:, 1, None] + axis * side[:, None]
     u, v = (x + 0.5) * (2 / width) - 1, (y + 0.5) * (2 / height) - 1
-    grid = torch.stack([u[:, None, :].expand(-1, SIDE, -1), v[:, :, None].expand(-1, -1, SIDE)], 3)
+    grid = torch.stack(
+        [u[:, None, :].expand(-1, SIDE, -1), v[:, :, None].expand(-1, -1, SIDE)], 3
+    )
     seen = F.grid_sample(
         images, grid.to(images.dtype), mode="bilinear", padding_mode="border", align_corners=False
     )

@@ -195,7 +195,9 @@ def scenery(images: Tensor, rng: Generator, share: float = 0.6) -> Tensor:
     return torch.where(uniform((n, 1, 1, 1), 0, 1, rng) < 0.6 * share, soft, out)
 
 
-def surroundings(images: Tensor, outside: Tensor, rng: Generator, share: float = 0.25) -> Tensor:
+def surroundings(
+    images: Tensor, outside: Tensor, rng: Generator, share: float = 0.25
+) -> Tensor:
     """Strongly coloured walls behind some of the heads in (n,3,h,w) in [-1, 1].
 
     Colours are multiplied, as light and paint do: what is dark stays so. Without them a generator

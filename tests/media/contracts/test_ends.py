@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from PIL import Image
 
 from stream_anon.config import FaultConfig, VideoConfig
 from stream_anon.errors import GateError
+from stream_anon.media.device import dali
+from stream_anon.media.device.dali import DaliContext
+from stream_anon.media.device.kernels import twin_kernels
+from stream_anon.media.device.source import DeviceSource
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.input.photo_source import PhotoSource
@@ -27,6 +32,7 @@ from stream_anon.media.packets import Gap, Packet
 from stream_anon.methods.fill import Fill
 from stream_anon.pipeline.painting.gate import Compositor
 from tests.media.clips import make_clip, texture
+from tests.media.device.decoding.hardware import StandIn, Surfaces, dali_source, nvdec_source
 
 CONFIG = VideoConfig(encoder_preset="ultrafast")
 
@@ -42,8 +48,12 @@ def files(tmp_path_factory) -> dict[str, Path]:
         "clip": make_clip(folder / "clip.mkv", audio=["aac"], videos=2, count=12),
         "turned": make_clip(folder / "turned.mp4", audio=["aac"], rotation=90, count=12),
         "photo": photo,
+        "vp9": make_clip(folder / "vp9.mkv", codec="libvpx-vp9", audio=["libopus"], count=12),
     }
 
+
+TWIN = twin_kernels()
+STANDS = partial(DaliContext, open_=StandIn)
 
 Open = Callable[[dict[str, Path]], Source]
 
@@ -53,7 +63,25 @@ SOURCES: dict[str, Open] = {
     "cut file": lambda files: FileSource(files["clip"], start=0.1),
     "pipe": lambda files: PipeSource(io.BytesIO(files["clip"].read_bytes())),
     "photo": lambda files: PhotoSource(files["photo"]),
+    "file, copied to a device": lambda files: DeviceSource(FileSource(files["clip"]), TWIN),
+    "file, by what stands for NVDEC": lambda files: nvdec_source(files["clip"], TWIN),
+    "turned, by what stands for NVDEC": lambda files: nvdec_source(files["turned"], TWIN),
+    "file, NVDEC that fails": lambda files: nvdec_source(
+        files["clip"], TWIN, partial(Surfaces, fails=(5,))
+    ),
+    "cut, by what stands for NVDEC": lambda files: nvdec_source(files["clip"], TWIN, start=0.1),
+    "file, by what stands for DALI": lambda files: dali_source(files["clip"], TWIN, STANDS),
+    "cut, by what stands for DALI": lambda files: dali_source(
+        files["turned"], TWIN, STANDS, start=0.1
+    ),
+    "file, by DALI": lambda files: _dali(files["vp9"]),
 }
+
+
+def _dali(path: Path) -> Source:
+    if words := dali.missing("cpu"):
+        pytest.skip(words)
+    return dali_source(path, TWIN)
 
 
 @pytest.fixture(params=sorted(SOURCES))
@@ -110,6 +138,18 @@ def test_what_is_not_selected_does_not_come(source):
 
 def test_frames_are_told_alone(source):
     assert all(isinstance(item, Frame) for item in source.frames())
+
+
+def test_it_tells_what_decoded(source):
+    list(source)
+    assert set(source.decoded_by) in (set(), {stream.index for stream in source.info.video})
+
+
+def test_reading_twice_gives_the_same_where_it_can_be_read_twice(source):
+    if isinstance(source, PipeSource):
+        return
+    one, two = ([(f.key, f.corrupt) for f in source.frames()] for _ in range(2))
+    assert one == two
 
 
 def test_it_can_be_closed_before_it_is_read(source):

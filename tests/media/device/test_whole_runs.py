@@ -22,7 +22,7 @@ from stream_anon.media.input.source import FileSource
 from stream_anon.media.packets import Packet
 from stream_anon.methods import Blur, Fill, Pixelate
 from stream_anon.methods.base import Method, Rendered
-from stream_anon.methods.on_device import DeviceFill, DevicePixelate
+from stream_anon.methods.device.covers import DeviceFill, DevicePixelate
 from stream_anon.pipeline.plan import make_plan
 from tests.attacks.scene import leaks, quick, write_clip
 from tests.attacks.test_faults import build
@@ -91,9 +91,8 @@ def test_a_gpu_paints_the_same(clip, tmp_path, name):
 
 def test_covers_that_are_made_by_kernels_are_the_same(shim, clip, tmp_path):
     """Method and frame on the device: within a level of the method on the CPU."""
-    module = shim["covers"]
     for number, (plain, made) in enumerate(
-        [(Pixelate(), DevicePixelate(module)), (Fill(), DeviceFill(module))]
+        [(Pixelate(), DevicePixelate(shim)), (Fill(), DeviceFill(shim))]
     ):
         runs = []
         for method, kernels in ((plain, None), (made, shim)):

@@ -21,15 +21,31 @@ class Run:
 
     Attributes:
         planes: of each frame as it was handed to the encoder.
+        written: stream and time of each of them.
         regions: of each frame.
         report: the manifest.
         frames: classes of the frames that were painted.
+        formats: that they were encoded from.
+        together: the most that were painted in one go.
     """
 
     planes: list[list[np.ndarray]] = field(default_factory=list)
+    written: list[tuple[int, int]] = field(default_factory=list)
     regions: dict[FrameKey, Regions] = field(default_factory=dict)
     report: Report | None = None
     frames: set[str] = field(default_factory=set)
+    formats: set[str] = field(default_factory=set)
+    together: int = 1
+
+
+def samples(av_frame: Any) -> list[np.ndarray]:
+    """The planes of an ``av.VideoFrame``, those of NV12 and P010 taken apart."""
+    name = av_frame.format.name
+    if name not in ("nv12", "p010le"):
+        return [plane_view(av_frame, LAYOUTS[name], n).copy() for n in range(LAYOUTS[name].planes)]
+    luma, chroma = (np.from_dlpack(plane) for plane in av_frame.planes)
+    shift = 6 if name == "p010le" else 0
+    return [plane >> shift for plane in (luma, chroma[..., 0], chroma[..., 1])]
 
 
 def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True) -> Run:
@@ -41,23 +57,32 @@ def run(pipeline: Pipeline, kernels: DeviceKernels | None, *, keep: bool = True)
     if kernels is not None:
         pipeline._source = DeviceSource(pipeline._source, kernels)
     done = Run()
-    encode, paint = pipeline._sink._muxer.encode, pipeline._compositor.paint
+    compositor = pipeline._compositor
+    encode, paint, paint_all = pipeline._sink._muxer.encode, compositor.paint, compositor.paint_all
 
     def recorded_encode(stream: int, av_frame: Any, pts: int) -> None:
-        layout = LAYOUTS[av_frame.format.name]
+        done.formats.add(av_frame.format.name)
+        done.written.append((stream, pts))
         if keep:
-            done.planes.append(
-                [plane_view(av_frame, layout, n).copy() for n in range(layout.planes)]
-            )
+            done.planes.append(samples(av_frame))
         encode(stream, av_frame, pts)
 
     def recorded_paint(frame: Any, regions: Regions) -> Any:
-        done.frames.add(type(frame).__name__)
-        done.regions[regions.key] = regions
+        note(frame, regions)
         return paint(frame, regions)
 
+    def recorded_paint_all(items: Any) -> Any:
+        for item in items:
+            note(*item)
+        done.together = max(done.together, len(items))
+        return paint_all(items)
+
+    def note(frame: Any, regions: Regions) -> None:
+        done.frames.add(type(frame).__name__)
+        done.regions[regions.key] = regions
+
     pipeline._sink._muxer.encode = recorded_encode
-    pipeline._compositor.paint = recorded_paint
+    compositor.paint, compositor.paint_all = recorded_paint, recorded_paint_all
     done.report = pipeline.run()
     return done
 
@@ -84,7 +109,11 @@ def differences(one: Run, other: Run) -> np.ndarray:
     """Absolute differences of all samples, in levels of 8 bits."""
     assert len(one.planes) == len(other.planes) > 0
     parts = []
-    for a, b in zip(one.planes, other.planes, strict=True):
+    assert sorted(one.written) == sorted(other.written)
+    # Which stream's frame comes next is the muxer's to decide, not which frame it is.
+    orders = (sorted(range(len(run.written)), key=run.written.__getitem__) for run in (one, other))
+    for n, m in zip(*orders, strict=True):
+        a, b = one.planes[n], other.planes[m]
         for x, y in zip(a, b, strict=True):
             assert x.dtype == y.dtype
             unit = 1 if x.dtype == np.uint8 else 4

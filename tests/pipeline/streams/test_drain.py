@@ -10,7 +10,7 @@ import pytest
 from stream_anon.config import FaultConfig, VideoConfig
 from stream_anon.errors import StallFault
 from stream_anon.media.input.source import FileSource
-from stream_anon.media.output._mux import StreamEncoder
+from stream_anon.media.output._encode import StreamEncoder
 from stream_anon.media.output.sink import FileSink
 from stream_anon.media.output.streams import plan_streams
 from stream_anon.methods.fill import Fill

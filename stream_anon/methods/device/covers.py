@@ -1,7 +1,8 @@
 """The simple covers by kernels: the same methods, computed where a module's arrays live.
 
-Within one level of the methods they stand for (two for the soft cover), which compute in floating
-point; the kernels compute in integers, so that every device gives the same bits.
+Within one level of the methods they stand for (two for the soft cover, three for the blur), which
+compute in floating point; the kernels compute in integers, so that every device gives the same
+bits. Crops may lie where the kernels work or on the host; what comes lies where they work.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.alignment.masks import at_least_minimum, minimum_interior
-from stream_anon.kernels.cuda import MemoryModule
+from stream_anon.kernels.cuda import Modules
 from stream_anon.methods import soft_cover
 from stream_anon.methods.base import Pixels, Rendered, Subject
+from stream_anon.methods.blur import Blur
 from stream_anon.methods.fill import Fill
 from stream_anon.methods.generative.bottleneck import plane_matrix
 from stream_anon.methods.pixelate import Pixelate
@@ -32,13 +34,13 @@ class DevicePixelate(Pixelate):
     """``Pixelate`` by ``cover_cells``.
 
     Args:
-        module: of ``covers.cu``.
+        kernels: of the device.
         cells: as of ``Pixelate``.
     """
 
-    def __init__(self, module: MemoryModule, cells: int = 8) -> None:
+    def __init__(self, kernels: Modules, cells: int = 8) -> None:
         super().__init__(cells)
-        self._module = module
+        self.kernels, self._module = kernels, kernels["covers"]
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
@@ -49,27 +51,27 @@ class DevicePixelate(Pixelate):
             "cover_cells", count * side * side, module.put(crops), np.int32(count),
             np.int32(crops.shape[1]), module.put(cells), np.int32(side), out,
         )  # fmt: skip
-        return Rendered(module.get(out), at_least_minimum(None, count, side))
+        return Rendered(out, at_least_minimum(None, count, side))
 
 
 class DeviceFill(Fill):
     """``Fill`` by ``cover_fit`` and ``cover_plane``.
 
     Args:
-        module: of ``covers.cu``.
+        kernels: of the device.
         colour, crop_size, slope: as of ``Fill``.
     """
 
     def __init__(
         self,
-        module: MemoryModule,
+        kernels: Modules,
         colour: tuple[int, int, int] | None = None,
         crop_size: int = 16,
         *,
         slope: bool = False,
     ) -> None:
         super().__init__(colour, crop_size, slope=slope)
-        self._module = module
+        self.kernels, self._module = kernels, kernels["covers"]
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``."""
@@ -88,7 +90,7 @@ class DeviceFill(Fill):
         module.launch(
             "cover_plane", count * side * side, planes, np.int32(count), np.int32(side), out
         )
-        return Rendered(module.get(out))
+        return Rendered(out)
 
 
 @lru_cache(maxsize=8)
@@ -104,21 +106,63 @@ def _solve(side: int, slope: bool) -> NDArray[np.int64]:
     return np.asarray(np.rint(out * 2.0**32), np.int64)
 
 
+class DeviceBlur(Blur):
+    """``Blur`` by ``cover_blur``, with the weights and the width of OpenCV's for bytes.
+
+    Args:
+        kernels: of the device.
+        deviation: as of ``Blur``.
+    """
+
+    def __init__(self, kernels: Modules, deviation: float = 0.22) -> None:
+        super().__init__(deviation)
+        self.kernels, self._module = kernels, kernels["covers"]
+
+    def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
+        """See ``Method.render``."""
+        module, count, side = self._module, len(crops), crops.shape[1]
+        pixels, faces, size = count * side * side, np.int32(count), np.int32(side)
+        # A kind of -1 everywhere: nothing is hidden, and so bytes become the blur's own unit.
+        kinds = module.put(np.full(side * side, -1, np.int32))
+        nothing = module.zeros((count, 1, 3), np.int64)
+        none = module.zeros((1, side * side, 1), np.int32)
+        shown = module.zeros((count, side, side, 3), np.int32)
+        half = module.zeros((count, side, side, 3), np.int32)
+        module.launch(
+            "cover_shown", pixels, module.put(crops), faces, size, kinds, np.int32(1), nothing,
+            none, module.zeros((count,), np.int32), shown,
+        )  # fmt: skip
+        weights = _blur(self._sigma, 6)
+        given, taps = module.put(weights), np.int32(weights.size)
+        for down, source, target in ((0, shown, half), (1, half, shown)):
+            module.launch(
+                "cover_blur", pixels, source, faces, size, given, taps, np.int32(down), target
+            )
+        out = module.zeros((count, side, side, 3), np.uint8)
+        module.launch(
+            "cover_finish", pixels, shown, faces, size, module.zeros((side, side), np.int32),
+            module.zeros((count,), np.int32), np.int32(0), np.int32(0), out,
+        )  # fmt: skip
+        return Rendered(out)
+
+
 class DeviceSoftCover(SoftCover):
     """``SoftCover`` by the kernels of that name, eight launches for all faces.
 
     Args:
-        module: of ``covers.cu``.
+        kernels: of the device.
         grain: as of ``SoftCover``.
     """
 
-    def __init__(self, module: MemoryModule, grain: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, kernels: Modules, grain: NDArray[np.float32] | None = None) -> None:
         super().__init__(grain)
-        self._module = module
+        self.kernels, self._module = kernels, kernels["covers"]
         kinds, tables = _tables()
-        self._kinds, self._tables = module.put(kinds), module.put(tables)
-        self._blur = module.put(_blur())
-        self._tile = module.put(np.rint(self._grain * ONE).astype(np.int32))
+        module = self._module
+        with kernels.streams.on("paint"):
+            self._kinds, self._tables = module.put(kinds), module.put(tables)
+            self._blur = module.put(_blur(SIDE / 22))
+            self._tile = module.put(np.rint(self._grain * ONE).astype(np.int32))
 
     def render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         """See ``Method.render``; masks (n, SIDE, SIDE)."""
@@ -139,8 +183,12 @@ class DeviceSoftCover(SoftCover):
             module.put(small), shown,
         )  # fmt: skip
         taps = np.int32(self._blur.size)
-        module.launch("cover_blur", pixels, shown, count, side, self._blur, taps, np.int32(0), half)
-        module.launch("cover_blur", pixels, half, count, side, self._blur, taps, np.int32(1), shown)
+        module.launch(
+            "cover_blur", pixels, shown, count, side, self._blur, taps, np.int32(0), half
+        )
+        module.launch(
+            "cover_blur", pixels, half, count, side, self._blur, taps, np.int32(1), shown
+        )
         counts, grains = fresh((_BINS,), np.uint32), fresh((), np.int32)
         bins = np.int32(_BINS)
         module.launch("cover_noise", pixels, given, count, side, self._kinds, bins, counts)
@@ -155,7 +203,7 @@ class DeviceSoftCover(SoftCover):
             np.int32(3 * shift % SIDE), np.int32(shift), out,
         )  # fmt: skip
         masks = np.broadcast_to(soft_mask(), (len(crops), SIDE, SIDE))
-        return Rendered(module.get(out), masks)
+        return Rendered(out, masks)
 
 
 @lru_cache(maxsize=1)
@@ -179,11 +227,10 @@ def _tables() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     return kinds, np.rint(both * ONE).astype(np.int32)
 
 
-@lru_cache(maxsize=1)
-def _blur() -> NDArray[np.int32]:
-    """The weights of OpenCV's Gaussian of that deviation, for floating point."""
-    sigma = SIDE / 22
-    taps = round(sigma * 8 + 1) | 1
+@lru_cache(maxsize=8)
+def _blur(sigma: float, deviations: int = 8) -> NDArray[np.int32]:
+    """The weights of OpenCV's Gaussian, so many deviations wide: 8 for floats, 6 for bytes."""
+    taps = round(sigma * deviations + 1) | 1
     weights = np.rint(np.asarray(cv2.getGaussianKernel(taps, sigma)).ravel() * ONE).astype(np.int32)
     weights[taps // 2] += ONE - weights.sum()
     return np.asarray(weights, np.int32)

@@ -1,0 +1,1 @@
+"""Methods whose work is done by kernels, where the frames lie."""
