@@ -242,8 +242,7 @@ class LiveConfig(Section):
     stall: Annotated[Span, Field(ge=1, le=600)] = 15.0
     """A process that gives no sign for this long is ended and started anew."""
     standby: Flag = True
-    """Keep a second painter and reader ready, with networks compiled, for one that dies; it costs
-    the memory of another painter."""
+    """Keep a painter and a reader ready for one that dies, at the memory of another painter."""
     drain: Annotated[Span, Field(ge=0.5, le=600)] = 10.0
     """When it is told to end, files and streams are given this long to be finished."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
