@@ -64,7 +64,7 @@ def rehearse(data: dict[str, Any]) -> Prepared:
     Args:
         data: ``pipeline``, and ``cameras`` with their ``engine`` and ``form`` or None.
     """
-    # Each camera has a thread of its own: OpenCV's would only be in their way (7 % of all time).
+    # Each camera has a thread of its own: OpenCV's would only be in their way.
     cv2.setNumThreads(1)
     prepared = Prepared(recipes.pipeline(str(data["pipeline"])))
     known: list[tuple[Any, Any]] = []
