@@ -22,7 +22,7 @@ from stream_anon.media.device.kernels import twin_kernels
 from stream_anon.media.device.source import uploader
 from stream_anon.media.frame import Frame
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
 from tests.media.device.decoding.hardware import planes
 
