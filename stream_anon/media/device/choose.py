@@ -26,6 +26,9 @@ _ORDER: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+_LOW_DELAY = 1 << 19
+
+
 class HostContext:
     """FFmpeg's decoder on the CPU, whose frames are copied to the GPU.
 
@@ -41,6 +44,8 @@ class HostContext:
             raise ValueError(f"stream {info.index} is no video")
         self._context = software(stream, info.video, motion)
         self.described = f"{self._context.codec.name} on the CPU{why and f': {why}'}"
+
+    on_cpu = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -71,6 +76,34 @@ def device_decoders(
     if missing and not there:
         log.warning("frames are decoded on the CPU: %s", "; ".join(filter(None, missing.values())))
     return partial(_make, kernels, tuple(there), missing, backend, open_)
+
+
+def live_decoders(
+    kernels: DeviceKernels, wanted: str, low_delay: bool = False, backend: str = "mixed",
+    open_: Callable[[Any], Any] = nvdec.open_nvdec,
+) -> Callable[..., StreamDecoder]:  # fmt: skip
+    """As ``device_decoders``, for packets that come as they are sent.
+
+    Args:
+        kernels: of the device that frames are to lie on.
+        wanted: "nvdec" or "dali".
+        low_delay: NVDEC gives every frame at once; frames stored out of order then come late.
+        backend: of DALI.
+        open_: makes a decoder on NVDEC.
+
+    Raises:
+        UsageError: what is wanted is missing here.
+    """
+
+    def opened(stream: Any) -> Any:
+        context = open_(stream)
+        if low_delay:
+            context.flags |= _LOW_DELAY
+        return context
+
+    if wanted not in ("nvdec", "dali"):
+        raise UsageError(f"there is no decoder '{wanted}' on a card")
+    return device_decoders(kernels, "nvdec" if wanted == "nvdec" else "dali", backend, opened)
 
 
 def _make(

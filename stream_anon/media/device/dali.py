@@ -171,6 +171,11 @@ class DaliContext:
         self.missed = 0
 
     @property
+    def on_cpu(self) -> bool:
+        """DALI decodes nothing more."""
+        return self._software is not None
+
+    @property
     def described(self) -> str:
         """What decoded, in words."""
         cpu = f"{self.codec.name} on the CPU"

@@ -57,6 +57,11 @@ class DeviceDecoder(StreamDecoder):
         """What decoded, in words."""
         return str(self._context.described)
 
+    @property
+    def on_cpu(self) -> bool:
+        """The card decodes nothing, or no more."""
+        return bool(self._context.on_cpu)
+
     def _check(self, av_frame: Any) -> None:
         video = self._video
         av_frame = _bare(av_frame)

@@ -108,6 +108,11 @@ class DeviceFrame(Frame):
         return self._surface.nbytes
 
     @property
+    def full_range(self) -> bool:
+        """Samples use the whole range."""
+        return self._surface.full
+
+    @property
     def layout(self) -> Layout:
         """The planar format that it stands for."""
         return self._layout
