@@ -21,7 +21,7 @@ before its last packet is there, so the whole camera runs this much later."""
 CHANGED: Final = "change of form"
 """How the painting process's words begin where a picture is no longer like the first."""
 
-LOSSY: Final = ("udp", "rtp")
+LOSSY: Final = ("udp", "rtp", "srt")
 
 
 def is_lossy(url: str, transport: str) -> bool:

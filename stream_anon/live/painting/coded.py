@@ -1,4 +1,4 @@
-"""Packets of one camera in the painting process: decoded on the card that its frames are painted on.
+"""Packets of one camera in the painting process, decoded on the card that its frames lie on.
 
 One process and one context of the card for all cameras. What reads packets here is FFmpeg's parser
 and, where the card gives up, for some seconds its decoder: until the reader, which is a process for

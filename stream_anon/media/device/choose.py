@@ -45,7 +45,7 @@ class HostContext:
         self._context = software(stream, info.video, motion)
         self.described = f"{self._context.codec.name} on the CPU{why and f': {why}'}"
 
-    on_cpu = True
+    on_cpu, conceals = True, False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
@@ -53,7 +53,7 @@ class HostContext:
 
 def device_decoders(
     kernels: DeviceKernels, wanted: Decoder = "auto", backend: str = "mixed",
-    open_: Callable[[Any], Any] = nvdec.open_nvdec,
+    open_: Callable[[Any], Any] = nvdec.open_nvdec, why: str = "",
 ) -> Callable[..., StreamDecoder]:  # fmt: skip
     """What makes a decoder of a stream, called like ``StreamDecoder``.
 
@@ -62,11 +62,12 @@ def device_decoders(
         wanted: ``video.decoder``.
         backend: of DALI.
         open_: makes a decoder on NVDEC.
+        why: the CPU is wanted, in words.
 
     Raises:
         UsageError: a decoder is wanted by name that is missing here.
     """
-    missing = {
+    missing: dict[str, str | None] = {
         name: nvdec.missing() if name == "nvdec" else dali.missing(backend)
         for name in _ORDER[wanted]
     }
@@ -75,6 +76,8 @@ def device_decoders(
     there = [name for name, words in missing.items() if words is None]
     if missing and not there:
         log.warning("frames are decoded on the CPU: %s", "; ".join(filter(None, missing.values())))
+    if why:
+        missing["cpu"] = why
     return partial(_make, kernels, tuple(there), missing, backend, open_)
 
 

@@ -176,6 +176,11 @@ class DaliContext:
         return self._software is not None
 
     @property
+    def conceals(self) -> bool:
+        """Frames came from DALI, which tells of no damage inside a slice."""
+        return self._frames > 0
+
+    @property
     def described(self) -> str:
         """What decoded, in words."""
         cpu = f"{self.codec.name} on the CPU"

@@ -127,6 +127,11 @@ class NvdecContext:
         return self._software is not None or self._hosted > 0
 
     @property
+    def conceals(self) -> bool:
+        """Frames came from NVDEC, which tells of no damage inside a slice."""
+        return self._frames > self._hosted
+
+    @property
     def described(self) -> str:
         """What decoded, in words."""
         cpu = f"{self._now.codec.name} on the CPU"

@@ -186,6 +186,11 @@ class StreamDecoder:
         return f"{self._context.codec.name} on the CPU"
 
     @property
+    def conceals(self) -> bool:
+        """Whether damage inside a slice may have been shown without a mark by what decoded."""
+        return False
+
+    @property
     def broken(self) -> bool:
         """A packet could not be decoded, and no frame has come since to carry the mark."""
         return self._pending
