@@ -140,9 +140,8 @@ class Forwarder:
             self.switching = "the stream is described anew"
         if packet.is_keyframe:
             self._key = packet.dts
-        elif self._gop_limit and self._key is not None and packet.dts is not None:
-            if packet.dts - self._key > self._gop_limit:
-                self.switching = f"a group of pictures is longer than {GROUP:g} s"
+        elif self._gop_limit and packet.dts - (self._key or packet.dts) > self._gop_limit:
+            self.switching = f"a group of pictures is longer than {GROUP:g} s"
         if self._leaving_out:
             if not packet.is_keyframe or self._ring is None or len(self._ring):
                 self.skipped += 1

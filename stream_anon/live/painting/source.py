@@ -14,8 +14,8 @@ import av
 
 from stream_anon.errors import StreamAnonError, UsageError
 from stream_anon.live.clock import TICKS, TIME_BASE
-from stream_anon.live.painting.coded import CodedStream, MakeDecoder
 from stream_anon.live.decoding import CHANGED
+from stream_anon.live.painting.coded import CodedStream, MakeDecoder
 from stream_anon.live.ring import Ring
 from stream_anon.live.wire import Message, Wire, WireError
 from stream_anon.media.cpu_frame import CpuFrame, Scaler

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 CODECS = ("h264", "hevc")
 _FORBIDDEN = re.compile(rb"\x00\x00(?:[\x00-\x02]|\x03[^\x00-\x03])")
 """No NAL unit holds these: a byte 3 stands between, and only where it must (7.4.1)."""
+_END = b"\x00\x00\x00\x01\x0a"
 _SLICE, _IDR = 1, 5
 _MOST_KIND = 23
 _LAST_VCL = 31
@@ -55,7 +56,11 @@ class SliceCheck:
             if at > size or at == begin:
                 yield None
                 return
-            yield packet[begin:at]
+            unit = packet[begin:at]
+            if at == size:
+                # Some muxers leave an encoder's end of sequence where it stood.
+                unit = unit.removesuffix(_END)
+            yield unit
 
     def _annex_b(self, packet: bytes) -> Iterator[bytes | None]:
         at = packet.find(b"\x00\x00\x01")
@@ -80,7 +85,8 @@ class SliceCheck:
     def _is_slice(self, unit: bytes) -> bool:
         if self._hevc:
             return (unit[0] >> 1 & 63) <= _LAST_VCL and len(unit) > 2
-        return unit[0] & 31 in (_SLICE, _IDR)
+        return unit[0] & 31 in (_END = b"\x00\x00\x00\x01\x0a"
+_SLICE, _IDR)
 
     def _is_first(self, unit: bytes) -> bool:
         """first_slice_segment_in_pic_flag; first_mb_in_slice of 0, which is one bit that is set."""

@@ -77,7 +77,7 @@ def test_what_an_encoder_does_not_write_is_marked(tmp_path, kind, how):
 def test_zeros_and_a_lost_beginning_in_annex_b(tmp_path, kind):
     check, found = packets(make_clip(tmp_path / f"clip.{kind}", count=12, **KINDS[kind]))
     assert all(check.is_damaged(bytes(len(packet))) for packet in found)
-    assert all(check.is_damaged(packet[8:]) for packet in found)
+    assert all(check.is_damaged(packet[4:]) for packet in found)
 
 
 def test_a_picture_without_its_first_slice(tmp_path):
