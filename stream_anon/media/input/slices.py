@@ -85,8 +85,7 @@ class SliceCheck:
     def _is_slice(self, unit: bytes) -> bool:
         if self._hevc:
             return (unit[0] >> 1 & 63) <= _LAST_VCL and len(unit) > 2
-        return unit[0] & 31 in (_END = b"\x00\x00\x00\x01\x0a"
-_SLICE, _IDR)
+        return unit[0] & 31 in (_SLICE, _IDR)
 
     def _is_first(self, unit: bytes) -> bool:
         """first_slice_segment_in_pic_flag; first_mb_in_slice of 0, which is one bit that is set."""
