@@ -32,7 +32,8 @@ def area_weights(before: int, after: int) -> NDArray[np.float32]:
     samples = np.arange(before)
     inside = np.minimum(edges[1:, None], samples + 1) - np.maximum(edges[:-1, None], samples)
     weights = np.clip(inside, 0.0, None)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 class _OnTorch(NetworkDetector):
@@ -66,9 +67,10 @@ class _OnTorch(NetworkDetector):
         if lend is None:
             return super()._picture(view, quarter_turns, width, height)
         import torch
+        from torch.utils.dlpack import from_dlpack
 
         wide, high = (width, height) if quarter_turns % 2 == 0 else (height, width)
-        pixels = lend(wide, high, torch.from_dlpack)
+        pixels = lend(wide, high, from_dlpack)
         if pixels.dtype != torch.uint8 or tuple(pixels.shape) != (high, wide, 3):
             raise DetectorFault(f"a thumbnail came as {tuple(pixels.shape)} {pixels.dtype}")
         return torch.rot90(pixels, quarter_turns, (0, 1)) if quarter_turns else pixels

@@ -9,7 +9,7 @@ from stream_anon.live.secret import scheme_of
 Decoder = Literal["auto", "cpu", "nvdec", "dali"]
 
 CARD: Final = {
-    "h264": ("nvdec", "dali"), "hevc": ("nvdec", "dali"), "av1": ("nvdec", "dali"),
+    "h264": ("nvdec", "dali"), "hevc": ("nvdec", "dali"), "av1": ("nvdec",),
     "vp9": ("nvdec", "dali"), "vp8": ("nvdec", "dali"), "mpeg2video": ("nvdec",),
 }  # fmt: skip
 """Codecs whose packets are handed on, and to whom."""

@@ -105,3 +105,53 @@ def test_damage_gaps_and_changes_of_form_on_the_card(twin, tmp_path):
         assert live.painter("bad", "faults") == 0
     found = judge(tmp_path / "bad.mkv", 60, 120)
     assert found.sizes == {(320, 240)}
+
+
+GROUPS = """
+from stream_anon.media.device import dali
+from tests.media.device.decoding.hardware import StandIn
+
+class Watched(StandIn):
+    runs = 0
+
+    def run(self, data, count):
+        Watched.runs += 1
+        if FAILS and Watched.runs > 3:
+            raise RuntimeError("no more")
+        return super().run(data, count)
+
+dali.Pipeline = Watched
+dali.missing = lambda *_: None
+
+def decoders(kernels, wanted, low_delay):
+    assert wanted == "dali"
+    return choose.live_decoders(kernels, wanted, low_delay, "mixed")
+"""
+
+
+def test_whole_groups_of_pictures_for_dali(twin, tmp_path):
+    """Cut at keyframes, closed, decoded one after the other; the camera runs later and says so."""
+    with Camera() as server:
+        one = camera("dali", server, tmp_path, decoder="dali")
+        with Live(twin([one], "FAILS = False" + GROUPS)) as live:
+            live.more("dali", 30)
+            state = live.state("dali")["painter"]
+            assert "dali: whole groups of pictures, 2.5 s later" in live.lines.text
+            live.until(lambda: live.state("dali")["painter"]["frames_in"] > 30)
+            assert state["hosted"] == 0
+            assert state["decoder"] == "DALI by NVDEC"
+            assert state["late"] == 0
+            # Nothing is shown before its group is whole, and the measured latency says so.
+            assert state["latency_sum"] / max(1, sum(state["latency"])) > 2.0
+    judge(tmp_path / "dali.mkv")
+
+
+def test_dali_that_fails_group_after_group_leaves_it_to_the_reader(twin, tmp_path):
+    with Camera() as server:
+        one = camera("dali", server, tmp_path, decoder="dali")
+        with Live(twin([one], "FAILS = True" + GROUPS)) as live:
+            live.until(lambda: "the reader is to decode: DALI by NVDEC" in live.lines.text)
+            live.until(lambda: ": decoded on the CPU: " in live.lines.text)
+            live.more("dali", 20)
+            assert live.painter("dali", "faults") == 0
+    judge(tmp_path / "dali.mkv")

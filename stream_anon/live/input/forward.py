@@ -66,6 +66,8 @@ class Forwarder:
         self.why: str | None = None
         if decoder not in CARD.get(self._codec, ()):
             self.why = f"no card decodes {self._codec} here"
+        elif decoder == "dali" and self._codec in ("h264", "hevc") and self._extradata[:1] == b"\1":
+            self.why = f"DALI is given {self._codec} as RTSP and MPEG-TS carry it"
         self.skipped = 0
         self.begun = False
         self.switching: str | None = None

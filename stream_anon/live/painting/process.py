@@ -110,6 +110,8 @@ class Painter:
         config = parse(data["engine"], name)
         # Where a group of pictures is waited for, everything here happens that much later.
         delay = round(delay_of(str(data.get("decoder", "cpu"))) * TICKS)
+        if delay:
+            log.info("%s: whole groups of pictures, %.1f s later", name, delay / TICKS)
         clock = LiveClock(int(data["epoch"]))
 
         def now() -> int:

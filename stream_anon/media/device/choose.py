@@ -54,6 +54,7 @@ class HostContext:
 def device_decoders(
     kernels: DeviceKernels, wanted: Decoder = "auto", backend: str = "mixed",
     open_: Callable[[Any], Any] = nvdec.open_nvdec, why: str = "",
+    live: bool = False,
 ) -> Callable[..., StreamDecoder]:  # fmt: skip
     """What makes a decoder of a stream, called like ``StreamDecoder``.
 
@@ -63,6 +64,7 @@ def device_decoders(
         backend: of DALI.
         open_: makes a decoder on NVDEC.
         why: the CPU is wanted, in words.
+        live: DALI gives each group of pictures as soon as it is whole.
 
     Raises:
         UsageError: a decoder is wanted by name that is missing here.
@@ -78,7 +80,7 @@ def device_decoders(
         log.warning("frames are decoded on the CPU: %s", "; ".join(filter(None, missing.values())))
     if why:
         missing["cpu"] = why
-    return partial(_make, kernels, tuple(there), missing, backend, open_)
+    return partial(_make, kernels, tuple(there), missing, backend, open_, live)
 
 
 def live_decoders(
@@ -106,13 +108,14 @@ def live_decoders(
 
     if wanted not in ("nvdec", "dali"):
         raise UsageError(f"there is no decoder '{wanted}' on a card")
-    return device_decoders(kernels, "nvdec" if wanted == "nvdec" else "dali", backend, opened)
+    known: Decoder = "nvdec" if wanted == "nvdec" else "dali"
+    return device_decoders(kernels, known, backend, opened, live=True)
 
 
 def _make(
     kernels: DeviceKernels, there: tuple[str, ...], missing: dict[str, str | None], backend: str,
-    open_: Callable[[Any], Any], stream: Any, info: StreamInfo, name: str, *, counted: bool,
-    motion: bool,
+    open_: Callable[[Any], Any], live: bool, stream: Any, info: StreamInfo, name: str, *,
+    counted: bool, motion: bool,
 ) -> StreamDecoder:  # fmt: skip
     given: dict[str, Any] = {"counted": counted, "motion": motion, "kernels": kernels}
     reasons = [words for words in missing.values() if words]
@@ -126,7 +129,7 @@ def _make(
             context = NvdecContext(stream, info.video, open_)
             return DeviceDecoder(stream, info, name, context=context, **given)
         else:
-            groups = DaliContext(stream, info.video, kernels, backend)
+            groups = DaliContext(stream, info.video, kernels, backend, live=live)
             return GopDecoder(stream, info, name, context=groups, **given)
     host = HostContext(stream, info, motion, "; ".join(reasons))
     return DeviceDecoder(stream, info, name, context=host, **given)

@@ -379,13 +379,13 @@ def software(stream: Any, video: VideoInfo, motion: bool = False) -> Any:
 
 def _context(stream: Any) -> Any:
     """The decoder of a stream: the one that notices most."""
-    context = stream.codec_context
-    stricter = _STRICTER.get(context.codec.canonical_name)
-    if stricter is not None:
-        made = av.CodecContext.create(stricter, "r")
-        made.extradata = context.extradata
-        return made
-    context.options = {**context.options, **_OPTIONS.get(context.codec.name, {})}
+    context = own = stream.codec_context
+    name = _STRICTER.get(own.codec.canonical_name, own.codec.name)
+    if name != own.codec.name or own.is_open:
+        # What has decoded already cannot be set up anew.
+        context = av.CodecContext.create(name, "r")
+        context.extradata = own.extradata
+    context.options = {**context.options, **_OPTIONS.get(name, {})}
     return context
 
 
