@@ -147,7 +147,7 @@ class CameraConfig(Section):
     rate: Annotated[Number, Field(ge=1, le=120)] | None = None
     """Frames a second while there is no picture; none takes the camera's."""
     decoder: Decoder = "auto"
-    """Who decodes with `device: cuda`: nvdec, dali (2.5 s later), cpu; auto is cpu for UDP."""
+    """Who decodes with `device: cuda`: nvdec, dali (a GOP later), cpu; auto is cpu for UDP."""
     latency: Literal["low", "balanced", "careful"] = "balanced"
     """How long a frame waits for what comes after it: 0.25 s, 0.6 s or 1.7 s. Less waiting shows
     more of faces that the detector finds late."""

@@ -16,7 +16,7 @@ CARD: Final = {
 
 GROUP: Final = 2.5
 """Seconds of the longest group of pictures that DALI is given live. It shows nothing of a group
-before its last packet is there, so the whole camera runs this much later."""
+before its last packet is there, so the camera's stream runs up to this much later."""
 
 CHANGED: Final = "change of form"
 """How the painting process's words begin where a picture is no longer like the first."""

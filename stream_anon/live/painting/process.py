@@ -111,7 +111,7 @@ class Painter:
         # Where a group of pictures is waited for, everything here happens that much later.
         delay = round(delay_of(str(data.get("decoder", "cpu"))) * TICKS)
         if delay:
-            log.info("%s: whole groups of pictures, %.1f s later", name, delay / TICKS)
+            log.info("%s: whole groups of pictures, up to %.1f s later", name, delay / TICKS)
         clock = LiveClock(int(data["epoch"]))
 
         def now() -> int:

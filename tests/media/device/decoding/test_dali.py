@@ -377,7 +377,7 @@ def test_groups_that_fail_one_by_one_are_decoded_one_by_one(tmp_path):
     def make(stream, video, kernels, backend):
         return DaliContext(stream, video, kernels, backend, workers=1, open_=Now)
 
-    with dali_source(clip, twin_kernels(), make) as source:
+    with hardware.dali_source(clip, twin_kernels(), make) as source:
         assert len(list(source.frames())) == 60
         assert source.lost == 0
         assert "3 groups of pictures by h264 on the CPU" in source.decoded_by[0]
