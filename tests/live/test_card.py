@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import pytest
 
 from stream_anon.device import Choice
 from stream_anon.live import run as live_run
+from stream_anon.live.packet_ring import PacketRing
+from stream_anon.live.painting.source import RingSource
+from stream_anon.live.wire import Wire
+from stream_anon.media.device.decoder import DeviceDecoder
+from stream_anon.media.device.frame import DeviceFrame
+from stream_anon.media.device.kernels import twin_kernels
+from stream_anon.media.device.nvdec import NvdecContext
+from stream_anon.media.packets import Gap
+from tests.live import scene
 from tests.live.harness import Live, config
 from tests.live.rtsp_server import Camera
 from tests.live.test_device import TWIN
 from tests.live.test_faults import camera, judge
+from tests.media.device.decoding.hardware import Surfaces
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -41,17 +54,6 @@ def twin(tmp_path, monkeypatch):
     return made
 
 
-def test_a_camera_is_decoded_in_the_painting_process(twin, tmp_path):
-    with Camera() as server, Live(twin([camera("card", server, tmp_path)])) as live:
-        live.more("card", 20)
-        state = live.state("card")
-        assert state["painter"]["decoder"] == "NVDEC (h264)"
-        assert state["painter"]["hosted"] == 0
-        assert state["reader"]["forwarded"] > 20
-        assert "decoded on the CPU" not in live.lines.text
-    judge(tmp_path / "card.mkv")
-
-
 DIES = """
 made = []
 
@@ -78,6 +80,7 @@ def opened(stream):
 """
 
 
+@pytest.mark.slow
 def test_a_card_that_cannot_decode_at_all(twin, tmp_path):
     with Camera() as server, Live(twin([camera("none", server, tmp_path)], BREAKS)) as live:
         live.until(lambda: "the card's decoder cannot be opened" in live.lines.text)
@@ -90,7 +93,12 @@ def test_a_card_that_cannot_decode_at_all(twin, tmp_path):
 def test_damage_gaps_and_changes_of_form_on_the_card(twin, tmp_path):
     """Lost packets are covered, a lost connection begins anew, another size goes to the reader."""
     with Camera() as server, Live(twin([camera("bad", server, tmp_path)])) as live:
-        live.more("bad", 10)
+        live.more("bad", 20)
+        state = live.state("bad")
+        assert state["painter"]["decoder"] == "NVDEC (h264)"
+        assert state["painter"]["hosted"] == 0
+        assert state["reader"]["forwarded"] > 20
+        assert "decoded on the CPU" not in live.lines.text
         server.lose = 9
         live.until(lambda: live.reader("bad", "damaged") >= 5)
         server.lose = 0
@@ -129,6 +137,7 @@ def decoders(kernels, wanted, low_delay):
 """
 
 
+@pytest.mark.slow
 def test_whole_groups_of_pictures_for_dali(twin, tmp_path):
     """Cut at keyframes, closed, decoded one after the other; the camera runs later and says so."""
     with Camera() as server:
@@ -144,6 +153,7 @@ def test_whole_groups_of_pictures_for_dali(twin, tmp_path):
     judge(tmp_path / "dali.mkv")
 
 
+@pytest.mark.slow
 def test_dali_that_fails_group_after_group_leaves_it_to_the_reader(twin, tmp_path):
     with Camera() as server:
         one = camera("dali", server, tmp_path, decoder="dali")
@@ -153,3 +163,83 @@ def test_dali_that_fails_group_after_group_leaves_it_to_the_reader(twin, tmp_pat
             live.more("dali", 20)
             assert live.painter("dali", "faults") == 0
     judge(tmp_path / "dali.mkv")
+
+
+def coded(**changes):
+    """A source that a reader has told of packets, and the reader's end."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    reader, ring = Wire.of(here.detach()), PacketRing.create()
+    told = {
+        "type": "coded", "codec": "h264", "extradata": "", "memory": 7, "pix_fmt": "yuv420p",
+        "width": 320, "height": 240, "rate": 25.0, **changes,
+    }  # fmt: skip
+    reader.send(told, fds=(ring.descriptor,))
+    source = RingSource("a", lambda: 0, None, maker)
+    source.attach(Wire.of(there.detach()))
+    return source, reader, ring
+
+
+def maker(stream, info, name, **given):
+    context = NvdecContext(stream, info.video, Surfaces)
+    return DeviceDecoder(stream, info, name, context=context, kernels=twin_kernels(), **given)
+
+
+def items(source, count):
+    found = [source.next(0.02) for _ in range(count)]
+    return [item for item in found if item is not None]
+
+
+BAD = {
+    "no codec": {"codec": "mjpeg"}, "no header": {"extradata": 5},
+    "another format": {"pix_fmt": "x"}, "no size": {"width": None}, "no rate": {"rate": 0.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_reader_that_talks_nonsense_is_left(what):
+    before = len(os.listdir("/proc/self/fd"))
+    source, reader, ring = coded(**BAD[what])
+    assert items(source, 3) == [Gap(0, "reconnect")]
+    assert not reader.send({"type": "packet"}) or reader.receive(1.0) is None
+    source.close()
+    reader.close()
+    ring.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("place", [(-4, 10), (0, 0), (2**40, 5), ("0", 5)])
+def test_a_packet_beyond_its_memory_is_nonsense(place):
+    source, reader, ring = coded()
+    told = {"type": "packet", "at": place[0], "size": place[1], "pts": 0, "dts": 0, "key": True}
+    reader.send(told)
+    assert items(source, 4) == [Gap(0, "reconnect")]
+    source.close()
+    reader.close()
+    ring.close()
+
+
+def test_packets_become_frames_and_are_told_to_be_done():
+    """In order, under numbers of the source, and drained before the gap that follows them."""
+    source, reader, ring = coded()
+    sent = scene.encoded(320, 240)[:12]
+    for number, (data, key) in enumerate(sent):
+        place = ring.put(data)
+        reader.send({
+            "type": "packet", "at": place, "size": len(data), "pts": 3600 * number,
+            "dts": 3600 * number, "key": key, "corrupt": number == 4,
+        })  # fmt: skip
+    reader.send({"type": "gap", "reason": "left out"})
+    found = items(source, 40)
+    assert found[-1] == Gap(0, "left out")
+    frames = found[:-1]
+    assert [frame.index for frame in frames] == list(range(12))
+    assert [frame.pts for frame in frames] == [3600 * n for n in range(12)]
+    assert all(isinstance(frame, DeviceFrame) for frame in frames)
+    # What the transport marked is damaged, up to the next keyframe.
+    assert [frame.corrupt for frame in frames] == [4 <= n < 10 for n in range(12)]
+    done = [reader.receive(1.0).data for _ in range(12)]
+    assert {one["memory"] for one in done} == {7}
+    assert sum(one["damaged"] for one in done) == 6
+    source.close()
+    reader.close()
+    ring.close()

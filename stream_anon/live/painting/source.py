@@ -122,7 +122,7 @@ class RingSource(Source):
         try:
             message = self._newest(self._wire, timeout)
             if message is not None:
-                item = self._taken(message)
+                item = self._taken_or_closed(message)
                 if item is not None:
                     self._ready.append(item)
                 return self._next_ready()
@@ -131,6 +131,7 @@ class RingSource(Source):
                 return Gap(0, "reconnect")
         except WireError:
             # A reader that talks nonsense is not listened to any more; it will be replaced.
+            self._ready.clear()
             self._release()
             return Gap(0, "reconnect")
         return None
@@ -163,6 +164,14 @@ class RingSource(Source):
             self.left_out += 1
         return None
 
+    def _taken_or_closed(self, message: Message) -> Frame | Gap | None:
+        try:
+            return self._taken(message)
+        except WireError:
+            for descriptor in message.fds:
+                os.close(descriptor)
+            raise
+
     def _taken(self, message: Message) -> Frame | Gap | None:
         data = message.data
         if message.type == "packet" and not message.fds:
@@ -176,8 +185,8 @@ class RingSource(Source):
         if message.type == "coded":
             self._begin_coded(message)
             return None
-        for descriptor in message.fds:
-            os.close(descriptor)
+        while message.fds:
+            os.close(message.fds.pop())
         if message.type == "gap":
             reason = data.get("reason")
             return Gap(0, reason if reason in REASONS else "reconnect")
