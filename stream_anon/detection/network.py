@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -100,6 +100,8 @@ class NetworkDetector(Detector):
         self.path = registry.path(self.name, models_dir)
         self._engines: dict[Shape, Engine] = {}
         self._uses: dict[Shape, int] = {}
+        # Who shares a detector between threads puts something before it that runs one at a time.
+        self.run: Callable[[Any], list[Candidates]] = self._candidates
 
     def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
         """Network inputs (width, height), finest first, for a frame of this size."""
@@ -160,7 +162,7 @@ class NetworkDetector(Detector):
             else:
                 # From the finest one, which has more than enough detail: the frame is large.
                 pixels = self._smaller(pixels, width, height)
-            [candidates] = self._candidates(pixels[None])
+            [candidates] = self.run(pixels[None])
             if found:
                 candidates = _large(candidates)
             found.append(_scaled(candidates, upright[0] / width, upright[1] / height))
@@ -205,9 +207,8 @@ class NetworkDetector(Detector):
         else:
             return None
         if clear:
-            more = _turned(np.array(clear), np.zeros((len(clear), 0, 2)), quarter_turns, *upright)[
-                0
-            ]
+            none = np.zeros((len(clear), 0, 2))
+            more = _turned(np.array(clear), none, quarter_turns, *upright)[0]
             regions = np.concatenate([regions, more])
         border = np.array([view.width, view.height] * 2, np.float64) - 1e-6
         # What lies along the frame's border was looked at to its very edge.
@@ -224,11 +225,11 @@ class NetworkDetector(Detector):
         for (width, height), group in itertools.groupby(ordered, key=lambda tile: tile[2:]):
             alike = list(group)
             images = self._stacked([pixels[y : y + h, x : x + w] for x, y, w, h in alike])
-            found = [[one] for one in self._candidates(images)]
+            found = [[one] for one in self.run(images)]
             for wide, _ in sizes[1:] if max(width, height) > tiles.COARSE_FROM else ():
                 w, h = _size(width * wide / sizes[0][0], height * wide / sizes[0][0])
                 small = self._stacked([self._smaller(image, w, h) for image in images])
-                for own, more in zip(found, self._candidates(small), strict=True):
+                for own, more in zip(found, self.run(small), strict=True):
                     own.append(_scaled(_large(more), width / w, height / h))
             for tile, own in zip(alike, found, strict=True):
                 boxes, landmarks, scores = (np.concatenate(p) for p in zip(*own, strict=True))
@@ -242,8 +243,7 @@ class NetworkDetector(Detector):
         """A picture shrunk by averages over areas."""
         return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
 
-    def _stacked(self, pictures: Sequence[Any]) -> Any:
-        """Pictures of one size as one array."""
+    def _stacked(self, pictures: Sequence[Any]) -> Any:  # pictures of one size as one array
         return np.stack(pictures)
 
     def _candidates(self, images: Any) -> list[Candidates]:

@@ -6,7 +6,7 @@ import random
 
 _SYSTEM = random.SystemRandom()
 JITTER = 0.3
-"""Share by which a wait is longer or shorter, so that many cameras do not come back together."""
+"""Share by which a wait may be shorter, so that many cameras do not come back together."""
 
 
 class Backoff:
@@ -14,7 +14,7 @@ class Backoff:
 
     Args:
         first: seconds of the first wait.
-        longest: seconds of the longest, before jitter.
+        longest: seconds of the longest.
     """
 
     def __init__(self, first: float, longest: float) -> None:
@@ -25,7 +25,7 @@ class Backoff:
         """Seconds to wait before the next try."""
         plain = min(self._longest, self._first * 2.0 ** min(self._tries, 30))
         self._tries += 1
-        return plain * (1.0 + JITTER * (2.0 * _SYSTEM.random() - 1.0))
+        return plain * (1.0 - JITTER * _SYSTEM.random())
 
     @property
     def tries(self) -> int:

@@ -35,7 +35,7 @@ ROLES: Final = {
     "painter": "stream_anon.live.painting.process",
     "writer": "stream_anon.live.output.writer",
 }
-"""Each has ``run(child, task)``."""
+"""Each has ``run(child, task, ready, warmed)`` and ``warm(data)``, which gives ``warmed``."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME = 1, 4, 15
 
@@ -138,6 +138,15 @@ def main(arguments: list[str]) -> int:
     die_with_parent()
     wire = Wire.of(int(arguments[0]))
     task = wire.receive(30.0)
+    warmed: dict[str, Any] = {}
+    if task is not None and task.type == "standby":
+        harden("sa-standby")
+        for role in task.data["roles"]:
+            warmed[role] = importlib.import_module(ROLES[role]).warm(task.data)
+        if not wire.send({"type": "ready"}, timeout=SEND_SECONDS):
+            return 1
+        # Until one of us dies, which may be months.
+        task = wire.receive(None)
     if task is None or task.data.get("role") not in ROLES:
         return 1
     role = str(task.data["role"])
@@ -149,7 +158,7 @@ def main(arguments: list[str]) -> int:
     listener = threading.Thread(target=child.listen, name="listen", daemon=True)
     try:
         module = importlib.import_module(ROLES[role])
-        module.run(child, task, listener.start)
+        module.run(child, task, listener.start, warmed.get(role))
     except BaseException as error:  # noqa: BLE001 - the end of this process: one line, no trace
         log.error("%s failed: %s: %s", role, type(error).__name__, error)
         with contextlib.suppress(OSError):

@@ -40,10 +40,8 @@ from stream_anon.sections import (
 )
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-SOURCES = (
-    "rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt", "v4l2", "file",
-)  # fmt: skip
 TARGETS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
+SOURCES = (*TARGETS, "http", "https", "rtp", "v4l2", "file")
 
 
 def _size(value: Any) -> Any:
@@ -243,6 +241,8 @@ class LiveConfig(Section):
     """Which parts work together: a name, or a path of a file like pipelines/live.py."""
     stall: Annotated[Span, Field(ge=1, le=600)] = 15.0
     """A process that gives no sign for this long is ended and started anew."""
+    standby: Flag = True
+    """Keep a painter and a reader ready for one that dies, at the memory of another painter."""
     drain: Annotated[Span, Field(ge=0.5, le=600)] = 10.0
     """When it is told to end, files and streams are given this long to be finished."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

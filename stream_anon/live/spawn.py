@@ -8,18 +8,50 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_anon.live.backoff import Backoff
 from stream_anon.live.child import environment
 from stream_anon.live.wire import Message, Wire, WireError
 
+if TYPE_CHECKING:
+    from stream_anon.live.standby import Standby
+
 RETRY, RETRY_LONGEST = 0.2, 2.0
-STEADY = 30.0
+STEADY = 10.0
 """Seconds after which a process that is alive counts as one that works."""
 STARTING = 60.0
 """Seconds until the first sign of life: a busy machine imports slowly."""
 SEND_SECONDS = 2.0
+
+
+def spawn(hidden: Iterable[str]) -> tuple[subprocess.Popen[bytes], Wire]:
+    """A process that waits for its task.
+
+    Args:
+        hidden: variables of the environment that it does not get.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    wire, there = Wire.pair()
+    number = there.fileno()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stream_anon.live.child", str(number)],
+            pass_fds=[number],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=environment(hidden),
+            # Ctrl-C in a terminal goes to the supervisor, which ends us in order.
+            start_new_session=True,
+        )
+    except OSError:
+        wire.close()
+        raise
+    finally:
+        there.close()
+    return process, wire
 
 
 class Process:
@@ -34,6 +66,7 @@ class Process:
         heard: called with each of its messages but signs of life.
         stall: seconds without a sign of life, or without progress, after which it is ended.
         hidden: variables of the environment that it does not get.
+        standby: processes that have everything imported, or None.
 
     Attributes:
         starts: how often it was started.
@@ -52,13 +85,14 @@ class Process:
         log: Callable[[str, str], None],
         stall: float,
         hidden: Iterable[str] = (),
+        standby: Standby | None = None,
     ) -> None:
         self.role, self.name = role, name
         self.starts = self.kills = 0
         self.counters: dict[str, Any] = {}
         self.ending = False
         self._task, self._begun, self._heard, self._log = task, begun, heard, log
-        self._stall, self._hidden = stall, tuple(hidden)
+        self._stall, self._hidden, self._standby = stall, tuple(hidden), standby
         self._backoff = Backoff(RETRY, RETRY_LONGEST)
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
@@ -143,26 +177,14 @@ class Process:
 
     def _start(self, now: float) -> None:
         data, fds = self._task()
-        wire, there = Wire.pair()
-        number = there.fileno()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream_anon.live.child", str(number)],
-                pass_fds=[number],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=environment(self._hidden),
-                # Ctrl-C in a terminal goes to the supervisor, which ends us in order.
-                start_new_session=True,
-            )
+            ready = None if self._standby is None else self._standby.take(now)
+            self._process, wire = ready or spawn(self._hidden)
         except OSError as error:
-            wire.close()
             self._close(fds)
             self._due = now + self._backoff.wait()
             self._log("error", f"{self.name}: cannot be started ({error.strerror})")
             return
-        finally:
-            there.close()
         self._wire, self._began, self._sign, self.alive = wire, now, now, False
         self.starts += 1
         self.counters = {}
@@ -176,7 +198,8 @@ class Process:
         self._begun()
 
     def _gone(self, why: str, now: float) -> None:
-        if now - self._began > STEADY:
+        steady = now - self._began > STEADY
+        if steady:
             self._backoff.reset()
         if not self.ending:
             self._log("warning", f"{self.name}: the {self.role} {why}")
@@ -185,7 +208,8 @@ class Process:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-        self._due = now + self._backoff.wait()
+        # Whatever has worked for a while begins again at once; what dies young waits.
+        self._due = now if steady else now + self._backoff.wait()
 
     @staticmethod
     def _close(fds: Iterable[int]) -> None:

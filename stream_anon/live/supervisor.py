@@ -20,10 +20,13 @@ from stream_anon.live.decoding import decoder_of
 from stream_anon.live.operation.status import Status
 from stream_anon.live.secret import SecretUrl, resolve, tls_options
 from stream_anon.live.spawn import Process
+from stream_anon.live.standby import Standby
 from stream_anon.live.wire import Message
 
 TICK = 0.1
 PREVIEW_SECONDS = 1.0
+LIGHT_PAUSE = 1.0
+"""Seconds until the next reader or writer stands by: it costs half a second of the processor."""
 Log = Callable[[str, str], None]
 
 
@@ -44,7 +47,7 @@ class _Output:
         self.shown = f"{camera.config.name}: {place}"
         self.process = Process(
             "writer", self.shown, self._task, self._begun, self._heard, owner.log,
-            max(config.timeout, 1.0), owner.hidden,
+            max(config.timeout, 1.0), owner.hidden, owner.standby.get("writer"),
         )  # fmt: skip
 
     def _task(self) -> tuple[dict[str, Any], list[int]]:
@@ -94,10 +97,9 @@ class _Camera:
             environment=owner.environment,
         )  # fmt: skip
         self._owner = owner
-        self._feed: socket.socket | None = None
         self.reader = Process(
-            "reader", config.name, self._task, self._begun, self._heard, owner.log,
-            owner.config.stall + config.timeout, owner.hidden,
+            "reader", config.name, self._task, self.join, self._heard, owner.log,
+            owner.config.stall + config.timeout, owner.hidden, owner.standby.get("reader"),
         )  # fmt: skip
         self.outputs = [_Output(owner, self, n, one) for n, one in enumerate(config.outputs)]
 
@@ -134,7 +136,6 @@ class _Camera:
         }  # fmt: skip
 
     def _task(self) -> tuple[dict[str, Any], list[int]]:
-        here, self._feed = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         config = self.config
         size = config.size
         if self.form is not None:
@@ -148,14 +149,18 @@ class _Camera:
             "rate": config.rate or (self.form or {}).get("rate"), "latency": config.latency,
             "epoch": self._owner.clock.epoch, "level": self._owner.level,
             "decoder": self.decoder,
-        }, [here.detach()]  # fmt: skip
+        }, []  # fmt: skip
 
-    def _begun(self) -> None:
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            with feed:
-                named = {"type": "feed", "camera": self.config.name}
-                self._owner.painter.send(named, [feed.fileno()])
+    def join(self) -> None:
+        """Give reader and painter a new line to each other."""
+        painter = self._owner.painter
+        if not self.reader.running or not painter.running:
+            return
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with here, there:
+            self.reader.send({"type": "feed"}, [here.fileno()])
+            named = {"type": "feed", "camera": self.config.name}
+            painter.send(named, [there.fileno()])
 
     def _heard(self, message: Message) -> None:
         if message.type == "status":
@@ -195,15 +200,15 @@ class Supervisor:
         self.environment = environment
         self.hidden = config.variables()
         self.clock = LiveClock(time.monotonic_ns())
+        self.standby = self._waiting()
         self.painter = Process(
             "painter", "painter", self._task, self._begun, self._heard, log, config.stall,
-            self.hidden,
+            self.hidden, self.standby.get("painter"),
         )  # fmt: skip
         self.cameras = {camera.name: _Camera(self, camera) for camera in config.cameras}
         self.status.cameras(list(self.cameras))
         self._ending: list[_Camera] = []
         self._previewed = 0.0
-        self._painters = 0
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -235,6 +240,9 @@ class Supervisor:
         for process in self.processes:
             if process.running or process.role != "reader" or self.painter.alive:
                 process.tick(now)
+        if self.painter.alive:
+            for standby in self._waiters:
+                standby.tick(now)
         if self._previewed < now - PREVIEW_SECONDS and self.status.watched(now):
             self._previewed = now
             self.painter.send({"type": "preview"})
@@ -251,6 +259,8 @@ class Supervisor:
         writers = [output.process for camera in cameras for output in camera.outputs]
         for process in self.processes:
             process.end()
+        for standby in self._waiters:
+            standby.end()
         self._end(readers, until)
         self._end([self.painter], until)
         self._end(writers, until)
@@ -268,7 +278,9 @@ class Supervisor:
             ConfigError: a credential is not where it should be; nothing was changed.
         """
         shared = ("method", "detector", "tracker", "encoder", "overload")
-        fixed = ("page", "pipeline", "device", "models_dir", "log", "stall", "drain")
+        fixed = (
+            "page", "pipeline", "device", "models_dir", "log", "stall", "drain", "standby",
+        )  # fmt: skip
         late = [name for name in fixed if getattr(config, name) != getattr(self.config, name)]
         all_new = any(getattr(config, name) != getattr(self.config, name) for name in shared)
         kept = {name: getattr(self.config, name) for name in fixed}
@@ -293,6 +305,10 @@ class Supervisor:
         self.status.cameras(list(cameras))
         for camera in begun:
             self.painter.send(camera.order())
+        if begun:
+            # What it prepared is another camera's; it begins anew.
+            for standby in self._waiters:
+                standby.end()
         return late
 
     def relay(self, message: Message) -> None:
@@ -330,14 +346,32 @@ class Supervisor:
         return {"pipeline": os.fspath(self.config.pipeline), "level": self.level}, []
 
     def _begun(self) -> None:
-        self._painters += 1
         for camera in self.cameras.values():
             self.painter.send(camera.order())
             for output in camera.outputs:
                 output.join()
-            # A reader that has lost its painter ends by itself and comes back with a new line.
-            if self._painters > 1 and camera.reader.running:
-                camera.reader.kill("has lost its painter")
+            # A reader goes on whatever becomes of the painter: its camera stays open.
+            camera.join()
+
+    def _waiting(self) -> dict[str, Standby]:
+        """Who waits for each role."""
+        if not self.config.standby:
+            return {}
+
+        def engines() -> dict[str, Any]:
+            cameras = [
+                {"engine": order["engine"], "form": order["form"]}
+                for order in (camera.order() for camera in self.cameras.values())
+            ]
+            return {**self._task()[0], "cameras": cameras}
+
+        painter = Standby(("painter",), engines, self.hidden)
+        light = Standby(("reader", "writer"), dict, self.hidden, LIGHT_PAUSE)
+        return {"painter": painter, "reader": light, "writer": light}
+
+    @property
+    def _waiters(self) -> set[Standby]:
+        return set(self.standby.values())
 
     def _heard(self, message: Message) -> None:
         if message.type == "status":

@@ -167,7 +167,7 @@ class Wire:
     def _read(self) -> None:
         room = socket.CMSG_SPACE(_MOST_FDS * array.array("i").itemsize)
         try:
-            data, rights, _, _ = self._socket.recvmsg(1 << 20, room, socket.MSG_CMSG_CLOEXEC)
+            data, rights, _, _ = self._socket.recvmsg(1 << 16, room, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:

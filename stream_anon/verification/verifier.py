@@ -69,6 +69,13 @@ SURE = 0.9
 AGREED = 0.35
 """Score from which the other one confirms it."""
 
+FAINT = 0.3
+"""Score in the whole frame below which a find needs more than that: the other one must see a face
+there by ``CLEARLY``, or the one that found it must see it again by ``AGAIN``. Hands before a painted
+face, enlarged, look like another."""
+
+CLEARLY, AGAIN = 0.7, 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -191,9 +198,11 @@ class Verifier:
             return True
         view = _Place(output, face.box)
         one, other = self._eyes[finder].near, self._eyes[1 - finder].near
-        if _strength(other, view, quarter_turns) >= AGREED:
+        confirmed = _strength(other, view, quarter_turns)
+        if confirmed >= (AGREED if face.score >= FAINT else CLEARLY):
             return True
-        return _strength(one, view, quarter_turns) >= SURE
+        again = _strength(one, view, quarter_turns)
+        return again >= SURE or (confirmed >= AGREED and again >= AGAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from stream_anon.live.wire import Wire
 from stream_anon.media.packets import Gap
 from tests.attacks.test_pass import _calls, _sources
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
 
 pytestmark = pytest.mark.timeout(400)

@@ -48,7 +48,9 @@ def config(folder: Path, cameras: list[dict[str, Any]], **more: Any) -> LiveConf
     path.write_text(PIPELINE)
     data = {
         "pipeline": str(path), "method": {"name": "pixelate"}, "stall": 30.0, "drain": 60.0,
-        "encoder": {"preset": "ultrafast", "keyframe": 1.0}, **more, "cameras": cameras,
+        # A second painter costs seconds of the processor; who wants one says so.
+        "standby": False, "encoder": {"preset": "ultrafast", "keyframe": 1.0}, **more,
+        "cameras": cameras,
     }  # fmt: skip
     return parse(data)
 

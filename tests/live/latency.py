@@ -25,7 +25,7 @@ import av
 
 from stream_anon.live.latency import BUDGETS
 from tests.live.harness import ROOT, Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.scene import FRAMES, number
 from tests.live.test_outputs import free_port
 

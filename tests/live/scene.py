@@ -78,13 +78,17 @@ def number(luma: np.ndarray) -> int | None:
 
 
 @cache
-def encoded(width: int, height: int, keyframes: int = 10) -> tuple[tuple[bytes, bool], ...]:
-    """The loop as H.264 in Annex B, one element a frame, with whether it is a keyframe."""
-    context = av.CodecContext.create("libx264", "w")
+def encoded(
+    width: int, height: int, keyframes: int = 10, codec: str = "h264"
+) -> tuple[tuple[bytes, bool], ...]:
+    """The loop in Annex B, one element a frame, with whether it is a keyframe."""
+    context = av.CodecContext.create({"h264": "libx264", "hevc": "libx265"}[codec], "w")
     context.width, context.height, context.pix_fmt = width, height, "yuv420p"
     context.time_base, context.framerate = Fraction(1, RATE), Fraction(RATE)
     context.gop_size, context.max_b_frames = keyframes, 0
     context.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "18"}
+    if codec == "hevc":
+        context.options |= {"x265-params": "log-level=none:repeat-headers=1:pools=1"}
     out = []
     for index in range(FRAMES):
         av_frame = av.VideoFrame.from_ndarray(frame(index, width, height), format="rgb24")

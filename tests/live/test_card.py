@@ -19,7 +19,7 @@ from stream_anon.media.device.nvdec import NvdecContext
 from stream_anon.media.packets import Gap
 from tests.live import scene
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_device import TWIN
 from tests.live.test_faults import camera, judge
 from tests.media.device.decoding.hardware import Surfaces

@@ -24,7 +24,7 @@ from stream_anon.media.frame import Frame
 from stream_anon.methods.workplace import Workplace
 from stream_anon.pipeline.painting import places
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
 from tests.media.device.decoding.hardware import planes
 

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from tests.live.harness import Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.scene import FRAMES, RATE, RAW, Verdict, encoded, frame, likeness, side_of
 
 pytestmark = pytest.mark.timeout(400)
@@ -80,6 +80,16 @@ def change_form(live, server):
         server.size = size
         live.until(lambda before=before: live.reader("form", "changes") > before)
         live.more("form", 5)
+    for rate in (8.0, 60.0, 25.0):
+        server.rate = rate
+        live.more("form", 10)
+    for codec in ("hevc", "h264"):
+        before = live.reader("form", "connects")
+        server.codec = codec
+        # A camera that changes its codec describes itself anew.
+        server.kick()
+        live.until(lambda before=before: live.reader("form", "connects") > before)
+        live.more("form", 10)
 
 
 def break_the_clock(live, server):

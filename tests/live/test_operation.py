@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.live.harness import PATIENCE, PIPELINE, ROOT
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import judge
 
 PASSWORD = "Wanderfalke-7731"
@@ -49,6 +49,7 @@ class Program:
         shared = {
             "pipeline": str(self.folder / "finder.py"), "method": {"name": "pixelate"},
             "encoder": {"preset": "ultrafast"}, "log": {"format": "json"}, "stall": "30s",
+            "standby": False,
         }  # fmt: skip
         self.file.write_text(yaml.safe_dump({**shared, **chosen}))
 

@@ -14,7 +14,7 @@ import threading
 import pytest
 
 from tests.live.harness import ROOT, Live, config
-from tests.live.rtsp_server import Camera
+from tests.live.peers.rtsp_server import Camera
 from tests.live.scene import Verdict
 from tests.live.test_faults import judge
 
@@ -32,7 +32,7 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 
 def receiver(kind: str, url: str, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.live.receiver", kind, url, str(FRAMES), *options],
+        [sys.executable, "-m", "tests.live.peers.receiver", kind, url, str(FRAMES), *options],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import av
 
 from stream_anon.errors import InputError
+from stream_anon.live.protocol import lacking
 from stream_anon.live.secret import TLS, redacted, scheme_of
 from stream_anon.media.input.probe import reason
 
@@ -76,7 +77,8 @@ def connect(
             metadata_errors="replace",
         )  # fmt: skip
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{shown}: {redacted(reason(error), secrets)}") from None
+        why = lacking(error, url) or redacted(reason(error), secrets)
+        raise InputError(f"{shown}: {why}") from None
     if not container.streams.video:
         container.close()
         raise InputError(f"{shown}: holds no video")

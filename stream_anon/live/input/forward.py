@@ -145,7 +145,7 @@ class Forwarder:
         elif self._gop_limit and packet.dts - (self._key or packet.dts) > self._gop_limit:
             self.switching = f"a group of pictures is longer than {GROUP:g} s"
         if self._leaving_out:
-            if not packet.is_keyframe or self._ring is None or len(self._ring):
+            if not packet.is_keyframe or (self._ring is not None and len(self._ring)):
                 self.skipped += 1
                 return
             self._leaving_out = False
@@ -179,6 +179,12 @@ class Forwarder:
         """The painting process has taken a packet out of this memory."""
         if self._ring is not None and memory == self._number:
             self._ring.done()
+
+    def begin_anew(self) -> None:
+        """Another painting process is there: it is told of everything at the next keyframe."""
+        if self.begun:
+            self._leaving_out = True
+            self.close()
 
     def close(self) -> None:
         """Let go of the memory."""

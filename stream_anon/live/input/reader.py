@@ -7,6 +7,9 @@ Frames go to the painting process through shared memory, by messages on a wire o
 ``format`` with the memory, ``frame`` with slot, sequence number and time, ``gap`` where what
 follows has nothing to do with what was before. ``free`` comes back for every frame. Where no slot
 is free the newest frame is left out and counted: whoever is behind gets no more to do.
+
+The camera stays open while the painting process dies: its successor gets a wire of its own and
+the same memory, in which every slot is free then.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -26,6 +30,7 @@ from stream_anon.live.backoff import Backoff
 from stream_anon.live.child import GRACE, Child
 from stream_anon.live.clock import TICKS, LiveClock
 from stream_anon.live.decoding import CHANGED
+from stream_anon.live.input.asking import wait
 from stream_anon.live.input.connect import connect
 from stream_anon.live.input.decode import Fit, LiveDecoder
 from stream_anon.live.input.forward import Forwarder
@@ -33,7 +38,7 @@ from stream_anon.live.input.timeline import LiveTimeline
 from stream_anon.live.latency import BUDGETS
 from stream_anon.live.ring import Ring
 from stream_anon.live.secret import redacted, scheme_of
-from stream_anon.live.wire import Message, Wire
+from stream_anon.live.wire import Message, Wire, WireError
 from stream_anon.media.input.probe import reason
 
 log = logging.getLogger(__name__)
@@ -52,11 +57,13 @@ class Reader:
     Args:
         child: this process.
         task: what the supervisor said.
-        feed: to the painting process.
     """
 
-    def __init__(self, child: Child, task: dict[str, Any], feed: Wire) -> None:
-        self._child, self._task, self._feed = child, task, feed
+    def __init__(self, child: Child, task: dict[str, Any]) -> None:
+        self._child, self._task = child, task
+        self._feed: Wire | None = None
+        self._feeds: deque[Wire] = deque()
+        self._form: dict[str, Any] = {}
         self._shown: str = task["shown"]
         self._size: tuple[int, int] | None = tuple(task["size"]) if task["size"] else None
         self._ring: Ring | None = None
@@ -69,27 +76,31 @@ class Reader:
         self._worked = False
         self._forward: Forwarder | None = None
         self._refused = 0
-        self._heard = time.monotonic()
         self.counters = child.counters
         self.counters |= {
             "state": "connecting", "connects": 0, "failures": 0, "frames": 0, "skipped": 0,
-            "lost": 0, "damaged": 0, "changes": 0, "anchored": 0, "forwarded": 0,
+            "unanswered": 0, "lost": 0, "damaged": 0, "changes": 0, "anchored": 0,
+            "forwarded": 0,
         }  # fmt: skip
+
+    def attach(self, feed: Wire) -> None:
+        """Another painting process is there; from any thread."""
+        self._feeds.append(feed)
 
     def run(self) -> None:
         """Until the process is to end."""
         backoff = Backoff(self._task["retry"], self._task["retry_longest"])
-        again = False
+        again, began = False, time.monotonic()
         while not self._child.stopping.is_set():
             self._child.beat()
             if again:
                 self.counters["state"] = "reconnecting"
                 # A file that is played in real time begins anew at once.
-                pause = 0.0 if self._is_file() and self._worked else backoff.wait()
-                self._child.stopping.wait(pause)
+                if not (self._is_file() and self._worked):
+                    self._wait(backoff.wait() - (time.monotonic() - began))
                 if self._child.stopping.is_set():
                     break
-            again = True
+            again, began = True, time.monotonic()
             self._worked = False
             try:
                 self._read(backoff)
@@ -105,7 +116,13 @@ class Reader:
                 more = f" (for the {backoff.tries + 1}th time)" if backoff.tries > 2 else ""
                 log.warning("%s%s", why, more)
             self._gap("reconnect")
-        self._feed.close()
+        if self._feed is not None:
+            self._feed.close()
+
+    def _wait(self, seconds: float) -> None:
+        """Until the next try: so long, or until a camera that was away answers."""
+        stopping, url = self._child.stopping, self._task["url"]
+        self.counters["unanswered"] += wait(url, seconds, stopping, self._child.beat)
 
     def _is_file(self) -> bool:
         return scheme_of(self._task["url"]) == "file"
@@ -147,7 +164,8 @@ class Reader:
                         self._pass(frame, decoder)
                 if self._forward is not None and self._forward.begun:
                     self._works(backoff)
-                    last = self._heard
+                    # Of what gives no frame there the painting process tells.
+                    last = time.monotonic()
                 if time.monotonic() - last > timeout:
                     raise InputError(f"{self._shown}: packets, but no frame for {timeout:g} s")
         finally:
@@ -167,7 +185,6 @@ class Reader:
     def _begin_forward(self, stream: Any) -> None:
         """Another connection: its packets are for the card, unless they were refused too often."""
         decoder = self._task.get("decoder", "cpu")
-        self._heard = time.monotonic()
         if decoder == "cpu" or self._refused >= REFUSALS:
             return
         forward = Forwarder(stream, decoder, self._size, self._send)
@@ -206,7 +223,6 @@ class Reader:
             self._end_forward()
             return held
         form = self._formed(first.width, first.height, rate)
-        self._heard = time.monotonic()
         forward.begin(form)
         return []
 
@@ -251,11 +267,11 @@ class Reader:
     def _begin(self, width: int, height: int, rate: Fraction) -> None:
         """Memory for frames, of the output's size."""
         form = self._formed(width, height, rate)
-        self._size = size = form["width"], form["height"]
-        self._ring = Ring.create(*size, SLOTS)
+        size = form["width"], form["height"]
         self._fit = Fit(*size)
-        self._free = list(range(SLOTS))
-        self._send({"type": "format", **form, "slots": SLOTS}, (self._ring.descriptor,))
+        self._form = {**form, "slots": SLOTS}
+        self._ring = Ring.create(*size, SLOTS)
+        self._introduce(self._ring)
 
     def _formed(self, width: int, height: int, rate: Fraction) -> dict[str, Any]:
         """The first frame decides what the output looks like."""
@@ -266,12 +282,24 @@ class Reader:
         self._child.tell({"type": "format", **form})
         return form
 
+    def _introduce(self, ring: Ring) -> None:
+        """Tell the painting process of the memory, all of which is free."""
+        self._free = list(range(SLOTS))
+        self._send({"type": "format", **self._form}, (ring.descriptor,))
+
     def _gap(self, why: str) -> None:
         self._send({"type": "gap", "reason": why})
 
     def _collect(self) -> None:
-        """What the painting process has done with."""
-        while (message := self._feed.receive(0.0)) is not None:
+        """What the painting process has done with, and whoever comes after it."""
+        if self._feeds:
+            self._lose()
+            self._feed = self._feeds.popleft()
+            if self._ring is not None:
+                self._introduce(self._ring)
+            if self._forward is not None:
+                self._forward.begin_anew()
+        while (message := self._received()) is not None:
             data = message.data
             slot = data.get("slot")
             if message.type == "free" and isinstance(slot, int) and slot not in self._free:
@@ -281,15 +309,29 @@ class Reader:
                 self.counters["forwarded"] += 1
                 for name in ("frames", "damaged", "lost"):
                     self.counters[name] += int(data.get(name, 0))
-                if data.get("frames"):
-                    self._heard = time.monotonic()
             elif message.type == "host" and self._forward is not None:
                 self._forward.switching = str(data.get("why"))
 
     def _send(self, data: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        if not self._feed.send(data, fds=fds, timeout=5.0):
-            # The painting process has gone; the supervisor starts both sides anew.
-            self._child.stopping.set()
+        try:
+            if self._feed is not None and not self._feed.send(data, fds=fds, timeout=5.0):
+                self._lose()
+        except WireError:
+            self._lose()
+
+    def _received(self) -> Message | None:
+        try:
+            return None if self._feed is None else self._feed.receive(0.0)
+        except WireError:
+            self._lose()
+            return None
+
+    def _lose(self) -> None:
+        """The painting process has gone; frames are left out until another is there."""
+        self._free = []
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
 
 
 class _Pace:
@@ -310,11 +352,17 @@ class _Pace:
         return max(0.0, self._began + seconds - self._first - time.monotonic())
 
 
-def run(child: Child, task: Message, ready: Callable[[], None]) -> None:
+def warm(data: dict[str, Any]) -> None:
+    """Everything is imported already; see ``child.ROLES``."""
+
+
+def run(child: Child, task: Message, ready: Callable[[], None], warmed: None = None) -> None:
     """The role; see ``child.ROLES``."""
-    reader = Reader(child, task.data, Wire.of(task.fds[0]))
+    reader = Reader(child, task.data)
 
     def hear(message: Message) -> None:
+        if message.type == "feed":
+            reader.attach(Wire.of(message.fds[0]))
         if message.type == "stop":
             # FFmpeg may be waiting for a camera that says nothing.
             timer = threading.Timer(GRACE, os._exit, (0,))

@@ -14,6 +14,7 @@ import av
 
 from stream_anon.errors import OutputError
 from stream_anon.live.clock import TIME_BASE
+from stream_anon.live.protocol import lacking
 from stream_anon.live.secret import redacted, scheme_of
 from stream_anon.media.input.probe import reason
 
@@ -106,7 +107,7 @@ class Muxed(Target):
         shown: str,
         secrets: tuple[str, ...] = (),
     ) -> None:
-        self._shown, self._secrets = shown, secrets
+        self._place, self._shown, self._secrets = place, shown, secrets
         self._first: int | None = None
         self._container: Any = None
         try:
@@ -143,7 +144,8 @@ class Muxed(Target):
             raise self._error(error) from None
 
     def _error(self, error: BaseException) -> OutputError:
-        return OutputError(f"{self._shown}: {redacted(reason(error), self._secrets)}")
+        why = lacking(error, self._place) or redacted(reason(error), self._secrets)
+        return OutputError(f"{self._shown}: {why}")
 
 
 def open_url(

@@ -170,7 +170,11 @@ class Writer:
         self._forget()
 
 
-def run(child: Child, task: Message, ready: Callable[[], None]) -> None:
+def warm(data: dict[str, Any]) -> None:
+    """Everything is imported already; see ``child.ROLES``."""
+
+
+def run(child: Child, task: Message, ready: Callable[[], None], warmed: None = None) -> None:
     """The role; see ``child.ROLES``."""
     writer = Writer(child, task.data)
     ready()

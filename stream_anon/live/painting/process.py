@@ -8,18 +8,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from stream_anon import recipes
 from stream_anon.config import Config, parse
-from stream_anon.detection.base import Array, Detector, Look, View
-from stream_anon.detection.types import Face
+from stream_anon.detection.base import Detector
 from stream_anon.errors import StreamAnonError
 from stream_anon.live.child import Child
 from stream_anon.live.clock import TICKS, LiveClock
 from stream_anon.live.config import EncoderConfig, OverloadConfig
 from stream_anon.live.decoding import delay_of
 from stream_anon.live.latency import BUDGETS
+from stream_anon.live.painting.batching import SharedDetector
 from stream_anon.live.painting.camera import Camera
 from stream_anon.live.painting.coded import MakeDecoder
+from stream_anon.live.painting.rehearsal import Prepared, rehearse
 from stream_anon.live.painting.sink import LiveSink
 from stream_anon.live.painting.source import RingSource
 from stream_anon.live.wire import Message, Wire
@@ -30,36 +30,11 @@ from stream_anon.media.device.source import uploader
 log = logging.getLogger(__name__)
 
 
-class SharedDetector(Detector):
-    """One detector for the threads of several cameras, one at a time."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._lock = threading.Lock()
-        self.name = detector.name  # type: ignore[misc]
-
-    def detect(self, view: View, quarter_turns: int = 0) -> list[Face]:
-        """See ``Detector.detect``."""
-        with self._lock:
-            return self._detector.detect(view, quarter_turns)
-
-    def look(self, view: View, quarter_turns: int = 0, regions: Array | None = None) -> Look:
-        """See ``Detector.look``."""
-        with self._lock:
-            return self._detector.look(view, quarter_turns, regions)
-
-    def glance(self, view: View, quarter_turns: int, regions: Array, smallest: float) -> Look:
-        """See ``Detector.glance``."""
-        with self._lock:
-            return self._detector.glance(view, quarter_turns, regions, smallest)
-
-
 class Painter:
     """The cameras of this process, as the supervisor orders them."""
 
-    def __init__(self, child: Child, pipeline: str) -> None:
-        self._child = child
-        self._parts = recipes.pipeline(pipeline)
+    def __init__(self, child: Child, prepared: Prepared) -> None:
+        self._child, self._prepared = child, prepared
         self._cameras: dict[str, Camera] = {}
         self._detectors: dict[str, SharedDetector] = {}
         self._lock = threading.Lock()
@@ -130,13 +105,14 @@ class Painter:
         encoder = EncoderConfig.model_validate(data["encoder"])
         sink = LiveSink(name, encoder, look_back, now, preview, delay)
         overload = OverloadConfig.model_validate(data["overload"])
-        camera = Camera(name, config, self._parts, self._detector, overload, source, sink, now)
+        parts = self._prepared.parts
+        camera = Camera(name, config, parts, self._detector, overload, source, sink, now)
         self._cameras[name] = camera
         camera.start()
 
     def _kernels(self, config: Config) -> DeviceKernels | None:
         """Of the device that a camera's frames are painted on; None where that is the host."""
-        place = getattr(self._parts, "place", None)
+        place = getattr(self._prepared.parts, "place", None)
         try:
             kernels = place(config).kernels if place is not None else None
         except StreamAnonError as error:
@@ -150,7 +126,7 @@ class Painter:
         wanted = str(data.get("decoder", "cpu"))
         if wanted == "cpu":
             return None
-        make = getattr(self._parts, "decoders", live_decoders)
+        make = getattr(self._prepared.parts, "decoders", live_decoders)
         try:
             found: MakeDecoder = make(kernels, wanted, BUDGETS[data["latency"]].low_delay)
         except StreamAnonError as error:
@@ -163,7 +139,7 @@ class Painter:
         with self._lock:
             found = self._detectors.get(key)
             if found is None:
-                found = self._detectors[key] = SharedDetector(self._parts.detector(config))
+                found = self._detectors[key] = SharedDetector(self._prepared.detector(config))
         return found
 
     def _end(self, cameras: list[Camera]) -> None:
@@ -177,8 +153,17 @@ class Painter:
         self._ended.set()
 
 
-def run(child: Child, task: Message, ready: Callable[[], None]) -> None:
+def warm(data: dict[str, Any]) -> Prepared:
+    """Prepare for cameras that others paint; see ``child.ROLES``."""
+    return rehearse(data)
+
+
+def run(
+    child: Child, task: Message, ready: Callable[[], None], warmed: Prepared | None = None
+) -> None:
     """The role; see ``child.ROLES``."""
-    painter = Painter(child, str(task.data["pipeline"]))
+    if warmed is None:
+        warmed = rehearse({"pipeline": task.data["pipeline"], "cameras": []})
+    painter = Painter(child, warmed)
     ready()
     painter.wait()

@@ -16,13 +16,13 @@ from stream_anon.errors import StreamAnonError, UsageError
 from stream_anon.live.clock import TICKS, TIME_BASE
 from stream_anon.live.decoding import CHANGED
 from stream_anon.live.painting.coded import CodedStream, MakeDecoder
+from stream_anon.live.painting.rehearsal import live_info
 from stream_anon.live.ring import Ring
 from stream_anon.live.wire import Message, Wire, WireError
 from stream_anon.media.cpu_frame import CpuFrame, Scaler
 from stream_anon.media.device.frame import DeviceFrame
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
-from stream_anon.media.input.info import MediaInfo
 from stream_anon.media.packets import Gap
 from stream_anon.media.pixel_formats import plane_bytes
 
@@ -64,9 +64,7 @@ class RingSource(Source):
         self, name: str, now: Callable[[], int], lift: Callable[..., Frame] | None = None,
         make: MakeDecoder | None = None,
     ) -> None:  # fmt: skip
-        self.info = MediaInfo(
-            path=None, format="live", size=0, start=0.0, duration=None, streams=()
-        )
+        self.info = live_info()
         self.form: dict[str, Any] | None = None
         self.torn = self.left_out = self.hosted = 0
         self._lift, self._make = lift, make

@@ -76,7 +76,7 @@ def on_device(shim, monkeypatch):
     """What ``--device cuda`` chooses, each part on its twin."""
     place = Workplace(Backend("torch"), shim, 4)
     monkeypatch.setattr(redact, "workplace", lambda device: place)
-    monkeypatch.setattr(redact, "on_device", lambda source, *_: DeviceSource(source, shim))
+    monkeypatch.setattr(redact, "on_device", lambda source, *more: DeviceSource(source, shim))
     monkeypatch.setattr(
         analysis, "make_detector",
         lambda config, models, device: TorchCenterFace(config, models, "cpu"),

@@ -1,6 +1,6 @@
 """A server or player of its own process: takes a stream, looks at it, says what it saw as JSON.
 
-    python -m tests.live.receiver FORMAT URL FRAMES [option=value ...]
+    python -m tests.live.peers.receiver FORMAT URL FRAMES [option=value ...]
 """
 
 from __future__ import annotations

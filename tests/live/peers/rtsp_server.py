@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from fractions import Fraction
 
 import av
@@ -38,7 +39,9 @@ class Camera:
         silent: connections are accepted and nothing is answered.
         lose: one of so many RTP packets is left out; 0 for none.
         size: of the picture; a change shows at the next frame.
-        stamp: gives a frame's time stamp in seconds for its running number.
+        codec: of connections that begin from now on, "h264" or "hevc".
+        rate: frames a second from now on.
+        stamp: gives a frame's time stamp in seconds for its running number; None: as it is sent.
         login: user and password that are asked for, or None.
         sent: monotonic seconds at which each frame's number was last sent.
         sessions: how many clients have played.
@@ -51,7 +54,8 @@ class Camera:
         self.stalled = self.silent = False
         self.lose = 0
         self.size = width, height
-        self.stamp = lambda index: index / scene.RATE
+        self.codec, self.rate = "h264", float(scene.RATE)
+        self.stamp: Callable[[int], float] | None = None
         self.login: tuple[str, str] | None = None
         self.sent: dict[int, float] = {}
         self.sessions = 0
@@ -190,37 +194,46 @@ class Camera:
         return shown == "Basic " + base64.b64encode(":".join(self.login).encode()).decode()
 
     def _description(self) -> bytes:
-        first = scene.encoded(*self.size)[0][0]
+        first = scene.encoded(*self.size, codec=self.codec)[0][0]
         units = [unit for unit in re.split(rb"\x00\x00\x00?\x01", first) if unit]
-        sets = [unit for unit in units if unit[0] & 31 in (7, 8)]
-        shown = ",".join(base64.b64encode(unit).decode() for unit in sets)
+        if self.codec == "h264":
+            sets = [unit for unit in units if unit[0] & 31 in (7, 8)]
+            shown = ",".join(base64.b64encode(unit).decode() for unit in sets)
+            kind, more = "H264", f"packetization-mode=1;sprop-parameter-sets={shown}"
+        else:
+            names = {32: "vps", 33: "sps", 34: "pps"}
+            sets = [(names.get(unit[0] >> 1 & 63), unit) for unit in units]
+            kind, more = "H265", ";".join(
+                f"sprop-{name}={base64.b64encode(unit).decode()}" for name, unit in sets if name
+            )
         return (
             "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
-            f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={shown}\r\n"
-            f"a=framerate:{scene.RATE}\r\na=control:track0\r\n"
+            f"m=video 0 RTP/AVP 96\r\na=rtpmap:96 {kind}/90000\r\na=fmtp:96 {more}\r\n"
+            f"a=framerate:{self.rate:g}\r\na=control:track0\r\n"
         ).encode()
 
     def _play(self, client, udp, way, ended, lock) -> None:
         packets = _Packets()
         with contextlib.suppress(OSError):
             muxer = av.open(packets, "w", format="rtp", options={"packetsize": "1200"})
-            stream = muxer.add_mux_stream("h264", rate=scene.RATE, width=320, height=240)
+            stream = muxer.add_mux_stream(self.codec, rate=scene.RATE, width=320, height=240)
             stream.time_base = Fraction(1, 90000)
             self._send_all(client, udp, way, ended, lock, packets, muxer, stream)
 
     def _send_all(self, client, udp, way, ended, lock, packets, muxer, stream) -> None:
         began, index, count = time.monotonic(), 0, 0
+        codec, seconds = self.codec, 0.0
         size = None
         last = None
         while not ended.is_set() and self._running.is_set():
-            pause = began + index / scene.RATE - time.monotonic()
+            seconds += 1 / self.rate
+            pause = began + seconds - time.monotonic()
             if pause > 0:
                 time.sleep(pause)
             if self.stalled:
                 index += 1
                 continue
-            loop = scene.encoded(*self.size)
+            loop = scene.encoded(*self.size, codec=codec)
             data, key = loop[index % scene.FRAMES]
             if size != self.size:
                 # Another picture begins at a keyframe.
@@ -230,7 +243,7 @@ class Camera:
                 size = self.size
             packet = av.Packet(data)
             packet.stream, packet.time_base = stream, Fraction(1, 90000)
-            stamp = round(self.stamp(index) * 90000)
+            stamp = round((seconds if self.stamp is None else self.stamp(index)) * 90000)
             packet.pts = packet.dts = stamp
             packet.is_keyframe = key
             if last is not None and stamp <= last:

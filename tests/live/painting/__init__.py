@@ -1,0 +1,1 @@
+"""What lies behind the reader and before the writers."""

@@ -1,0 +1,1 @@
+"""Cameras, servers and players on the loopback, with the faults that they have."""
