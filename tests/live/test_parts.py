@@ -22,10 +22,9 @@ from stream_anon.live.operation.lines import Lines
 from stream_anon.live.operation.status import added
 from stream_anon.live.output.recording import Recording
 from stream_anon.live.output.targets import Template
-from stream_anon.live.packet_ring import SIZE, PacketRing
 from stream_anon.live.painting.encoder import Encoder
 from stream_anon.live.painting.overload import Overload, ladder
-from stream_anon.live.ring import Ring
+from stream_anon.live.ring import PACKET_BYTES, PacketRing, Ring
 from stream_anon.live.secret import Secret, SecretUrl, redacted, resolve
 from stream_anon.live.wire import Wire, WireError
 from tests.live.harness import Lines as Sink
@@ -382,10 +381,10 @@ def test_packets_lie_in_their_memory_until_they_are_taken():
     assert len(ring) == len(waiting)
     for place, data in waiting:
         assert ring.read(place, len(data)) == data
-    for place, size in ((-1, 4), (SIZE - 3, 4), (0, 0), (0, SIZE + 1)):
+    for place, size in ((-1, 4), (PACKET_BYTES - 3, 4), (0, 0), (0, PACKET_BYTES + 1)):
         with pytest.raises(WireError, match="beyond its memory"):
             ring.read(place, size)
-    assert ring.put(bytes(SIZE + 1)) is None
+    assert ring.put(bytes(PACKET_BYTES + 1)) is None
     ring.close()
     ring.close()
 
@@ -395,6 +394,6 @@ def test_memory_of_packets_that_is_none():
     with pytest.raises(WireError, match="another size"):
         PacketRing(descriptor)
     descriptor = os.memfd_create("x")
-    os.ftruncate(descriptor, SIZE)
+    os.ftruncate(descriptor, PACKET_BYTES)
     with pytest.raises(WireError, match="not sealed"):
         PacketRing(descriptor)

@@ -16,7 +16,7 @@ import av
 
 from stream_anon.live.clock import TICKS
 from stream_anon.live.decoding import CARD, GROUP
-from stream_anon.live.packet_ring import PacketRing
+from stream_anon.live.ring import PacketRing
 from stream_anon.media.pixel_formats import nearest_layout
 
 MOST_HELD = 400

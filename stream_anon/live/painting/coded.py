@@ -18,7 +18,7 @@ import av
 from stream_anon.errors import FrameFault
 from stream_anon.live.clock import TIME_BASE
 from stream_anon.live.decoding import CARD, CHANGED
-from stream_anon.live.packet_ring import PacketRing
+from stream_anon.live.ring import PacketRing
 from stream_anon.live.wire import Message, WireError
 from stream_anon.media.device.frame import DeviceFrame
 from stream_anon.media.frame import Frame

@@ -9,8 +9,8 @@ import pytest
 
 from stream_anon.device import Choice
 from stream_anon.live import run as live_run
-from stream_anon.live.packet_ring import PacketRing
 from stream_anon.live.painting.source import RingSource
+from stream_anon.live.ring import PacketRing
 from stream_anon.live.wire import Wire
 from stream_anon.media.device.decoder import DeviceDecoder
 from stream_anon.media.device.frame import DeviceFrame
