@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 import pytest
@@ -72,6 +73,23 @@ def test_a_decoder_that_dies_leaves_it_to_the_reader(twin, tmp_path):
         assert live.state("dies")["painter"]["faults"] == 0
         assert live.state("dies")["restarts"] == 0
     judge(tmp_path / "dies.mkv")
+
+
+@pytest.mark.slow
+def test_a_painting_process_that_dies_is_told_of_the_packets_anew(twin, tmp_path):
+    """The reader goes on; the next process begins at a keyframe, with memory of its own."""
+    with Camera() as server, Live(twin([camera("new", server, tmp_path)])) as live:
+        live.more("new", 10)
+        supervisor = live.run.supervisor
+        before, reader = supervisor.painter.pid, supervisor.cameras["new"].reader.pid
+        os.kill(before, signal.SIGKILL)
+        live.until(lambda: supervisor.painter.alive and supervisor.painter.pid != before)
+        live.more("new", 20)
+        assert supervisor.cameras["new"].reader.pid == reader
+        live.until(lambda: "NVDEC (h264)" in str(live.state("new")["painter"]["decoder"]))
+        assert live.state("new")["reader"]["connects"] == 1
+        assert "decoded on the CPU" not in live.lines.text
+    judge(tmp_path / "new.mkv")
 
 
 BREAKS = """
