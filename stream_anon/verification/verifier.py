@@ -59,9 +59,10 @@ THIRD = 0.4
 """Score from which it counts what the third detector sees in the original as a face. What it sees
 below may be what the run saw as well, took for nothing and left as it was."""
 
-BELIEVED = 0.5
-"""Score from which a find of the analysing make must have been painted: half a face at the frame's
-border, enlarged, is seen by nobody again."""
+BELIEVED, UNTOUCHED = 0.5, 0.85
+"""Score from which a find of the analysing make must have been painted, where so much of the place
+is the same: half a face at the frame's border, enlarged, is seen by nobody again. A face that
+fills the frame is painted in places only, hair and all."""
 
 SURE = 0.9
 """Score from which the one that found a face is believed alone about the enlarged place."""
@@ -71,8 +72,8 @@ AGREED = 0.35
 
 FAINT = 0.3
 """Score in the whole frame below which a find needs more than that: the other one must see a face
-there by ``CLEARLY``, or the one that found it must see it again by ``AGAIN``. Hands before a painted
-face, enlarged, look like another."""
+there by ``CLEARLY``, or the one that found it must see it again by ``AGAIN``. Hands before a
+painted face, enlarged, look like another."""
 
 CLEARLY, AGAIN = 0.7, 0.1
 
@@ -184,16 +185,18 @@ class Verifier:
         if not found:
             return np.empty((0, 4)), np.empty(0, np.bool_)
         boxes = np.stack([face.box for face, _ in found])
-        same = same_shares(original, output, boxes) >= OPEN
+        same = same_shares(original, output, boxes).tolist()
         open_ = [
-            bool(is_same) and self._seen(output, face, number, quarter_turns)
-            for (face, number), is_same in zip(found, same, strict=True)
+            share >= OPEN and self._seen(output, face, number, quarter_turns, share)
+            for (face, number), share in zip(found, same, strict=True)
         ]
         return boxes, np.array(open_, np.bool_)
 
-    def _seen(self, output: Frame, face: Face, finder: int, quarter_turns: int) -> bool:
+    def _seen(
+        self, output: Frame, face: Face, finder: int, quarter_turns: int, same: float
+    ) -> bool:
         """Whether a face is still seen in the output at the unchanged place of one."""
-        analysing = self._names[finder] == self._analysed
+        analysing = self._names[finder] == self._analysed and same >= UNTOUCHED
         if analysing and face.score >= BELIEVED and face.size >= self._smallest:
             return True
         view = _Place(output, face.box)

@@ -54,7 +54,7 @@ def interlaced(s: Studio) -> Take:
     """Fields: odd rows are half a frame later than the even ones."""
 
     def frames() -> Iterator[Frame]:
-        fields = list(walkers(s, 2 * s.count(26), 25.0))
+        fields = list(walkers(s, 2 * s.count(26), 50.0))
         for first, second in zip(fields[::2], fields[1::2], strict=True):
             pixels = first.pixels.copy()
             pixels[1::2] = second.pixels[1::2]
