@@ -25,7 +25,8 @@ def build(plan: Plan) -> Pipeline:
     # What is painted and by what: a label, a shape and a method each.
     targets = make_targets(config, place)
     # A video or a photo, on the device that does the work.
-    source = on_device(make_source(plan), plan.device, config.video.decoder)
+    strict = config.fault.policy == "stop"
+    source = on_device(make_source(plan), plan.device, config.video.decoder, strict)
     # Detector and tracker, or a Tracks file that says what they would.
     analyzer = make_analyzer(plan)
     # The methods that single regions ask for.

@@ -183,7 +183,8 @@ class VideoConfig(Section):
     """Speed of the encoder; none takes the codec's default (veryfast for h264)."""
     decoder: Literal["auto", "cpu", "nvdec", "dali"] = "auto"
     """With `device: cuda`: `nvdec` decodes to the samples that the CPU gives; `dali` several groups
-    of pictures at a time, through RGB; `auto`: nvdec, then dali, then the CPU, for each stream."""
+    of pictures at a time, through RGB; `auto`: nvdec, then dali, then the CPU, for each stream, and
+    with `fault.policy: stop` the CPU for MPEG-TS, since GPUs conceal damage."""
     encoder: Literal["auto", "cpu", "nvenc"] = "auto"
     """With `device: cuda`: `nvenc` where the GPU has it, else the CPU; or by name."""
     audio: Literal["copy", "drop"] = "copy"

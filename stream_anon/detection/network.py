@@ -8,7 +8,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -101,7 +101,7 @@ class NetworkDetector(Detector):
         self._engines: dict[Shape, Engine] = {}
         self._uses: dict[Shape, int] = {}
         # Who shares a detector between threads puts something before it that runs one at a time.
-        self.run: Callable[[Pixels], list[Candidates]] = self._candidates
+        self.run: Callable[[Any], list[Candidates]] = self._candidates
 
     def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
         """Network inputs (width, height), finest first, for a frame of this size."""
@@ -155,14 +155,13 @@ class NetworkDetector(Detector):
     ) -> list[Face]:
         upright = _upright_size(view, quarter_turns)
         found: list[Candidates] = []
-        pixels: Pixels | None = None
+        pixels: Any = None
         for width, height in sizes:
             if pixels is None:
-                pixels = _upright(view, quarter_turns, width, height)
+                pixels = self._picture(view, quarter_turns, width, height)
             else:
                 # From the finest one, which has more than enough detail: the frame is large.
-                small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-                pixels = np.asarray(small, np.uint8)
+                pixels = self._smaller(pixels, width, height)
             [candidates] = self.run(pixels[None])
             if found:
                 candidates = _large(candidates)
@@ -180,7 +179,7 @@ class NetworkDetector(Detector):
         wanted = (
             _turned(regions, nothing, (4 - quarter_turns) % 4, view.width, view.height)[0] * scale
         )
-        pixels: Pixels | None = None
+        pixels: Any = None
         found: list[Candidates] = []
         clear: list[Array] = []
         for tile_sizes in (TILE_SIZES, TILE_SIZES[1:]):
@@ -188,7 +187,7 @@ class NetworkDetector(Detector):
             if planned is None:
                 return None
             if pixels is None:
-                pixels = _upright(view, quarter_turns, width, height)
+                pixels = self._picture(view, quarter_turns, width, height)
             cut: list[Array] = []
             for (x, y, w, h), (boxes, landmarks, scores) in self._in_tiles(pixels, planned, sizes):
                 boxes = boxes + np.array([x, y, x, y])
@@ -208,9 +207,8 @@ class NetworkDetector(Detector):
         else:
             return None
         if clear:
-            more = _turned(np.array(clear), np.zeros((len(clear), 0, 2)), quarter_turns, *upright)[
-                0
-            ]
+            none = np.zeros((len(clear), 0, 2))
+            more = _turned(np.array(clear), none, quarter_turns, *upright)[0]
             regions = np.concatenate([regions, more])
         border = np.array([view.width, view.height] * 2, np.float64) - 1e-6
         # What lies along the frame's border was looked at to its very edge.
@@ -219,25 +217,36 @@ class NetworkDetector(Detector):
         return Look(_faces(scaled, quarter_turns, *upright), areas)
 
     def _in_tiles(
-        self, pixels: Pixels, planned: list[tiles.Tile], sizes: list[tuple[int, int]]
+        self, pixels: Any, planned: list[tiles.Tile], sizes: list[tuple[int, int]]
     ) -> Iterator[tuple[tiles.Tile, Candidates]]:
         """Look at parts of the frame, at large ones also in the coarser of the frame's sizes."""
         # Tiles of one size after each other: the network is set up anew for each.
         ordered = sorted(planned, key=lambda tile: tile[2:])
         for (width, height), group in itertools.groupby(ordered, key=lambda tile: tile[2:]):
             alike = list(group)
-            images = np.stack([pixels[y : y + h, x : x + w] for x, y, w, h in alike])
+            images = self._stacked([pixels[y : y + h, x : x + w] for x, y, w, h in alike])
             found = [[one] for one in self.run(images)]
             for wide, _ in sizes[1:] if max(width, height) > tiles.COARSE_FROM else ():
                 w, h = _size(width * wide / sizes[0][0], height * wide / sizes[0][0])
-                small = [cv2.resize(i, (w, h), interpolation=cv2.INTER_AREA) for i in images]
-                for own, more in zip(found, self.run(np.stack(small)), strict=True):
+                small = self._stacked([self._smaller(image, w, h) for image in images])
+                for own, more in zip(found, self.run(small), strict=True):
                     own.append(_scaled(_large(more), width / w, height / h))
             for tile, own in zip(alike, found, strict=True):
                 boxes, landmarks, scores = (np.concatenate(p) for p in zip(*own, strict=True))
                 yield tile, (boxes, landmarks, scores)
 
-    def _candidates(self, images: Pixels) -> list[Candidates]:
+    def _picture(self, view: View, quarter_turns: int, width: int, height: int) -> Any:
+        """The frame for the network, upright: (height, width, 3) uint8 BGR, wherever it lies."""
+        return _upright(view, quarter_turns, width, height)
+
+    def _smaller(self, pixels: Any, width: int, height: int) -> Any:
+        """A picture shrunk by averages over areas."""
+        return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+
+    def _stacked(self, pictures: Sequence[Any]) -> Any:  # pictures of one size as one array
+        return np.stack(pictures)
+
+    def _candidates(self, images: Any) -> list[Candidates]:
         """Run the network on (n, height, width, 3) uint8 BGR images."""
         height, width = images.shape[1:3]
         found: list[Candidates] = []
@@ -247,7 +256,7 @@ class NetworkDetector(Detector):
             count = next(n for n in self.batches if n <= left + (n > 2))
             part = images[len(found) : len(found) + count]
             if len(part) < count:
-                part = np.concatenate([part, part[:1]])
+                part = self._stacked([*part, part[0]])
             engine = self._engine_for((count, width, height))
             outputs = engine([part])
             if not all(np.isfinite(output).all() for output in outputs):

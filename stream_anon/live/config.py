@@ -25,6 +25,7 @@ from stream_anon.config import (
     TrackerConfig,
 )
 from stream_anon.errors import ConfigError
+from stream_anon.live.decoding import Decoder
 from stream_anon.live.secret import named, redacted, scheme_of
 from stream_anon.methods import METHODS, known_methods
 from stream_anon.sections import (
@@ -39,11 +40,8 @@ from stream_anon.sections import (
 )
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-
-SOURCES = (
-    "rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt", "v4l2", "file",
-)  # fmt: skip
 TARGETS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp", "srt")
+SOURCES = (*TARGETS, "http", "https", "rtp", "v4l2", "file")
 
 
 def _size(value: Any) -> Any:
@@ -146,6 +144,8 @@ class CameraConfig(Section):
     while the program runs: what comes in another size is scaled."""
     rate: Annotated[Number, Field(ge=1, le=120)] | None = None
     """Frames a second while there is no picture; none takes the camera's."""
+    decoder: Decoder = "auto"
+    """Who decodes with `device: cuda`: nvdec, dali (a GOP later), cpu; auto is cpu for UDP."""
     latency: Literal["low", "balanced", "careful"] = "balanced"
     """How long a frame waits for what comes after it: 0.25 s, 0.6 s or 1.7 s. Less waiting shows
     more of faces that the detector finds late."""
@@ -246,7 +246,7 @@ class LiveConfig(Section):
     drain: Annotated[Span, Field(ge=0.5, le=600)] = 10.0
     """When it is told to end, files and streams are given this long to be finished."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where frames are painted and networks run, as for `redact`; readers decode on the CPU."""
+    """Where frames are decoded (`decoder`) and painted and networks run, as for `redact`."""
     models_dir: File | None = None
     """Folder with network weights; none takes STREAM_ANON_MODELS or the user's cache."""
 

@@ -1,4 +1,4 @@
-"""Frames in shared memory: slots that change hands by messages.
+"""Frames, and packets, in shared memory: what changes hands by messages.
 
 The memory has no name (``memfd_create``), so nothing is left of it when its processes are gone,
 however they went. Its size is sealed: a process that shrank it could kill the one that reads.
@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import struct
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,10 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 LARGEST = 16384
 """Width and height, at most."""
 MOST_SLOTS = 64
+PACKET_BYTES = 16 << 20
+"""Of packets that are under way: some seconds of a camera, and more than any single one."""
+MOST_PACKETS = 128
+"""Likewise: their messages must fit into a socket that nobody reads."""
 
 
 class Ring:
@@ -167,3 +172,91 @@ def _check(width: int, height: int, slots: int) -> None:
     sides = all(0 < side <= LARGEST and side % 2 == 0 for side in (width, height))
     if not sides or not 0 < slots <= MOST_SLOTS:
         raise WireError(f"there is no ring of {slots} frames of {width}x{height}")
+
+
+class PacketRing:
+    """Room for packets, for whoever decodes them on a card.
+
+    They lie one after the other and are done with in the same order, so that all there is to keep
+    is where the oldest begins.
+
+    Args:
+        descriptor: of the memory; this object owns it.
+
+    Raises:
+        WireError: the memory has another size than ``PACKET_BYTES``, or its size is not sealed.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._kept: deque[tuple[int, int]] = deque()
+        self._end = 0
+        try:
+            if os.fstat(descriptor).st_size != PACKET_BYTES:
+                raise WireError("the memory of packets has another size than it should")
+            if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+                raise WireError("the memory of packets is not sealed")
+            self._memory = mmap.mmap(descriptor, PACKET_BYTES)
+        except OSError as error:
+            os.close(descriptor)
+            raise WireError("the memory of packets cannot be mapped") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @classmethod
+    def create(cls) -> PacketRing:
+        """Memory of ``PACKET_BYTES`` bytes."""
+        descriptor = os.memfd_create("stream-anon-packets", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(descriptor, PACKET_BYTES)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        return cls(descriptor)
+
+    def __len__(self) -> int:
+        """Packets that are under way."""
+        return len(self._kept)
+
+    def put(self, data: bytes) -> int | None:
+        """Write a packet behind the newest; where it begins, or None where there is no room."""
+        if len(self._kept) >= MOST_PACKETS or not data:
+            return None
+        size, begin, end = len(data), self._end, PACKET_BYTES
+        if not self._kept:
+            begin = 0
+        else:
+            oldest = self._kept[0][0]
+            # The end never meets the oldest again, or full would look like empty.
+            if begin <= oldest:
+                end = oldest - 1
+            elif begin + size > PACKET_BYTES:
+                begin, end = 0, oldest - 1
+        if begin + size > end:
+            return None
+        self._memory[begin : begin + size] = data
+        self._kept.append((begin, size))
+        self._end = begin + size
+        return begin
+
+    def done(self) -> bool:
+        """The oldest packet was taken; False where there is none."""
+        if not self._kept:
+            return False
+        self._kept.popleft()
+        return True
+
+    def read(self, begin: int, size: int) -> bytes:
+        """A copy of a packet.
+
+        Raises:
+            WireError: there is no such place.
+        """
+        if not 0 <= begin <= begin + size <= PACKET_BYTES or size < 1:
+            raise WireError("a packet lies beyond its memory")
+        return self._memory[begin : begin + size]
+
+    def close(self) -> None:
+        """Let go of the memory; safe to call twice."""
+        if self.descriptor >= 0:
+            self._memory.close()
+            os.close(self.descriptor)
+            self.descriptor = -1

@@ -121,14 +121,17 @@ def check_device(config: LiveConfig) -> Choice:
     """Which device paints, tried in a process of its own: this one holds no card's memory.
 
     Raises:
-        UsageError: a GPU is asked for by name and cannot be used.
+        UsageError: a GPU, or a decoder on it, is asked for by name and cannot be used.
     """
     chosen = choose(config.device)
+    named = sorted({one.decoder for one in config.cameras} & {"nvdec", "dali"})
+    if named and config.device != "cuda":
+        raise UsageError(f"decoder '{named[0]}' decodes on a GPU: device: cuda")
     if chosen.name == "cpu":
         return chosen
     try:
         tried = subprocess.run(
-            [sys.executable, "-m", "stream_anon.pipeline.painting.places"],
+            [sys.executable, "-m", "stream_anon.pipeline.painting.places", *named],
             capture_output=True, text=True, check=False, timeout=CHECK_SECONDS,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 from stream_anon.live.clock import LiveClock
 from stream_anon.live.config import CameraConfig, LiveConfig, OutputConfig
+from stream_anon.live.decoding import decoder_of
 from stream_anon.live.operation.status import Status
 from stream_anon.live.secret import SecretUrl, resolve, tls_options
 from stream_anon.live.spawn import Process
@@ -103,6 +104,13 @@ class _Camera:
         self.outputs = [_Output(owner, self, n, one) for n, one in enumerate(config.outputs)]
 
     @property
+    def decoder(self) -> str:
+        """Who decodes: "cpu" is the reader."""
+        config = self.config
+        device = self._owner.config.device
+        return decoder_of(device, config.decoder, config.source, config.transport)
+
+    @property
     def processes(self) -> list[Process]:
         """The reader's and the writers'."""
         return [self.reader, *(output.process for output in self.outputs)]
@@ -124,7 +132,7 @@ class _Camera:
             "engine": config.engine(self.config).model_dump(mode="json"),
             "encoder": config.encoder.model_dump(mode="json"),
             "overload": config.overload.model_dump(mode="json"),
-            "epoch": self._owner.clock.epoch, "form": self.form,
+            "epoch": self._owner.clock.epoch, "form": self.form, "decoder": self.decoder,
         }  # fmt: skip
 
     def _task(self) -> tuple[dict[str, Any], list[int]]:
@@ -140,6 +148,7 @@ class _Camera:
             "retry_longest": config.retry_longest, "size": size,
             "rate": config.rate or (self.form or {}).get("rate"), "latency": config.latency,
             "epoch": self._owner.clock.epoch, "level": self._owner.level,
+            "decoder": self.decoder,
         }, []  # fmt: skip
 
     def join(self) -> None:

@@ -102,8 +102,10 @@ class TorchEngine:
                 self._add(kind, known[kind], attributes, names, made)
         self._prune()
 
-    def __call__(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    def __call__(self, inputs: Sequence[Any]) -> list[NDArray[Any]]:
         """Run once: arrays in, in the order of ``inputs``, arrays out: float32, or bytes.
+
+        Tensors of bytes or float32 are taken as well, wherever they lie.
 
         Raises:
             ValueError: the number or shape of the inputs does not fit.
@@ -111,10 +113,17 @@ class TorchEngine:
         """
         torch, given = self._torch, []
         for array in inputs:
+            if isinstance(array, torch.Tensor):
+                given.append(array)
+                continue
             # Bytes travel as bytes.
             kind = array.dtype if array.dtype == np.uint8 else np.float32
             given.append(torch.from_numpy(np.require(array, kind, ["C", "W"])))
-        queue = nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+        queue: Any = nullcontext()
+        if self._stream is not None:
+            # Tensors are made in the caller's queue.
+            self._stream.wait_stream(torch.cuda.current_stream(self._device))
+            queue = torch.cuda.stream(self._stream)
         with self._lock, queue, torch.inference_mode():
             return [self._fetched(one) for one in self._answers(given)]
 
@@ -282,15 +291,18 @@ class TorchImages:
         self._turned = colours == "RGB"
         self.inputs, self.outputs = self._net.inputs, self._net.outputs
 
-    def __call__(self, inputs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """Run once: one array of images in, float32 arrays out.
+    def __call__(self, inputs: Sequence[Any]) -> list[NDArray[np.float32]]:
+        """Run once: one array of images in, or a tensor wherever it lies; float32 arrays out.
 
         Raises:
             ValueError: it is not one array, or not of this shape.
         """
         (images,) = inputs
-        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        if images.ndim != 4 or images.shape[3] != 3 or str(images.dtype)[-5:] != "uint8":
             raise ValueError(f"images must be (n, h, w, 3) uint8, are {images.shape}")
+        if not isinstance(images, np.ndarray):
+            turned = images.flip(-1) if self._turned else images
+            return self._net([turned.permute(0, 3, 1, 2)])
         planes = images[..., ::-1] if self._turned else images
         return self._net([planes.transpose(0, 3, 1, 2)])
 

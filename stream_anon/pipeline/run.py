@@ -324,6 +324,10 @@ class Pipeline:
         frames.faces_stepped_down = fallbacks.faces
         frames.reasons = dict(fallbacks.reasons)
         outcome.decoded = dict(self._source.decoded_by)
+        if hidden := sorted(self._source.conceals):
+            words = f"stream {', '.join(map(str, hidden))} was decoded by hardware, which conceals"
+            outcome.notes.append(f"{words} damage inside slices: less of it is told than by a CPU")
+            log.info("%s", outcome.notes[-1])
         outcome.encoded = dict(self._sink.encoded_by)
         outcome.labels, outcome.networks = fallbacks.labels, self._analyzer.networks
         if not len(outcome.tally.painted) and (settings := unusual(self._config)):

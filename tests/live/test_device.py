@@ -21,6 +21,8 @@ from stream_anon.media.device.frame import DeviceFrame
 from stream_anon.media.device.kernels import twin_kernels
 from stream_anon.media.device.source import uploader
 from stream_anon.media.frame import Frame
+from stream_anon.methods.workplace import Workplace
+from stream_anon.pipeline.painting import places
 from tests.live.harness import Live, config
 from tests.live.peers.rtsp_server import Camera
 from tests.live.test_faults import camera, judge
@@ -180,3 +182,18 @@ def test_a_card_whose_kernels_do_not_load_ends_it_too(monkeypatch):
     monkeypatch.setattr(live_run, "choose", lambda wanted: Choice("cuda", "asked for"))
     with pytest.raises(UsageError, match="device 'cuda' cannot be used: CuPy"):
         live_run.check_device(live_config.single("rtsp://camera/1", (), device="cuda"))
+
+
+def test_a_decoder_on_a_card_needs_the_card():
+    one = {"name": "a", "source": "rtsp://camera/1", "decoder": "nvdec"}
+    chosen = live_config.parse({"cameras": [one], "device": "cpu"})
+    with pytest.raises(UsageError, match="decoder 'nvdec' decodes on a GPU: device: cuda"):
+        live_run.check_device(chosen)
+
+
+def test_a_decoder_that_is_named_must_be_there(monkeypatch, capsys):
+    monkeypatch.setattr(places, "workplace", lambda device: Workplace(kernels=twin_kernels()))
+    monkeypatch.setattr("stream_anon.media.device.nvdec.missing", lambda *_: "no NVDEC library")
+    assert places.main(["nvdec"]) == 2
+    assert capsys.readouterr().err == "video.decoder 'nvdec' cannot be used: no NVDEC library\n"
+    assert places.main() == 0

@@ -16,6 +16,7 @@ from stream_anon.errors import ConfigError, GateError, OutputError
 from stream_anon.live.backoff import JITTER, Backoff
 from stream_anon.live.clock import TICKS
 from stream_anon.live.config import EncoderConfig
+from stream_anon.live.decoding import decoder_of
 from stream_anon.live.input.timeline import TOLERANCE, LiveTimeline
 from stream_anon.live.operation.lines import Lines
 from stream_anon.live.operation.status import added
@@ -23,7 +24,7 @@ from stream_anon.live.output.recording import Recording
 from stream_anon.live.output.targets import Template
 from stream_anon.live.painting.encoder import Encoder
 from stream_anon.live.painting.overload import Overload, ladder
-from stream_anon.live.ring import Ring
+from stream_anon.live.ring import PACKET_BYTES, PacketRing, Ring
 from stream_anon.live.secret import Secret, SecretUrl, redacted, resolve
 from stream_anon.live.wire import Wire, WireError
 from tests.live.harness import Lines as Sink
@@ -336,3 +337,63 @@ def test_a_recording_replaces_nothing_and_comes_back_from_a_crash(tmp_path):
 def test_what_is_no_keyframe_opens_no_output():
     with pytest.raises(OutputError):
         Template(b"\0\0\0\x01\x41nothing", 25.0)
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "url", "transport", "decodes"),
+    [
+        ("cuda", "auto", "rtsp://a/1", "tcp", "nvdec"),
+        ("cuda", "auto", "rtsp://a/1", "udp", "cpu"),
+        ("cuda", "auto", "udp://0.0.0.0:5000", "tcp", "cpu"),
+        ("cuda", "auto", "srt://a:1", "tcp", "cpu"),
+        ("cuda", "auto", "rtsps://a/1", "udp", "nvdec"),
+        ("cuda", "nvdec", "rtsp://a/1", "udp", "nvdec"),
+        ("cuda", "dali", "rtsp://a/1", "tcp", "dali"),
+        ("cuda", "cpu", "rtsp://a/1", "tcp", "cpu"),
+        ("cpu", "auto", "rtsp://a/1", "tcp", "cpu"),
+        ("auto", "nvdec", "rtsp://a/1", "tcp", "cpu"),
+    ],
+)
+def test_who_decodes_a_camera(device, wanted, url, transport, decodes):
+    """What loses packets is decoded where damage is told, unless somebody says otherwise."""
+    assert decoder_of(device, wanted, url, transport) == decodes
+
+
+def test_packets_lie_in_their_memory_until_they_are_taken():
+    """Against a list, over random sizes: never two in one place, never one that is not whole."""
+    rng = np.random.default_rng(3)
+    ring, waiting, refused = PacketRing.create(), [], 0
+    for _ in range(3000):
+        if waiting and rng.random() < 0.5:
+            place, data = waiting.pop(0)
+            assert ring.read(place, len(data)) == data
+            assert ring.done()
+            continue
+        size = int(rng.choice([40, 5000, 900_000, 6_000_000]))
+        data = bytes([int(rng.integers(256))]) * size
+        place = ring.put(data)
+        if place is None:
+            refused += 1
+            assert waiting
+        else:
+            waiting.append((place, data))
+    assert refused > 20
+    assert len(ring) == len(waiting)
+    for place, data in waiting:
+        assert ring.read(place, len(data)) == data
+    for place, size in ((-1, 4), (PACKET_BYTES - 3, 4), (0, 0), (0, PACKET_BYTES + 1)):
+        with pytest.raises(WireError, match="beyond its memory"):
+            ring.read(place, size)
+    assert ring.put(bytes(PACKET_BYTES + 1)) is None
+    ring.close()
+    ring.close()
+
+
+def test_memory_of_packets_that_is_none():
+    descriptor = os.memfd_create("x")
+    with pytest.raises(WireError, match="another size"):
+        PacketRing(descriptor)
+    descriptor = os.memfd_create("x")
+    os.ftruncate(descriptor, PACKET_BYTES)
+    with pytest.raises(WireError, match="not sealed"):
+        PacketRing(descriptor)

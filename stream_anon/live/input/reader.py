@@ -1,5 +1,8 @@
 """The reader: one process for one camera, that opens, decodes, and opens again.
 
+Where a card decodes, it hands on packets (``forward.py``): ``coded`` with their memory, ``packet``;
+``done`` comes back for each, and ``host`` where the reader is to decode after all.
+
 Frames go to the painting process through shared memory, by messages on a wire of their own:
 ``format`` with the memory, ``frame`` with slot, sequence number and time, ``gap`` where what
 follows has nothing to do with what was before. ``free`` comes back for every frame. Where no slot
@@ -26,9 +29,11 @@ from stream_anon.errors import FrameFault, InputError
 from stream_anon.live.backoff import Backoff
 from stream_anon.live.child import GRACE, Child
 from stream_anon.live.clock import TICKS, LiveClock
+from stream_anon.live.decoding import CHANGED
 from stream_anon.live.input.asking import wait
 from stream_anon.live.input.connect import connect
 from stream_anon.live.input.decode import Fit, LiveDecoder
+from stream_anon.live.input.forward import Forwarder
 from stream_anon.live.input.timeline import LiveTimeline
 from stream_anon.live.latency import BUDGETS
 from stream_anon.live.ring import Ring
@@ -40,6 +45,8 @@ log = logging.getLogger(__name__)
 
 SLOTS = 8
 LONGEST_REORDERING = 2 * TICKS
+REFUSALS = 3
+"""Times that the card's decoder had to be left before it is not asked again."""
 FASTEST = 120.0
 """Frames a second that are believed."""
 
@@ -67,10 +74,13 @@ class Reader:
         self._timeline = LiveTimeline()
         self._changes = 0
         self._worked = False
+        self._forward: Forwarder | None = None
+        self._refused = 0
         self.counters = child.counters
         self.counters |= {
             "state": "connecting", "connects": 0, "failures": 0, "frames": 0, "skipped": 0,
             "unanswered": 0, "lost": 0, "damaged": 0, "changes": 0, "anchored": 0,
+            "forwarded": 0,
         }  # fmt: skip
 
     def attach(self, feed: Wire) -> None:
@@ -132,6 +142,8 @@ class Reader:
             stream = container.streams.video[0]
             low_delay = BUDGETS[self._task["latency"]].low_delay
             decoder = LiveDecoder(stream, self._shown, low_delay)
+            self._changes = 0
+            self._begin_forward(stream)
             self.counters["connects"] += 1
             self._timeline.restart()
             pace = _Pace() if self._is_file() else None
@@ -145,21 +157,74 @@ class Reader:
                 if pace is not None:
                     self._child.stopping.wait(pace.until(packet))
                 self._stamp(packet)
-                for frame in decoder.feed(packet):
-                    if not self._worked:
-                        self._worked = True
-                        backoff.reset()
-                        self.counters["state"] = "running"
-                        log.info("%s: running", self._shown)
+                for one in self._here(packet, decoder.rate):
+                    for frame in decoder.feed(one):
+                        self._works(backoff)
+                        last = time.monotonic()
+                        self._pass(frame, decoder)
+                if self._forward is not None and self._forward.begun:
+                    self._works(backoff)
+                    # Of what gives no frame there the painting process tells.
                     last = time.monotonic()
-                    self._pass(frame, decoder)
                 if time.monotonic() - last > timeout:
                     raise InputError(f"{self._shown}: packets, but no frame for {timeout:g} s")
         finally:
             if decoder is not None:
                 self.counters["lost"] += decoder.lost
                 decoder.close()
+            self._end_forward()
             container.close()
+
+    def _works(self, backoff: Backoff) -> None:
+        if not self._worked:
+            self._worked = True
+            backoff.reset()
+            self.counters["state"] = "running"
+            log.info("%s: running", self._shown)
+
+    def _begin_forward(self, stream: Any) -> None:
+        """Another connection: its packets are for the card, unless they were refused too often."""
+        decoder = self._task.get("decoder", "cpu")
+        if decoder == "cpu" or self._refused >= REFUSALS:
+            return
+        forward = Forwarder(stream, decoder, self._size, self._send)
+        if forward.why is not None:
+            log.warning("%s: decoded on the CPU: %s", self._shown, forward.why)
+            return
+        self._forward = forward
+
+    def _end_forward(self) -> None:
+        if self._forward is not None:
+            self.counters["skipped"] += self._forward.skipped
+            self._forward.close()
+            self._forward = None
+
+    def _here(self, packet: Any, rate: Fraction) -> list[Any]:
+        """The packets that are to be decoded in this process; the others were handed on."""
+        forward = self._forward
+        if forward is None:
+            return [packet]
+        if forward.begun:
+            self._collect()
+            if forward.switching is None or not packet.is_keyframe:
+                forward.pass_on(packet)
+                return []
+            self._refused += 1
+            self.counters["changes"] += forward.switching.startswith(CHANGED)
+            log.warning("%s: decoded on the CPU: %s", self._shown, forward.switching)
+            self._end_forward()
+            return [packet]
+        first = forward.peek(packet)
+        if first is None:
+            return []
+        if first.why is not None:
+            log.warning("%s: decoded on the CPU: %s", self._shown, first.why)
+            held = forward.take_held()
+            self._end_forward()
+            return held
+        form = self._formed(first.width, first.height, rate)
+        forward.begin(form)
+        return []
 
     def _stamp(self, packet: Any) -> None:
         """Put a packet on our time line."""
@@ -200,17 +265,22 @@ class Reader:
         )  # fmt: skip
 
     def _begin(self, width: int, height: int, rate: Fraction) -> None:
+        """Memory for frames, of the output's size."""
+        form = self._formed(width, height, rate)
+        size = form["width"], form["height"]
+        self._fit = Fit(*size)
+        self._form = {**form, "slots": SLOTS}
+        self._ring = Ring.create(*size, SLOTS)
+        self._introduce(self._ring)
+
+    def _formed(self, width: int, height: int, rate: Fraction) -> dict[str, Any]:
         """The first frame decides what the output looks like."""
         if self._size is None:
             self._size = max(64, width // 2 * 2), max(64, height // 2 * 2)
         shown = float(self._task["rate"] or min(max(float(rate), 1.0), FASTEST))
-        self._fit = Fit(*self._size)
-        self._form = {
-            "width": self._size[0], "height": self._size[1], "rate": shown, "slots": SLOTS,
-        }  # fmt: skip
-        self._child.tell({"type": "format", **self._form})
-        self._ring = Ring.create(*self._size, SLOTS)
-        self._introduce(self._ring)
+        form = {"width": self._size[0], "height": self._size[1], "rate": shown}
+        self._child.tell({"type": "format", **form})
+        return form
 
     def _introduce(self, ring: Ring) -> None:
         """Tell the painting process of the memory, all of which is free."""
@@ -221,16 +291,26 @@ class Reader:
         self._send({"type": "gap", "reason": why})
 
     def _collect(self) -> None:
-        """Slots that the painting process has done with, and whoever comes after it."""
+        """What the painting process has done with, and whoever comes after it."""
         if self._feeds:
             self._lose()
             self._feed = self._feeds.popleft()
             if self._ring is not None:
                 self._introduce(self._ring)
-        while (message := self._heard()) is not None:
-            slot = message.data.get("slot")
+            if self._forward is not None:
+                self._forward.begin_anew()
+        while (message := self._received()) is not None:
+            data = message.data
+            slot = data.get("slot")
             if message.type == "free" and isinstance(slot, int) and slot not in self._free:
                 self._free.append(slot)
+            elif message.type == "done" and self._forward is not None:
+                self._forward.done(data.get("memory"))
+                self.counters["forwarded"] += 1
+                for name in ("frames", "damaged", "lost"):
+                    self.counters[name] += int(data.get(name, 0))
+            elif message.type == "host" and self._forward is not None:
+                self._forward.switching = str(data.get("why"))
 
     def _send(self, data: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
         try:
@@ -239,7 +319,7 @@ class Reader:
         except WireError:
             self._lose()
 
-    def _heard(self) -> Message | None:
+    def _received(self) -> Message | None:
         try:
             return None if self._feed is None else self._feed.receive(0.0)
         except WireError:

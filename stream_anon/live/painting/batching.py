@@ -95,6 +95,7 @@ class Together:
             return group
         for one in self._waiting:
             fits = count + len(one.images) <= self._most
+            fits &= type(one.images) is type(own.images)
             if one is not own and one.images.shape[1:] == shape and fits:
                 group.append(one)
                 count += len(one.images)
@@ -105,7 +106,7 @@ class Together:
         self.requests += len(group)
         if len(group) > 1:
             try:
-                answers = self._run(np.concatenate([one.images for one in group]))
+                answers = self._run(_joined([one.images for one in group]))
             except Exception:  # noqa: BLE001 - found out below whose it is
                 answers = []
             if len(answers) == sum(len(one.images) for one in group):
@@ -118,6 +119,15 @@ class Together:
                 one.answers = self._run(one.images)
             except BaseException as error:  # noqa: BLE001 - raised where it was asked
                 one.answers = error
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Images of one kind as one array, where they lie: NumPy's, or tensors on a device."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    import torch
+
+    return torch.cat(parts)
 
 
 class SharedDetector(Detector):

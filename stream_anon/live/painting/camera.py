@@ -104,6 +104,7 @@ class Camera:
             "torn": self.source.torn,
             "left_out": self.source.left_out,
             "hosted": self.source.hosted,
+            "decoder": self.source.decoder,
             "held": len(self._held),
             "steps": len(self._steps) - 1,
             "form": self.source.form,

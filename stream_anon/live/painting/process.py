@@ -12,18 +12,20 @@ from stream_anon.config import Config, parse
 from stream_anon.detection.base import Detector
 from stream_anon.errors import StreamAnonError
 from stream_anon.live.child import Child
-from stream_anon.live.clock import LiveClock
+from stream_anon.live.clock import TICKS, LiveClock
 from stream_anon.live.config import EncoderConfig, OverloadConfig
+from stream_anon.live.decoding import delay_of
 from stream_anon.live.latency import BUDGETS
 from stream_anon.live.painting.batching import SharedDetector
 from stream_anon.live.painting.camera import Camera
+from stream_anon.live.painting.coded import MakeDecoder
 from stream_anon.live.painting.rehearsal import Prepared, rehearse
 from stream_anon.live.painting.sink import LiveSink
 from stream_anon.live.painting.source import RingSource
 from stream_anon.live.wire import Message, Wire
+from stream_anon.media.device.choose import live_decoders
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.source import uploader
-from stream_anon.media.frame import Frame
 
 log = logging.getLogger(__name__)
 
@@ -81,24 +83,35 @@ class Painter:
 
     def _add(self, name: str, data: dict[str, Any]) -> None:
         config = parse(data["engine"], name)
-        now = LiveClock(int(data["epoch"])).now
+        # Where a group of pictures is waited for, everything here happens that much later.
+        delay = round(delay_of(str(data.get("decoder", "cpu"))) * TICKS)
+        if delay:
+            log.info("%s: whole groups of pictures, up to %.1f s later", name, delay / TICKS)
+        clock = LiveClock(int(data["epoch"]))
+
+        def now() -> int:
+            return clock.now() - delay
 
         def preview(jpeg: bytes) -> None:
             self._child.tell({"type": "preview", "camera": name}, jpeg)
 
-        source = RingSource(name, now, self._lift(config))
+        kernels = self._kernels(config)
+        lift = make = None
+        if kernels is not None:
+            lift, make = uploader(kernels), self._decoders(kernels, data)
+        source = RingSource(name, now, lift, make)
         source.form = data.get("form")
         look_back = BUDGETS[data["latency"]].look_back
         encoder = EncoderConfig.model_validate(data["encoder"])
-        sink = LiveSink(name, encoder, look_back, now, preview)
+        sink = LiveSink(name, encoder, look_back, now, preview, delay)
         overload = OverloadConfig.model_validate(data["overload"])
         parts = self._prepared.parts
         camera = Camera(name, config, parts, self._detector, overload, source, sink, now)
         self._cameras[name] = camera
         camera.start()
 
-    def _lift(self, config: Config) -> Callable[..., Frame] | None:
-        """What brings a camera's frames to where they are painted; None where they are there."""
+    def _kernels(self, config: Config) -> DeviceKernels | None:
+        """Of the device that a camera's frames are painted on; None where that is the host."""
         place = getattr(self._prepared.parts, "place", None)
         try:
             kernels = place(config).kernels if place is not None else None
@@ -106,7 +119,20 @@ class Painter:
             # Who paints will find the same, and a slate is shown meanwhile.
             log.error("%s", error)
             return None
-        return uploader(kernels) if isinstance(kernels, DeviceKernels) else None
+        return kernels if isinstance(kernels, DeviceKernels) else None
+
+    def _decoders(self, kernels: DeviceKernels, data: dict[str, Any]) -> MakeDecoder | None:
+        """What makes decoders of packets that a reader hands on; None where the readers decode."""
+        wanted = str(data.get("decoder", "cpu"))
+        if wanted == "cpu":
+            return None
+        make = getattr(self._prepared.parts, "decoders", live_decoders)
+        try:
+            found: MakeDecoder = make(kernels, wanted, BUDGETS[data["latency"]].low_delay)
+        except StreamAnonError as error:
+            log.error("%s", error)
+            return None
+        return found
 
     def _detector(self, config: Config) -> Detector:
         key = config.detector.model_dump_json()

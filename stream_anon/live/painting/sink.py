@@ -68,6 +68,7 @@ class LiveSink(Sink):
         look_back: seconds that frames wait in the tracker.
         now: ticks on the camera's time line.
         preview: called with the JPEG of a cleared frame, where one was asked for.
+        later: ticks by which ``now`` lags, for the measured latency.
 
     Attributes:
         counters: what came out, for the metrics.
@@ -80,7 +81,9 @@ class LiveSink(Sink):
         look_back: float,
         now: Callable[[], int],
         preview: Callable[[bytes], None],
+        later: int = 0,
     ) -> None:
+        self._later = later
         self._name, self._options, self._now, self._preview = name, options, now, preview
         self._delay = round(look_back * TICKS)
         self._stream: _Stream | None = None
@@ -269,7 +272,7 @@ class LiveSink(Sink):
         self.counters["frames_out"] += 1
         self.counters["slates"] += not camera
         if camera:
-            self._measure((self._now() - pts) / TICKS)
+            self._measure((self._now() + self._later - pts) / TICKS)
         self._send(packets)
 
     def _send(self, packets: list[EncodedPacket]) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 
 import av
 
-from stream_anon.errors import StreamAnonError
+from stream_anon.errors import StreamAnonError, UsageError
 from stream_anon.live.clock import TICKS, TIME_BASE
+from stream_anon.live.decoding import CHANGED
+from stream_anon.live.painting.coded import CodedStream, MakeDecoder
 from stream_anon.live.painting.rehearsal import live_info
 from stream_anon.live.ring import Ring
 from stream_anon.live.wire import Message, Wire, WireError
 from stream_anon.media.cpu_frame import CpuFrame, Scaler
+from stream_anon.media.device.frame import DeviceFrame
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.base import Source
 from stream_anon.media.packets import Gap
@@ -30,7 +33,11 @@ TOO_OLD = TICKS // 2
 """Ticks after which a frame is left out where a newer one waits: whoever is behind must not show
 what was, but what is."""
 MOST_MESSAGES = 256
-REASONS = ("reconnect", "change of form")
+REASONS = ("reconnect", "change of form", "left out")
+
+
+def _no_decoder(*_: Any, **__: Any) -> Any:
+    raise UsageError("there is no card to decode on")
 
 
 class RingSource(Source):
@@ -42,22 +49,28 @@ class RingSource(Source):
         torn: frames that were not what their message said; they are left out.
         left_out: frames that had become too old before they were looked at.
         hosted: frames that were to lie on a device and stayed in host memory.
+        decoder: what decodes, in words, where that is not the reader.
 
     Args:
         name: of the camera.
         now: ticks on its time line.
         lift: makes a frame on a device out of planes in the ring; None leaves it in host memory.
+        make: makes a decoder on the device of packets that a reader hands on; None has none.
     """
 
     live = True
 
     def __init__(
-        self, name: str, now: Callable[[], int], lift: Callable[..., Frame] | None = None
-    ) -> None:
+        self, name: str, now: Callable[[], int], lift: Callable[..., Frame] | None = None,
+        make: MakeDecoder | None = None,
+    ) -> None:  # fmt: skip
         self.info = live_info()
         self.form: dict[str, Any] | None = None
         self.torn = self.left_out = self.hosted = 0
-        self._lift = lift
+        self._lift, self._make = lift, make
+        self._coded: CodedStream | None = None
+        self._ready: deque[Frame | Gap] = deque()
+        self.decoder = ""
         self._now = now
         self._waiting: deque[Message] = deque()
         self._name = name
@@ -91,6 +104,8 @@ class RingSource(Source):
 
         The frame is a copy: its slot is free again.
         """
+        if self._ready:
+            return self._next_ready()
         if self._wire is None or self._wires:
             with self._lock:
                 if self._wires:
@@ -105,12 +120,16 @@ class RingSource(Source):
         try:
             message = self._newest(self._wire, timeout)
             if message is not None:
-                return self._taken(message)
+                item = self._taken_or_closed(message)
+                if item is not None:
+                    self._ready.append(item)
+                return self._next_ready()
             if self._wire.ended:
                 self._release()
                 return Gap(0, "reconnect")
         except WireError:
             # A reader that talks nonsense is not listened to any more; it will be replaced.
+            self._ready.clear()
             self._release()
             return Gap(0, "reconnect")
         return None
@@ -133,13 +152,39 @@ class RingSource(Source):
             wire.send({"type": "free", "slot": slot}, timeout=5.0)
         return None
 
+    def _next_ready(self) -> Frame | Gap | None:
+        """What was decoded; frames that have become too old while more is there are left out."""
+        while self._ready:
+            item = self._ready.popleft()
+            newer = self._ready or any(one.type == "packet" for one in self._waiting)
+            if isinstance(item, Gap) or not newer or self._now() - item.pts <= TOO_OLD:
+                return item
+            self.left_out += 1
+        return None
+
+    def _taken_or_closed(self, message: Message) -> Frame | Gap | None:
+        try:
+            return self._taken(message)
+        except WireError:
+            for descriptor in message.fds:
+                os.close(descriptor)
+            raise
+
     def _taken(self, message: Message) -> Frame | Gap | None:
         data = message.data
+        if message.type == "packet" and not message.fds:
+            self._decode(data)
+            return None
+        # Whatever else comes, the packets before it were the last of their decoder.
+        self._end_coded()
         if message.type == "format":
             self._begin(message)
             return None
-        for descriptor in message.fds:
-            os.close(descriptor)
+        if message.type == "coded":
+            self._begin_coded(message)
+            return None
+        while message.fds:
+            os.close(message.fds.pop())
         if message.type == "gap":
             reason = data.get("reason")
             return Gap(0, reason if reason in REASONS else "reconnect")
@@ -149,21 +194,65 @@ class RingSource(Source):
         return self._frame(data, ring, wire, float(form["rate"]))
 
     def _begin(self, message: Message) -> None:
-        data = message.data
-        numbers = [data.get(name) for name in ("width", "height", "slots")]
-        rate = data.get("rate")
-        if len(message.fds) != 1 or not all(isinstance(one, int) for one in numbers):
+        slots = message.data.get("slots")
+        if len(message.fds) != 1 or not isinstance(slots, int):
             raise WireError("there is no memory for frames")
+        form = self._formed(message.data)
+        ring = Ring(message.fds.pop(), form["width"], form["height"], slots)
+        if self._ring is not None:
+            self._ring.close()
+        self._ring, self.form = ring, self.form or form
+        self.decoder = ""
+
+    def _formed(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Size and rate of what comes."""
+        width, height, rate = (data.get(name) for name in ("width", "height", "rate"))
+        if not isinstance(width, int) or not isinstance(height, int):
+            raise WireError("a camera has no such size")
         if not isinstance(rate, int | float) or not 0.5 <= rate <= 240:
             raise WireError("a camera has no such rate")
-        width, height, slots = map(int, numbers)  # type: ignore[arg-type]
-        ring = Ring(message.fds[0], width, height, slots)
         if self.form is not None and (width, height) != (self.form["width"], self.form["height"]):
-            ring.close()
             raise WireError("the size of the output does not change")
-        self._ring = ring
-        if self.form is None:
-            self.form = {"width": width, "height": height, "rate": float(rate)}
+        return {"width": width, "height": height, "rate": float(rate)}
+
+    def _begin_coded(self, message: Message) -> None:
+        """Packets will come, for a decoder on the device."""
+        form, wire = self._formed(message.data), self._wire
+        make = self._make or _no_decoder
+        self._coded = CodedStream(message, form, make, self._name)
+        self.form = self.form or form
+        self.decoder = self._coded.decoded_by
+        if wire is not None and self._coded.why is not None:
+            wire.send({"type": "host", "why": self._coded.why}, timeout=5.0)
+
+    def _decode(self, data: dict[str, Any]) -> None:
+        coded, wire = self._coded, self._wire
+        if coded is None or wire is None:
+            raise WireError("a packet came without its memory")
+        known = coded.why
+        frames, told = coded.feed(data)
+        wire.send(told, timeout=5.0)
+        self._decoded(frames)
+        if known is None and coded.why is not None:
+            log.warning("%s: the reader is to decode: %s", self._name, coded.why)
+            wire.send({"type": "host", "why": coded.why}, timeout=5.0)
+            if coded.why.startswith(CHANGED):
+                self._ready.append(Gap(0, "change of form"))
+
+    def _decoded(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            frame.index = self._index
+            self._index += 1
+            self.hosted += not isinstance(frame, DeviceFrame)
+        self._ready.extend(frames)
+
+    def _end_coded(self) -> None:
+        """What the decoder still holds, and its end."""
+        coded, self._coded = self._coded, None
+        if coded is not None:
+            self._decoded(coded.drain())
+            self.decoder = coded.decoded_by
+            coded.close()
 
     def _frame(
         self, data: dict[str, Any], ring: Ring, wire: Wire, rate: float
@@ -236,6 +325,9 @@ class RingSource(Source):
             for descriptor in message.fds:
                 os.close(descriptor)
         self._waiting.clear()
+        if self._coded is not None:
+            self._coded.close()
+            self._coded = None
         if self._wire is not None:
             self._wire.close()
             self._wire = None

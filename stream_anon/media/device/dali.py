@@ -139,6 +139,7 @@ class DaliContext:
         backend: "mixed" for a GPU, "cpu" for DALI's own decoder there.
         workers, ahead: see ``WORKERS`` and ``AHEAD``.
         open_: makes a pipeline like ``Pipeline``, which is the default.
+        live: every group is waited for as soon as it is whole.
 
     Attributes:
         missed: packets that could not be decoded.
@@ -147,10 +148,12 @@ class DaliContext:
     def __init__(
         self, stream: Any, video: VideoInfo, kernels: DeviceKernels, backend: str = "mixed",
         workers: int = WORKERS, ahead: int = AHEAD, open_: Callable[[str], Any] | None = None,
+        live: bool = False,
     ) -> None:  # fmt: skip
         self._stream, self._video = stream, video
         self._kernels, self._backend = kernels, backend
         self._workers, self._open = workers, open_ or Pipeline
+        self._most = 0 if live else workers
         # Half of them wait to be counted, half to be taken.
         frame = video.width * video.height * 3 // 2
         self._quota = max(SEQUENCE, ahead // workers // frame // 2)
@@ -169,6 +172,16 @@ class DaliContext:
         self.name = stream.codec_context.name
         self.extradata = stream.codec_context.extradata
         self.missed = 0
+
+    @property
+    def on_cpu(self) -> bool:
+        """DALI decodes nothing more."""
+        return self._software is not None
+
+    @property
+    def conceals(self) -> bool:
+        """Frames came from DALI, which tells of no damage inside a slice."""
+        return self._frames > 0
 
     @property
     def described(self) -> str:
@@ -204,7 +217,7 @@ class DaliContext:
                 yield from self._on_the_cpu(gop.packets)
             else:
                 self._start(gop)
-                while len(self._flights) > self._workers:
+                while len(self._flights) > self._most:
                     yield from self._landed()
                 if self._failures >= PATIENCE:
                     yield from self._rest()

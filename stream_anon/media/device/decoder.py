@@ -18,6 +18,7 @@ from stream_anon.media.device.surface import Surface
 from stream_anon.media.frame import Frame
 from stream_anon.media.input.decoder import StreamDecoder
 from stream_anon.media.input.info import StreamInfo
+from stream_anon.media.input.slices import CODECS, SliceCheck
 from stream_anon.media.pixel_formats import LAYOUTS, Layout, colour_matrix, is_full
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,31 @@ class DeviceDecoder(StreamDecoder):
     ) -> None:
         super().__init__(stream, info, name, counted=counted, motion=motion, context=context)
         self._kernels = kernels
+        self._slices: SliceCheck | None = None
+        if info.codec in CODECS:
+            self._slices = SliceCheck(info.codec, context.extradata)
 
     @property
     def decoded_by(self) -> str:
         """What decoded, in words."""
         return str(self._context.described)
+
+    @property
+    def on_cpu(self) -> bool:
+        """The card decodes nothing, or no more."""
+        return bool(self._context.on_cpu)
+
+    @property
+    def conceals(self) -> bool:
+        """Frames were decoded by what shows damage inside a slice and does not tell of it."""
+        return bool(self._context.conceals)
+
+    def _is_damaged(self, packet: Any) -> bool:
+        damaged = super()._is_damaged(packet)
+        if self._slices is not None and not self.on_cpu:
+            # The card says nothing of damage: what can be seen from outside is.
+            damaged |= self._slices.is_damaged(bytes(packet))
+        return damaged
 
     def _check(self, av_frame: Any) -> None:
         video = self._video

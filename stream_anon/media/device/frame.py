@@ -8,7 +8,7 @@ are to be encoded.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from typing import Any, cast
@@ -25,12 +25,7 @@ from stream_anon.kernels.planes import Batch
 from stream_anon.media.device.kernels import DeviceKernels
 from stream_anon.media.device.leaving import TAGS, on_card, on_host, tagged
 from stream_anon.media.device.order import Order
-from stream_anon.media.device.plans import (
-    crop_plans,
-    outline_transforms,
-    paste_plans,
-    tiles_of,
-)
+from stream_anon.media.device.plans import crop_plans, outline_transforms, paste_plans, tiles_of
 from stream_anon.media.device.surface import Surface, batch_of, from_planar, to_planar
 from stream_anon.media.frame import Frame, Owners, Pixels, Transforms
 from stream_anon.media.patches import check_patches, check_transforms
@@ -108,26 +103,43 @@ class DeviceFrame(Frame):
         return self._surface.nbytes
 
     @property
+    def full_range(self) -> bool:
+        """Samples use the whole range."""
+        return self._surface.full
+
+    @property
     def layout(self) -> Layout:
         """The planar format that it stands for."""
         return self._layout
 
     def thumbnail(self, width: int, height: int) -> Pixels:
         """The whole frame scaled to ``(height, width, 3)``, BGR, 0-255."""
-        module, batch = self._kernels["maps"], self._shown
-        key = ("thumbnail", self.width, self.height, width, height)
         with self._order.reading("look"):
-            tables = self._kernels.table(
-                key, lambda: joined(*thumbnail_axes(self.width, self.height, width, height))
-            )
-            out = module.zeros((1, height, width, 3), np.uint8)
-            module.launch(
-                "map_thumbnail", width * height, batch.addresses, batch.geometry, batch.colours,
-                np.int32(1), np.int32(width), np.int32(height), *tables, out,
-            )  # fmt: skip
-            on_its_way = module.fetch(out)
+            on_its_way = self._kernels["maps"].fetch(self._thumbnail(width, height))
         found: Pixels = on_its_way.wait()[0]
         return found
+
+    def lend_thumbnail(self, width: int, height: int, take: Callable[[Any], Any]) -> Any:
+        """The same where it lies: what ``take`` makes of an array that knows DLPack."""
+        with self._order.reading("look"):
+            out = self._thumbnail(width, height)
+            made = self._kernels.streams.record()
+        # Whoever takes it has queues of its own, which know nothing of ours.
+        self._kernels.streams.finish(made)
+        return take(out[0])
+
+    def _thumbnail(self, width: int, height: int) -> Any:
+        module, batch = self._kernels["maps"], self._shown
+        key = ("thumbnail", self.width, self.height, width, height)
+        tables = self._kernels.table(
+            key, lambda: joined(*thumbnail_axes(self.width, self.height, width, height))
+        )
+        out = module.zeros((1, height, width, 3), np.uint8)
+        module.launch(
+            "map_thumbnail", width * height, batch.addresses, batch.geometry, batch.colours,
+            np.int32(1), np.int32(width), np.int32(height), *tables, out,
+        )  # fmt: skip
+        return out
 
     def luma(self, step: int) -> Pixels:
         """Every ``step``-th luma sample of every ``step``-th row, 8 bit, in host memory."""
@@ -366,30 +378,17 @@ def from_av(
         raise ValueError(f"frames of {name} do not go to a device")
     layout = LAYOUTS[name]
     with kernels.streams.on("upload"):
+        # The height at which no tag means BT.709 is not for the scaler.
         surface = from_planar(
-            kernels["maps"],
-            [plane_view(av_frame, layout, number) for number in range(3)],
-            av_frame.width,
-            av_frame.height,
-            layout.depth,
+            kernels["maps"], [plane_view(av_frame, layout, number) for number in range(3)],
+            av_frame.width, av_frame.height, layout.depth,
             colour_matrix(int(av_frame.colorspace), av_frame.height),
             is_full(layout, int(av_frame.color_range)),
-            # The height at which no tag means BT.709 is not for the scaler.
-            colour_matrix(int(av_frame.colorspace), 0),
-            kernels.pool,
-        )
+            colour_matrix(int(av_frame.colorspace), 0), kernels.pool,
+        )  # fmt: skip
+        tags = tuple(int(getattr(av_frame, tag)) for tag in TAGS)
         return DeviceFrame(
-            surface,
-            kernels,
-            layout,
-            tuple(int(getattr(av_frame, tag)) for tag in TAGS),
-            stream=stream,
-            index=index,
-            pts=pts,
-            time_base=time_base,
-            rate=rate,
-            rotation=rotation,
-            vectors=vectors,
-            corrupt=corrupt or av_frame.is_corrupt,
-            pooled=True,
-        )
+            surface, kernels, layout, tags, stream=stream, index=index, pts=pts,
+            time_base=time_base, rate=rate, rotation=rotation, vectors=vectors,
+            corrupt=corrupt or av_frame.is_corrupt, pooled=True,
+        )  # fmt: skip

@@ -108,7 +108,8 @@ def as_file(gop: Gop, stream: Any) -> bytes:
 
     Args:
         gop: from a cutter.
-        stream: ``av.VideoStream`` that it comes from.
+        stream: ``av.VideoStream`` that it comes from, or what stands for one and has its
+            ``codec_context``; H.264 and HEVC are in Annex B then.
 
     Raises:
         av.FFmpegError, ValueError: it cannot be written.
@@ -118,7 +119,7 @@ def as_file(gop: Gop, stream: Any) -> bytes:
     late = max(n - ranks[packet.pts] for n, packet in enumerate(gop.packets))
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
-        out = container.add_stream_from_template(stream)
+        out = _out(container, gop, stream)
         for number, packet in enumerate(gop.packets):
             one = av.Packet(bytes(packet))
             one.stream, one.time_base = out, _STEP
@@ -127,3 +128,17 @@ def as_file(gop: Gop, stream: Any) -> bytes:
             one.is_keyframe = packet.is_keyframe
             container.mux_one(one)
     return file.getvalue()
+
+
+def _out(container: Any, gop: Gop, stream: Any) -> Any:
+    """A stream to write the group to."""
+    if isinstance(stream, av.stream.Stream):
+        return container.add_stream_from_template(stream)
+    context = stream.codec_context
+    codec = context.codec.canonical_name
+    if codec not in _IDR:
+        return container.add_mux_stream(codec, width=context.width, height=context.height)
+    # Packets alone are no stream to copy from: the raw ones, read as a file, are.
+    raw = io.BytesIO(bytes(context.extradata or b"") + bytes(gop.packets[0]))
+    with av.open(raw, format=codec) as described:
+        return container.add_stream_from_template(described.streams.video[0])

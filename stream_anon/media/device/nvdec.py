@@ -122,6 +122,16 @@ class NvdecContext:
         return self._stream.codec_context.extradata
 
     @property
+    def on_cpu(self) -> bool:
+        """The hardware decodes nothing, or no more."""
+        return self._software is not None or self._hosted > 0
+
+    @property
+    def conceals(self) -> bool:
+        """Frames came from NVDEC, which tells of no damage inside a slice."""
+        return self._frames > self._hosted
+
+    @property
     def described(self) -> str:
         """What decoded, in words."""
         cpu = f"{self._now.codec.name} on the CPU"

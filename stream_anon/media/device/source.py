@@ -65,6 +65,11 @@ class DeviceSource(Source):
         return self._source.decoded_by
 
     @property
+    def conceals(self) -> Collection[int]:  # type: ignore[override]
+        """Streams that were decoded by what does not tell of damage."""
+        return self._source.conceals
+
+    @property
     def spliced(self) -> int:  # type: ignore[override]
         """Places at which the clock ran back."""
         return self._source.spliced
@@ -137,13 +142,21 @@ def uploader(kernels: DeviceKernels) -> Callable[..., Frame]:
     return upload
 
 
-def on_device(source: Source, device: Choice, decoder: Decoder = "auto") -> Source:
+LOSSY = {"mpegts": "MPEG-TS", "rtp": "RTP", "rtsp": "RTSP"}
+"""Containers that are sent over lines which lose and change packets, or written from them."""
+
+
+def on_device(
+    source: Source, device: Choice, decoder: Decoder = "auto", strict: bool = False
+) -> Source:
     """The source, or one whose frames are decoded on a GPU and stay there, where that was chosen.
 
     Args:
         source: closed with what is returned, and where an error is raised.
         device: which was chosen.
         decoder: ``video.decoder``.
+        strict: damage is to end the run: what may have been lost on the way is decoded where that
+            is told best, on the CPU, unless a decoder is named.
 
     Raises:
         UsageError: a GPU was chosen, but its kernels cannot be compiled or run here; or a decoder
@@ -158,7 +171,10 @@ def on_device(source: Source, device: Choice, decoder: Decoder = "auto") -> Sour
         for name in ("faces", "maps", "covers", "rgb"):
             kernels[name]
         if isinstance(source, FileSource):
-            source.make_decoder = device_decoders(kernels, decoder)
+            kind, why = LOSSY.get(source.info.format.partition(",")[0]), ""
+            if strict and kind is not None and decoder == "auto":
+                decoder, why = "cpu", f"damage is to end the run, and {kind} may have been damaged"
+            source.make_decoder = device_decoders(kernels, decoder, why=why)
     except KernelError as error:
         source.close()
         raise UsageError(f"device 'cuda' cannot be used: {error}") from error

@@ -30,6 +30,8 @@ class Source(ABC):
         repaired: frames whose time was missing or did not grow, in the last iteration.
         spliced: places at which the clock ran back; what follows was moved behind what was before.
         decoded_by: what decoded each stream of frames, in words, once it was read.
+        conceals: streams of which frames were decoded by hardware that does not tell of damage
+            inside a slice, likewise.
     """
 
     info: MediaInfo
@@ -38,6 +40,7 @@ class Source(ABC):
     repaired: int = 0
     spliced: int = 0
     decoded_by: Mapping[int, str] = MappingProxyType({})
+    conceals: Collection[int] = ()
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame | Packet | Gap]:

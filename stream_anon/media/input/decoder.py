@@ -186,6 +186,11 @@ class StreamDecoder:
         return f"{self._context.codec.name} on the CPU"
 
     @property
+    def conceals(self) -> bool:
+        """Whether damage inside a slice may have been shown without a mark by what decoded."""
+        return False
+
+    @property
     def broken(self) -> bool:
         """A packet could not be decoded, and no frame has come since to carry the mark."""
         return self._pending
@@ -374,13 +379,13 @@ def software(stream: Any, video: VideoInfo, motion: bool = False) -> Any:
 
 def _context(stream: Any) -> Any:
     """The decoder of a stream: the one that notices most."""
-    context = stream.codec_context
-    stricter = _STRICTER.get(context.codec.canonical_name)
-    if stricter is not None:
-        made = av.CodecContext.create(stricter, "r")
-        made.extradata = context.extradata
-        return made
-    context.options = {**context.options, **_OPTIONS.get(context.codec.name, {})}
+    context = own = stream.codec_context
+    name = _STRICTER.get(own.codec.canonical_name, own.codec.name)
+    if name != own.codec.name or own.is_open:
+        # What has decoded already cannot be set up anew.
+        context = av.CodecContext.create(name, "r")
+        context.extradata = own.extradata
+    context.options = {**context.options, **_OPTIONS.get(name, {})}
     return context
 
 

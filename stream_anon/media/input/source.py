@@ -177,6 +177,7 @@ class FileSource(Source):
             for decoder in decoders.values():
                 decoder.close()
             self.decoded_by = {n: decoder.decoded_by for n, decoder in decoders.items()}
+            self.conceals = [n for n, decoder in decoders.items() if decoder.conceals]
             container.close()
 
     def _container(self) -> Any:

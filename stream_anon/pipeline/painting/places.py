@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from stream_anon.device import Choice
 from stream_anon.errors import StreamAnonError, UsageError
@@ -39,10 +40,21 @@ def workplace(device: Choice, kernels: Modules | None = None) -> Workplace:
     return Workplace(backend_of(device), kernels, BATCH)
 
 
-def main() -> int:
-    """Try the GPU, and say in one line what is wrong; for whoever wants it in no own process."""
+def main(decoders: Sequence[str] = ()) -> int:
+    """Try the GPU, and say in one line what is wrong; for whoever wants it in no own process.
+
+    Args:
+        decoders: that are asked for by name, and must be there as well.
+    """
     try:
-        workplace(Choice("cuda", "asked for"))
+        place = workplace(Choice("cuda", "asked for"))
+        if decoders:
+            from stream_anon.media.device.choose import live_decoders
+            from stream_anon.media.device.kernels import DeviceKernels
+
+            for name in decoders:
+                if isinstance(place.kernels, DeviceKernels):
+                    live_decoders(place.kernels, name)
     except StreamAnonError as error:
         print(error, file=sys.stderr)
         return 2
@@ -50,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

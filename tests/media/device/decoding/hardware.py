@@ -54,6 +54,14 @@ class Surfaces:
         self._held: list[Any] = []
         self._count = 0
 
+    @property
+    def flags(self) -> int:
+        return int(self._context.flags)
+
+    @flags.setter
+    def flags(self, flags: int) -> None:
+        self._context.flags = flags
+
     def decode(self, packet: Any) -> list[Any]:
         self._count += 1
         if self._count in self._fails:

@@ -39,8 +39,9 @@ def twin(monkeypatch):
         monkeypatch.setattr(dali, "missing", lambda *_: missing)
         make = choose.device_decoders
         monkeypatch.setattr(
-            source, "device_decoders", lambda kernels, name: make(kernels, name, "mixed", Surfaces)
-        )
+            source, "device_decoders",
+            lambda kernels, name, **given: make(kernels, name, "mixed", Surfaces, **given),
+        )  # fmt: skip
 
     return there
 
@@ -85,6 +86,27 @@ def test_what_is_asked_for_by_name_must_be_there(twin, tmp_path, decoder):
         on_device(FileSource(clip), CUDA, decoder)
     with pytest.raises(UsageError, match="decodes on a GPU: --device cuda"):
         on_device(FileSource(clip), CPU, decoder)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("suffix", ["ts", "mp4"])
+def test_what_comes_over_lossy_lines_is_decoded_where_damage_is_told(
+    twin, tmp_path, strict, suffix
+):
+    """Where damage is to end the run; who names a decoder gets it."""
+    twin("nvdec")
+    clip = make_clip(tmp_path / f"clip.{suffix}", count=6)
+    with on_device(FileSource(clip), CUDA, "auto", strict) as opened:
+        list(opened.frames())
+        words, hidden = opened.decoded_by[0], list(opened.conceals)
+    if strict and suffix == "ts":
+        why = "damage is to end the run, and MPEG-TS may have been damaged"
+        assert (words, hidden) == (f"h264 on the CPU: {why}", [])
+    else:
+        assert (words, hidden) == ("NVDEC (h264)", [0])
+    with on_device(FileSource(clip), CUDA, "nvdec", strict) as opened:
+        list(opened.frames())
+        assert opened.decoded_by[0] == "NVDEC (h264)"
 
 
 UNFIT = {

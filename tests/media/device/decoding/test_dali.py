@@ -359,3 +359,25 @@ def test_groups_are_whole_files(tmp_path, name):
         wanted = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
     for one, other in zip(luma, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_groups_that_fail_one_by_one_are_decoded_one_by_one(tmp_path):
+    """Each by a decoder of its own: one that has decoded cannot be set up anew."""
+    options = {"x264-params": "keyint=6:scenecut=0:bframes=0"}
+    clip = make_clip(tmp_path / "clip.mp4", count=60, options=options)
+    runs = []
+
+    class Now(StandIn):
+        def run(self, data, count):
+            runs.append(count)
+            if len(runs) in (2, 4, 6):
+                raise RuntimeError("no")
+            return super().run(data, count)
+
+    def make(stream, video, kernels, backend):
+        return DaliContext(stream, video, kernels, backend, workers=1, open_=Now)
+
+    with hardware.dali_source(clip, twin_kernels(), make) as source:
+        assert len(list(source.frames())) == 60
+        assert source.lost == 0
+        assert "3 groups of pictures by h264 on the CPU" in source.decoded_by[0]
