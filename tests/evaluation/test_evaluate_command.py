@@ -139,7 +139,7 @@ class ToyEncoder:
 
     name = "toy-encoder"
 
-    def __init__(self, threads=1):
+    def __init__(self, threads=1, backend=None):
         pass
 
     def __call__(self, crops):
@@ -154,7 +154,7 @@ class ToyGenerator:
     name = "toy-generator"
     mask = np.full((128, 128), 255, np.uint8)
 
-    def __init__(self, threads=1):
+    def __init__(self, threads=1, backend=None):
         pass
 
     def __call__(self, crops, landmarks, codes, drawings=None):
