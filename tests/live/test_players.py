@@ -33,7 +33,8 @@ SILENT_SDL = {
     "SDL_AUDIODRIVER": "dummy", "SDL_VIDEODRIVER": "dummy", "SDL_RENDER_DRIVER": "software",
 }  # fmt: skip
 
-pytestmark = pytest.mark.timeout(400)
+# Players that join in the middle of a group of pictures complain when the machine is busy.
+pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
 
 
 def needs(program: str) -> pytest.MarkDecorator:

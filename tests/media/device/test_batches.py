@@ -268,6 +268,7 @@ class TestMemory:
         )
 
     def test_the_batch_is_halved_until_it_fits_and_stays_so(self, shim, caplog):
+        caplog.set_level("WARNING", "stream_anon")  # another test may have asked for less
         meter, kernels = self.metered(shim)
         method = DevicePixelate(kernels)
         compositor = Compositor(method, STOP, place=Workplace(kernels=kernels, batch=8))
