@@ -49,7 +49,7 @@ KINDS: dict[str, type[NetworkDetector]] = {
 OPEN = 0.7
 """Share of a place's contrast that must be the same for the place to count as unchanged."""
 
-SMALLEST = 0.9
+SMALLEST = 0.8
 """Faces below this share of the smallest one that the run was to find are none of its failures."""
 
 ZOOM, SIDE = 3.0, 192

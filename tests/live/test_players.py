@@ -33,8 +33,7 @@ SILENT_SDL = {
     "SDL_AUDIODRIVER": "dummy", "SDL_VIDEODRIVER": "dummy", "SDL_RENDER_DRIVER": "software",
 }  # fmt: skip
 
-# Players that join in the middle of a group of pictures complain when the machine is busy.
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(400)
 
 
 def needs(program: str) -> pytest.MarkDecorator:
