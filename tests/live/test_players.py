@@ -86,6 +86,14 @@ def ffmpeg(*source: str) -> Player:
     return Player("ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "warning", *source, *wanted)
 
 
+def wait_bound(port: int) -> None:
+    """Until somebody receives at a UDP port: who binds it late joins in the middle."""
+    until = time.monotonic() + PATIENCE
+    while f":{port:04X} " not in Path("/proc/net/udp").read_text():
+        assert time.monotonic() < until, f"nobody receives at {port}"
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def playing(tmp_path):
     """Starts a run with these outputs; ends players that are left."""
@@ -117,6 +125,7 @@ def test_ffmpeg_reads_every_stream_without_a_word(tmp_path, playing):
         ffmpeg("-i", f"tcp://127.0.0.1:{ts}?listen=1"),
         ffmpeg("-i", f"udp://127.0.0.1:{udp}"),
     ]
+    wait_bound(udp)
     hls = tmp_path / "hls"
     outputs = [
         {"url": f"rtsp://127.0.0.1:{rtsp}/out"}, {"url": f"rtmp://127.0.0.1:{rtmp}/live/out"},
