@@ -132,20 +132,7 @@ class NetworkDetector(Detector):
         return found or Look(self._detect(view, quarter_turns, sizes), regions)
 
     def detect(self, view: View, quarter_turns: int = 0) -> list[Face]:
-        """All faces of a frame with a score of at least the lower threshold, best first.
-
-        Args:
-            view: the frame.
-            quarter_turns: quarter turns, counter-clockwise, that make the frame upright for a
-                viewer.
-
-        Returns:
-            Faces in pixels of the frame as it is stored, whatever ``quarter_turns`` is.
-
-        Raises:
-            DetectorFault: the network answered with something that describes no face.
-            ModelError: the network cannot be run.
-        """
+        """All faces with a score of at least the lower threshold; see ``Detector.detect``."""
         quarter_turns %= 4
         sizes = self.sizes(*_upright_size(view, quarter_turns))
         return self._detect(view, quarter_turns, sizes)

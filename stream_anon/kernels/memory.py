@@ -71,6 +71,7 @@ class Metered:
         try:
             array = make()
         except BaseException:
+            # Raised again: the ladder steps down on it. What was not taken is not counted.
             self._meter.give(count)
             raise
         weakref.finalize(array, self._meter.give, count)

@@ -35,6 +35,37 @@ MOST_PACKETS = 128
 """Likewise: their messages must fit into a socket that nobody reads."""
 
 
+def _sealed(name: str, size: int) -> int:
+    """A descriptor of new memory whose size nobody can change."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with _owned(descriptor):
+        os.ftruncate(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
+    return descriptor
+
+
+@contextmanager
+def _owned(descriptor: int) -> Iterator[None]:
+    """Whatever goes wrong inside is raised again, and the descriptor is closed before that."""
+    try:
+        yield
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _mapped(descriptor: int, size: int, what: str) -> mmap.mmap:
+    """Memory of another process, if it is as large as it should be and stays so."""
+    try:
+        if os.fstat(descriptor).st_size != size:
+            raise WireError(f"the memory of {what} has another size than it should")
+        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+            raise WireError(f"the memory of {what} is not sealed")
+        return mmap.mmap(descriptor, size)
+    except OSError as error:
+        raise WireError(f"the memory of {what} cannot be mapped") from error
+
+
 class Ring:
     """Slots for frames of one size: 8-bit 4:2:0, planes one after the other.
 
@@ -49,22 +80,11 @@ class Ring:
 
     def __init__(self, descriptor: int, width: int, height: int, slots: int) -> None:
         self.descriptor = descriptor
-        try:
+        with _owned(descriptor):
             _check(width, height, slots)
             self.width, self.height, self.slots = width, height, slots
             self._step = _HEAD + width * height * 3 // 2
-            size = self._step * slots
-            if os.fstat(descriptor).st_size != size:
-                raise WireError("the memory of a ring has another size than it should")
-            if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
-                raise WireError("the memory of a ring is not sealed")
-            self._memory = mmap.mmap(descriptor, size)
-        except OSError as error:
-            os.close(descriptor)
-            raise WireError("the memory of a ring cannot be mapped") from error
-        except BaseException:
-            os.close(descriptor)
-            raise
+            self._memory = _mapped(descriptor, self._step * slots, "a ring")
 
     @classmethod
     def create(cls, width: int, height: int, slots: int) -> Ring:
@@ -74,11 +94,8 @@ class Ring:
             WireError: no such size.
         """
         _check(width, height, slots)
-        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-        descriptor = os.memfd_create("stream-anon-frames", flags)
-        os.ftruncate(descriptor, (_HEAD + width * height * 3 // 2) * slots)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-        return cls(descriptor, width, height, slots)
+        size = (_HEAD + width * height * 3 // 2) * slots
+        return cls(_sealed("stream-anon-frames", size), width, height, slots)
 
     def _begin(self, slot: int) -> int:
         if not 0 <= slot < self.slots:
@@ -191,26 +208,13 @@ class PacketRing:
         self.descriptor = descriptor
         self._kept: deque[tuple[int, int]] = deque()
         self._end = 0
-        try:
-            if os.fstat(descriptor).st_size != PACKET_BYTES:
-                raise WireError("the memory of packets has another size than it should")
-            if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
-                raise WireError("the memory of packets is not sealed")
-            self._memory = mmap.mmap(descriptor, PACKET_BYTES)
-        except OSError as error:
-            os.close(descriptor)
-            raise WireError("the memory of packets cannot be mapped") from error
-        except BaseException:
-            os.close(descriptor)
-            raise
+        with _owned(descriptor):
+            self._memory = _mapped(descriptor, PACKET_BYTES, "packets")
 
     @classmethod
     def create(cls) -> PacketRing:
         """Memory of ``PACKET_BYTES`` bytes."""
-        descriptor = os.memfd_create("stream-anon-packets", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(descriptor, PACKET_BYTES)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
-        return cls(descriptor)
+        return cls(_sealed("stream-anon-packets", PACKET_BYTES))
 
     def __len__(self) -> int:
         """Packets that are under way."""

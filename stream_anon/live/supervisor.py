@@ -295,6 +295,7 @@ class Supervisor:
                 same = known is not None and known.same(fresh) and not all_new
                 cameras[one.name] = known if same and known is not None else fresh
         except BaseException:
+            # Raised again: the reload is refused whole, and said so; the cameras go on as before.
             self.config = before
             raise
         for name, camera in old.items():

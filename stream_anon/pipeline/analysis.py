@@ -354,6 +354,7 @@ def make_analyzer(plan: Plan) -> Analyzer:
         try:
             return WithRegions(analyzer, request.config.regions, plan.info)
         except BaseException:
+            # Raised again: what the analyzer holds is let go first.
             analyzer.close()
             raise
     return _make_analyzer(plan)
@@ -370,6 +371,7 @@ def _make_analyzer(plan: Plan) -> Analyzer:
     try:
         return ReadTracks(tracks, Fingerprint.of(request.input))
     except BaseException:
+        # Raised again: the file is closed first.
         tracks.close()
         raise
 

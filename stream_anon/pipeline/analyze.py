@@ -98,6 +98,7 @@ def analyze_file(
             fingerprint.check()
             writer.finish()
         except BaseException:
+            # Raised again: the unfinished Tracks file goes first.
             writer.abort()
             raise
         finally:

@@ -243,6 +243,7 @@ class FileSink(_MuxerSink):
             with self._errors():
                 self._muxer = Muxer(str(self.temporary), info, plan, options)
         except BaseException:
+            # Raised again: the unfinished file goes first.
             self._part.discard()
             raise
 
@@ -258,6 +259,7 @@ class FileSink(_MuxerSink):
             with self._errors():
                 self._muxer.finish()
         except BaseException:
+            # Raised again, as above.
             self.abort()
             raise
         self._closed = True
@@ -274,6 +276,7 @@ class FileSink(_MuxerSink):
                 else:
                     self._part.commit(replace=False, target=path)
         except BaseException:
+            # Raised again, as above.
             self.abort()
             raise
         self._done = True

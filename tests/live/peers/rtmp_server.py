@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import threading
 import time
 from fractions import Fraction
 
@@ -15,6 +14,7 @@ import av
 
 from stream_anon.live.output.targets import Template
 from tests.live import scene
+from tests.live.peers.listener import Listener
 
 CHUNK = 128
 """Bytes of a chunk before anybody says otherwise."""
@@ -59,7 +59,7 @@ class Tags:
         return found
 
 
-class Server:
+class Server(Listener):
     """Plays to as many as come.
 
     Attributes:
@@ -68,40 +68,9 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._clients: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        super().__init__()
 
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.kick()
-        for thread in self._threads:
-            thread.join()
-
-    def kick(self) -> None:
-        """Close every connection."""
-        for client in self._clients:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self._clients.append(client)
-            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as file, contextlib.suppress(OSError, EOFError):
             hello = _exactly(file, 1537)
             client.sendall(b"\x03" + b"\0" * 1536 + hello[1:])

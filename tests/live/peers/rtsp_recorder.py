@@ -7,13 +7,14 @@ import contextlib
 import hashlib
 import re
 import socket
-import threading
+
+from tests.live.peers.listener import Listener
 
 NONCE = "dcd98b7102dd2f0e"
 REALM = "server"
 
 
-class Recorder:
+class Recorder(Listener):
     """Accepts publishers that know the password, and counts what they send.
 
     Args:
@@ -30,36 +31,9 @@ class Recorder:
         self._user, self._password, self._kind = user, password, kind
         self.packets = self.refused = 0
         self.told = b""
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._clients: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        super().__init__()
 
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for client in self._clients:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self._clients.append(client)
-            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as file, contextlib.suppress(OSError):
             while first := file.read(1):
                 if first == b"$":
