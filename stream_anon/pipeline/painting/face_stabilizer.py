@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.alignment import landmark_filter
-from stream_anon.alignment.align import widen_all
+from stream_anon.alignment.align import locked_all, widen_all
 from stream_anon.alignment.landmark_filter import LandmarkFilter
 from stream_anon.alignment.landmark_net import NAME, LandmarkFinder, believed
 from stream_anon.alignment.mesh import NAME as MESH
@@ -49,6 +49,10 @@ IN_VAIN = 4
 NARROWING = 0.985
 """Factor by which a crop may become narrower from one frame to the next."""
 
+
+MOST_MISFIT = (2.05, 2.4)
+"""How much wider than the plain alignment a crop would have to be to cover all that a tracker asks
+for, beyond which landmarks do not tell where its face is; the second where there are meshes."""
 
 HELD = 0.4
 """Seconds, at least, for which a crop stays as wide as it had to be: a detector's boxes tremble,
@@ -112,6 +116,7 @@ class FaceStabilizer:
         self, method: Method, models_dir: Path | None = None, backend: Backend = OPENVINO
     ) -> None:
         self._crop_scale = method.crop_scale
+        self._locked = method.opaque
         self._landmark_filter = LandmarkFilter()
         self._flow = NonRigidFlow(landmark_filter.EXTENT)
         self._finder = None if method.crop_scale is None else LandmarkFinder(backend=backend)
@@ -269,6 +274,9 @@ class FaceStabilizer:
     ) -> Array:
         unknown = np.full((5, 2), np.nan)
         points = np.stack([unknown if p is None else p for p in landmarks])
+        if self._locked:
+            most = MOST_MISFIT[self._meshes is not None]
+            return locked_all(transforms, points, crop_scale, most)[0]
         known = [self._known.of(state, _Known) for state in states]
         widths = [one.wide or CropWidth(crop_scale) for one in known]
         least = np.array([width.least for width in widths])
