@@ -46,6 +46,12 @@ HASTE = 0.7
 REST = 6
 """A track that showed none is looked at again after so many frames."""
 
+SOON = 2
+"""Likewise where the detector is sure of a face: something passes before it, or it turns."""
+
+SURE = 0.5
+"""Score from which it is."""
+
 MIN_BLEND = 0.2
 """Share of a point's difference that is taken while it is small."""
 
@@ -74,12 +80,14 @@ class _Track:
     presence: None where it was never looked at.
     wait: frames until it is looked at again.
     close: whether it is looked at in every frame.
+    rest: frames until it is looked at again if it shows none.
     """
 
     last: _State | None = None
     presence: float | None = None
     wait: int = 0
     close: bool = False
+    rest: int = REST
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,12 +114,12 @@ class MeshTracks:
         self._finder = finder
         self._known: Part[_Track] = Part()
 
-    def wants(self, state: TrackState, size: float) -> bool:
-        """Whether a crop of this face should be looked at in this frame."""
+    def wants(self, state: TrackState, size: float, score: float = 0.0) -> bool:
+        """Whether a crop of this face, of this score, should be looked at in this frame."""
         if size < SMALLEST:
             return False
         known = self._known.of(state, _Track)
-        known.close = size >= CLOSE
+        known.close, known.rest = size >= CLOSE, SOON if score >= SURE else REST
         waiting = known.wait
         known.wait = max(0, waiting - 1)
         return waiting <= 0
@@ -175,7 +183,7 @@ class MeshTracks:
             presence = now if before is None else before + HABIT * (now - before)
             known.presence = presence
             if now < PRESENT:
-                known.wait = REST if presence < PRESENT else 0
+                known.wait = known.rest if presence < PRESENT else 0
                 known.last = None
                 out.append(Found(None, presence))
                 continue
