@@ -52,11 +52,16 @@ SOON = 2
 SURE = 0.5
 """Score from which it is."""
 
-MIN_BLEND = 0.2
+MIN_BLEND = 0.15
 """Share of a point's difference that is taken while it is small."""
 
-FULL_REDRAW_MOTION = 2.0
-"""Difference in aligned units from which all of it is taken."""
+FULL_REDRAW_MOTION = (2.0, 4.0)
+"""Difference in aligned units, and in pixels of the frame, from which all of it is taken: in a
+small face a mesh trembles by pixels."""
+
+FINE = 0.5
+"""Aligned units for a pixel of the frame up to which lips and lids are taken as fast; of a smaller
+face, where nobody sees how they move, slower by as much as it is smaller."""
 
 LONGEST = 0.25
 """Seconds between two frames beyond which a track begins anew."""
@@ -205,9 +210,11 @@ class MeshTracks:
         if last is None or not 0.0 < seconds - last.seconds <= LONGEST:
             return seen
         expected = _followed(last, landmarks)
-        apart = np.linalg.norm(seen - expected, axis=1) * scale_of(transform)
-        share = MIN_BLEND + (1.0 - MIN_BLEND) * np.clip(apart / FULL_REDRAW_MOTION, 0.0, 1.0)
-        share = np.maximum(share, _quick())
+        scale = scale_of(transform)
+        apart = np.linalg.norm(seen - expected, axis=1) * scale
+        full = max(FULL_REDRAW_MOTION[0], FULL_REDRAW_MOTION[1] * scale)
+        share = MIN_BLEND + (1.0 - MIN_BLEND) * np.clip(apart / full, 0.0, 1.0)
+        share = np.maximum(share, _quick() * min(1.0, FINE / scale))
         return np.asarray(expected + share[:, None] * (seen - expected))
 
 

@@ -33,8 +33,8 @@ from stream_anon.pipeline.painting.shapes import grown
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-SIDE = 56
-"""Side in pixels of the crops that are filled: the filling is smooth."""
+SIDE = 96
+"""Side in pixels of the crops that are filled."""
 
 GROWTH = 1.3
 """By how much they are wider than the tracker's own, so that its surroundings are seen."""
@@ -42,11 +42,11 @@ GROWTH = 1.3
 MASK = 96
 """Side in cells of the masks."""
 
-FADE = (0.86, 0.985)
+FADE = (0.91, 0.99)
 """Radius in minimum ellipses up to which a drawn face is left as it is, and from which there is
 nothing left of it under a fringe."""
 
-SPREADS = ((1.2, 1.0), (3.0, 0.03), (8.0, 1e-3), (20.0, 1e-5))
+SPREADS = ((1.5, 1.0), (4.0, 0.03), (12.0, 1e-3), (32.0, 1e-5))
 """Standard deviations in pixels over which what is known is carried, and the weights of each."""
 
 
@@ -101,15 +101,15 @@ def _known(own: Array, asked: Array, crops: Array, size: tuple[int, int]) -> Mas
     """Which pixels (s, s) of a crop show nothing that is still to be covered."""
     places = _places(own, SIDE)
     inside = ((places > -0.5) & (places < np.array(size) - 0.5)).all(axis=1)
-    # A pixel of the crop is made of what lies up to two pixels around it.
-    slack = 2.0 * GROWTH * ALIGNED_SIDE / SIDE / min(MASK_SEMI_AXES)
+    # Units of the crop from which a pixel of it is made: its own neighbours, and the frame's, of
+    # which every second may have a colour of its own.
+    slack = (ALIGNED_SIDE / SIDE + 1.5 * scale_of(own)) / min(MASK_SEMI_AXES) / scale_of(own)
     hidden = np.zeros(len(places), np.bool_)
     for transform in asked:
-        hidden |= _radius(places, transform) < 1.0 + slack
+        hidden |= _radius(places, transform) < 1.0 + slack * scale_of(transform)
     drawn = np.zeros(len(places), np.bool_)
     for transform in crops:
-        near = scale_of(transform) / scale_of(own)
-        drawn |= _radius(places, transform) < 1.0 - slack * near
+        drawn |= _radius(places, transform) < 1.0 - slack * scale_of(transform)
     found: Mask = (inside & (drawn | ~hidden)).reshape(SIDE, SIDE)
     return found
 

@@ -15,9 +15,10 @@ from stream_anon.detection.types import TrackedFace
 from stream_anon.geometry import mask_radius, scale_of
 from stream_anon.methods import Rendered
 from stream_anon.methods.base import Method
-from stream_anon.pipeline.painting.face_stabilizer import MOST_MISFIT, FaceStabilizer
+from stream_anon.pipeline.painting.face_stabilizer import MESH_SCALE, MOST_MISFIT, FaceStabilizer
 from stream_anon.pipeline.painting.fringe import cover_beside, open_beside
 from stream_anon.pipeline.painting.gate import Compositor
+from stream_anon.tracking.mesh_track import Found
 from tests.fakes import MemoryFrame, noise, state, tracked
 from tests.pipeline.test_gate import STOP
 
@@ -105,6 +106,26 @@ def test_drawn_heads_do_not_breathe_with_their_boxes():
         transforms, _ = stabilizer.of(MemoryFrame(noise(), k), [face], [state()])
         # No wider than the method asks for.
         assert scale_of(plain.transform) / scale_of(transforms[0]) == pytest.approx(1.3)
+
+
+def test_the_mesh_network_is_shown_the_face_and_not_what_is_not_known_of_its_box():
+    shown = []
+
+    class Meshes:
+        def wants(self, *_) -> bool:
+            return True
+
+        def __call__(self, states, crops, transforms, *_):
+            shown.extend(transforms)
+            return [Found(None, 0.0)] * len(states)
+
+    plain = tracked(100, 60, 36)
+    stabilizer = FaceStabilizer(Drawn())
+    stabilizer._meshes = Meshes()
+    for grown in (1.0, 1.3, 1.6):
+        stabilizer.of(MemoryFrame(noise()), [doubtful(plain, grown=grown)], [state()])
+    scales = [scale_of(plain.transform) / scale_of(transform) for transform in shown]
+    assert scales == pytest.approx([MESH_SCALE] * 3, rel=0.01)
 
 
 def test_a_box_far_from_its_landmarks_is_covered_by_the_crop():
