@@ -240,6 +240,18 @@ class Morph:
                 cv2.blendLinear(colours, face, share, 1.0 - share, dst=into)
         return out
 
+    def outline(self, subject: Subject, least: float) -> tuple[Floats, float] | None:
+        """Points (468, 3) of a new face that is turned to a side by more than ``least`` degrees,
+        and its yaw; None of others."""
+        person = self._people.get(subject.state)
+        if subject.mesh is None or person is None:
+            return None
+        yaw = mesh_measures.direction(subject.mesh).yaw
+        if abs(yaw) <= least:
+            return None
+        moved, amount, _ = self.moved(subject.mesh, person.offset, person.tilt)
+        return (moved, yaw) if amount > 0.0 else None
+
     def correct(
         self, found: Floats, presence: Floats, subjects: Sequence[Subject]
     ) -> None:

@@ -267,7 +267,7 @@ def test_who_bows_the_head_looks_down(codes):
         (0.8 * mesh_measures.mean_mesh() @ rotation(0, pitch, 0).T + [*MASK_CENTRE, 0.0])
         for pitch in (0.0, -20.0, 20.0)
     )
-    looks = [mesh_measures.direction(points.astype(np.float32)) for points in (level, bowed, raised)]
+    looks = [mesh_measures.direction(one.astype(np.float32)) for one in (level, bowed, raised)]
     low, high = sorted(looks, key=lambda one: one.pitch)[::2]
     assert low.pitch < -15.0 < 15.0 < high.pitch
     offset = np.zeros((468, 3), np.float32)

@@ -24,6 +24,7 @@ from stream_anon.methods.generative.blending import (
     missing_grain,
     sharpen,
 )
+from stream_anon.methods.generative import far_side
 from stream_anon.methods.generative.eligibility import EligibilityFilter, is_face
 from stream_anon.methods.generative.temporal_blending import TemporalBlender
 from stream_anon.methods.morph import Morph
@@ -208,6 +209,10 @@ class CodedMethod(Method):
         if self._morph is not None:
             largest = max(HEAD_SCALE * s.size / FACE_BOX for s in subjects)
             shown = self._morph(shown, subjects, largest)
+            for face, crop, subject in zip(shown, crops, subjects, strict=True):
+                found = self._morph.outline(subject, far_side.TURNED[0])
+                if found is not None:
+                    face[:] = far_side.clear(face, crop, *found)
         return shown, valid
 
     def _drawings(
