@@ -16,15 +16,17 @@ from stream_anon.config import MethodConfig
 from stream_anon.errors import MethodFault
 from stream_anon.geometry import ALIGNED_SIDE, FACE_BOX
 from stream_anon.methods.base import MeshJudge, Method, Pixels, Rendered, Subject
+from stream_anon.methods.generative import far_side
 from stream_anon.methods.generative.blending import (
     add_grain,
     calm_strokes,
     clamp_chroma,
     match_light,
+    match_tone,
     missing_grain,
     sharpen,
+    tone_of,
 )
-from stream_anon.methods.generative import far_side
 from stream_anon.methods.generative.eligibility import EligibilityFilter, is_face
 from stream_anon.methods.generative.temporal_blending import TemporalBlender
 from stream_anon.methods.morph import Morph
@@ -43,6 +45,9 @@ Codes = NDArray[np.float32]
 HEAD_SCALE = 1.3
 """By how much crops are wider than the ArcFace alignment: about the mean of what generators are
 trained on. Heads are drawn as wide as crops are."""
+
+TONE_BLEND = 0.1
+"""Share of a new look in a track's tone."""
 
 GRAIN_TILES = 8
 
@@ -117,6 +122,7 @@ class CodedMethod(Method):
         self._eligibility = EligibilityFilter(smallest)
         self._blender = TemporalBlender()
         self._levels: Part[float] = Part()
+        self._tones: Part[NDArray[np.float32]] = Part()
         self._judge: MeshJudge | None = None
         with self._random.spawn("grain") as random:
             grain = random.normal(GRAIN_TILES * ALIGNED_SIDE * ALIGNED_SIDE)
@@ -201,7 +207,7 @@ class CodedMethod(Method):
             known = () if drawings is None else (drawings,)
             generated = self.draw(around, points, codes[needs_redraw], *known)
             valid[needs_redraw] = is_face(generated)
-            generated = _fitted(generated, around, masks[needs_redraw], waiting)
+            generated = self._fitted(generated, around, masks[needs_redraw], waiting)
             lacking = missing_grain(generated, around)
             for subject, level in zip(waiting, lacking, strict=True):
                 self._levels.put(subject.state, float(level))
@@ -233,12 +239,26 @@ class CodedMethod(Method):
         if unread.any():
             due = [s for s, now in zip(subjects, unread, strict=True) if now]
             plain = self.draw(crops[unread], landmarks[unread], codes[unread])
-            plain = _fitted(plain, crops[unread], masks[unread], due)
+            plain = self._fitted(plain, crops[unread], masks[unread], due)
             self._morph.read(plain, codes[unread], due)
             if self._judge is not None:
                 shown = self._morph(plain, due, 1.0)
                 self._morph.correct(*self._judge(shown), due)
         return self._morph.drawings(subjects)
+
+    def _fitted(
+        self, faces: Pixels, crops: Pixels, masks: Pixels, subjects: Sequence[Subject]
+    ) -> Pixels:
+        """Drawings fitted to their surroundings; arguments as for ``match_light``."""
+        scales = [HEAD_SCALE * s.size / FACE_BOX for s in subjects]
+        faces = sharpen(calm_strokes(clamp_chroma(faces, crops), crops), scales)
+        tones = []
+        for subject, seen in zip(subjects, tone_of(crops), strict=True):
+            known = self._tones.get(subject.state)
+            # A track's own: a hand that passes, or a shadow, is not a face's colour.
+            tone = seen if known is None else known + TONE_BLEND * (seen - known)
+            tones.append(self._tones.put(subject.state, tone))
+        return match_tone(match_light(faces, crops, masks), np.stack(tones))
 
     def privacy(self) -> Mapping[str, Any]:
         """See ``Method.privacy``."""
@@ -269,10 +289,3 @@ class CodedMethod(Method):
                 # A clear code has served when its release is drawn.
                 code.fill(0.0)
         return np.stack(rows).astype(np.float32)
-
-
-def _fitted(faces: Pixels, crops: Pixels, masks: Pixels, subjects: Sequence[Subject]) -> Pixels:
-    """Drawings fitted to their surroundings; arguments as for ``match_light``."""
-    scales = [HEAD_SCALE * s.size / FACE_BOX for s in subjects]
-    faces = sharpen(calm_strokes(clamp_chroma(faces, crops), crops), scales)
-    return match_light(faces, crops, masks)

@@ -47,6 +47,21 @@ OTHER_HUE = 6
 SKIN = (0.7, 0.95)
 """Radius in minimum ellipses up to which a drawing is skin; hair and outline from the second on."""
 
+MIDDLE = 0.42
+"""Likewise up to which a face's tone is read."""
+
+TONE_STEP = 8.0
+"""Levels in which it is read: it is told coarsely."""
+
+TONED_UP_TO = (0.6, 0.85)
+"""Radius up to which it is given to a drawing, and at which there is nothing of it left."""
+
+TONED = 0.85
+"""Share of a difference in tone that is made good."""
+
+GAINS = (0.55, 1.8)
+"""Least and most factor on a channel."""
+
 STROKE = 2.0
 """Standard deviation in aligned units of what is taken off a stroke to find it."""
 
@@ -77,10 +92,7 @@ def _zones() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 @lru_cache(maxsize=2)
 def _outline(side: int) -> tuple[Floats, Floats]:
     """How far a pixel (side, side) is hair or outline, from 0 to 1; and 1 less that."""
-    place = np.arange(side, dtype=np.float64) * (ALIGNED_SIDE / side)
-    x, y = np.meshgrid(place, place)
-    radius = mask_radius(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(side, side)
-    share = np.clip((radius - SKIN[0]) / (SKIN[1] - SKIN[0]), 0.0, 1.0).astype(np.float32)
+    share = np.clip((_radius(side) - SKIN[0]) / (SKIN[1] - SKIN[0]), 0.0, 1.0).astype(np.float32)
     return share, np.asarray(1.0 - share, np.float32)
 
 
@@ -225,6 +237,48 @@ def _membrane(weighted: Floats, weight: Floats) -> Floats:
         total += share * cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         mass += share * cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(total / (mass + FADE)[..., None], np.float32)
+
+
+def tone_of(crops: Pixels) -> Floats:
+    """What colour faces have, coarsely: (n, 3) float32 levels, means over the middle of the
+    minimum ellipse in steps of ``TONE_STEP``."""
+    middle = _radius(crops.shape[1]) < MIDDLE
+    means = np.stack([crop[middle].mean(axis=0) for crop in crops])
+    return np.asarray(np.rint(means / TONE_STEP) * TONE_STEP, np.float32)
+
+
+def match_tone(faces: Pixels, tones: Floats) -> Pixels:
+    """Give drawn skin the tone of what stays visible beside it, hands and neck.
+
+    The generator is told a plane of colours, in which dark hair makes a face dark.
+
+    Args:
+        faces: (n, s, s, 3) uint8, new.
+        tones: (n, 3) levels, from ``tone_of``.
+
+    Returns:
+        (n, s, s, 3) uint8.
+    """
+    radius = _radius(faces.shape[1])
+    middle = radius < MIDDLE
+    share = np.clip((TONED_UP_TO[1] - radius) / (TONED_UP_TO[1] - TONED_UP_TO[0]), 0.0, 1.0)
+    out = np.empty_like(faces)
+    for face, tone, into in zip(faces, tones, out, strict=True):
+        gain = (tone + 1.0) / (face[middle].mean(axis=0) + 1.0)
+        gain = 1.0 + TONED * (np.clip(gain, *GAINS) - 1.0)
+        toned = face * gain.astype(np.float32)
+        mixed = face + share[..., None] * (toned - face)
+        into[:] = np.clip(np.rint(mixed), 0, 255)
+    return out
+
+
+@lru_cache(maxsize=2)
+def _radius(side: int) -> Floats:
+    """Distance of pixels (side, side) from the centre, in minimum ellipses."""
+    place = np.arange(side, dtype=np.float64) * (ALIGNED_SIDE / side)
+    x, y = np.meshgrid(place, place)
+    found = mask_radius(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(side, side)
+    return np.asarray(found, np.float32)
 
 
 def grain_of(crops: Pixels) -> Floats:
