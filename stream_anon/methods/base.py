@@ -78,8 +78,9 @@ class Method(ABC):
     """Side in pixels of the crops that ``render`` is given."""
     crop_scale: ClassVar[float | None] = None
     """A method that wants every face at the same place of its crop gives a number here: by how
-    much the crop is wider than the plain alignment. Its minimum mask then covers what the
-    tracker asks for and more. None: the tracker's own crops."""
+    much the crop is wider than the plain alignment. Of an ``opaque`` method it is always as wide,
+    and what the tracker asks for beyond its minimum mask is covered beside it; of others it is so
+    much wider that its minimum mask covers that as well. None: the tracker's own crops."""
 
     meshed: bool = False
     """Whether it wants to be told each face's mesh."""

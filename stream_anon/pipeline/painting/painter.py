@@ -192,8 +192,10 @@ class Painter:
                 self._clear_of_neighbours(
                     transfer, n, own, [faces[i] for i in own], new, transforms, rejected
                 )
-                shown = own[~rejected[own]]
-                self._cover_beside(frame, [faces[i] for i in shown], transforms[shown])
+                drawn = own[~rejected[own]]
+                if len(drawn) and self._method.crop_scale is not None:
+                    with transfer.queue():
+                        _cover_beside(frame, [faces[i] for i in drawn], transforms[drawn])
         self._stats.painted(label, name, states)
 
     def _placed(self, works: Sequence[Work]) -> tuple[Transforms, list[Subject]]:
@@ -252,13 +254,6 @@ class Painter:
             with transfer.queue():
                 transfer.paste(owners, transfer.rows(new, inner), masks, transforms[inner])
 
-    def _cover_beside(
-        self, frame: Frame, faces: Sequence[TrackedFace], crops: Transforms
-    ) -> None:
-        """Last of all: it is made of what lies around, so nothing there may be open any more."""
-        if faces and self._method.crop_scale is not None:
-            cover_beside(frame, faces, crops, open_beside(faces, crops))
-
     def _render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         try:
             rendered = self._method.render(crops, subjects)
@@ -268,3 +263,8 @@ class Painter:
             raise MethodFault(f"method {self._method.name} failed: {cause_of(error)}") from error
         check_rendered(rendered, len(subjects), self._method.name)
         return rendered
+
+
+def _cover_beside(frame: Frame, faces: Sequence[TrackedFace], crops: Transforms) -> None:
+    """Last of all: it is made of what lies around, so nothing there may be open any more."""
+    cover_beside(frame, faces, crops, open_beside(faces, crops))
