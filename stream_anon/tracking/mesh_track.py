@@ -52,14 +52,14 @@ SOON = 2
 SURE = 0.5
 """Score from which it is."""
 
-MIN_BLEND = 0.15
+MIN_BLEND = 0.2
 """Share of a point's difference that is taken while it is small."""
 
 FULL_REDRAW_MOTION = (2.0, 4.0)
 """Difference in aligned units, and in pixels of the frame, from which all of it is taken: in a
 small face a mesh trembles by pixels."""
 
-FINE = 0.5
+FINE = 1.5
 """Aligned units for a pixel of the frame up to which lips and lids are taken as fast; of a smaller
 face, where nobody sees how they move, slower by as much as it is smaller."""
 
