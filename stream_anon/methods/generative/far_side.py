@@ -68,14 +68,14 @@ def clear(face: Pixels, crop: Pixels, points: Floats, yaw: float) -> Pixels:
     for sigma, share in SPREADS:
         total += share * cv2.GaussianBlur(given, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
         mass += share * cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    filled = total / np.maximum(mass, np.float32(1e-9))[..., None]
-    share = beyond * rows * np.float32(way * way * (3.0 - 2.0 * way))
+    colours = total / np.maximum(mass, np.float32(1e-9))[..., None]
+    part = beyond * rows * np.float32(way * way * (3.0 - 2.0 * way))
     if mirrored:
-        filled, share = np.ascontiguousarray(filled[:, ::-1]), np.ascontiguousarray(share[:, ::-1])
+        colours, part = np.ascontiguousarray(colours[:, ::-1]), np.ascontiguousarray(part[:, ::-1])
     side = (face.shape[1], face.shape[0])
-    filled = cv2.resize(filled, side, interpolation=cv2.INTER_CUBIC)
-    share = cv2.resize(share, side, interpolation=cv2.INTER_LINEAR)[..., None]
-    out = face.astype(np.float32) * (1.0 - share) + filled * share
+    filled = np.asarray(cv2.resize(colours, side, interpolation=cv2.INTER_CUBIC))
+    there = np.asarray(cv2.resize(part, side, interpolation=cv2.INTER_LINEAR))[..., None]
+    out = face.astype(np.float32) * (1.0 - there) + filled * there
     return np.asarray(np.clip(np.rint(out), 0, 255), np.uint8)
 
 

@@ -74,7 +74,7 @@ def cover_beside(frame: Frame, faces: Sequence[TrackedFace], crops: Array, besid
     chosen = np.flatnonzero(beside)
     if not len(chosen):
         return
-    asked = np.stack([faces[i].transform for i in chosen])
+    asked = np.stack([faces[int(i)].transform for i in chosen])
     own = np.stack([grown(transform, GROWTH) for transform in asked])
     pixels = frame.crops(own, SIDE, ALIGNED_SIDE)
     filled = np.empty_like(pixels)
