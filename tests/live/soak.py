@@ -55,7 +55,7 @@ class Soak:
         while time.monotonic() < self.until:
             if not order:
                 order = random.sample(faults, len(faults))
-                # The painter serves all cameras: once a round.
+                # A painter serves several cameras: once a round.
                 order.append(self.kill_painter)
             order.pop(0)(random.choice(CAMERAS))
             self.wait(0.5)
@@ -143,7 +143,7 @@ class Soak:
         self._kill(output.process, "writer killed", name)
 
     def kill_painter(self, name: str) -> None:
-        self._kill(self.live.run.supervisor.painter, "painter killed", name)
+        self._kill(self.live.run.supervisor.painters.of(name), "painter killed", name)
 
     def _kill(self, process: Any, fault: str, name: str) -> None:
         if process.pid is not None:
@@ -159,11 +159,11 @@ class Soak:
             return
         self._sampled = now
         processes = [one for one in self.live.run.supervisor.processes if one.pid is not None]
-        painter = self.live.run.supervisor.painter
+        painter = self.live.run.supervisor.painters.of(CAMERAS[0])
         found: dict[str, float] = {"seconds": now - self._began, "processes": len(processes)}
         found["supervisor"] = resident(os.getpid())
         found["descriptors"] = len(os.listdir("/proc/self/fd"))
-        if painter.pid is not None:
+        if painter is not None and painter.pid is not None:
             found["painter"] = resident(painter.pid)
             found["painter_starts"] = painter.starts
         self.samples.append(found)

@@ -89,6 +89,11 @@ class Camera:
         now = time.monotonic()
         return now if now < self._patient_until else self.progress
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread still runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin."""
         self._thread.start()
