@@ -70,7 +70,7 @@ class Clip:
 class Source:
     """Stands where ``RingSource`` stands: the next frame is there at once."""
 
-    torn = left_out = hosted = 0
+    torn = left_out = missed = hosted = 0
     decoder = "cpu"
     live = True
 
