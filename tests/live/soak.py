@@ -54,7 +54,7 @@ class Keeper(Listener):
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self._folder, self._count, self.taken = folder, 0, 0
         super().__init__()
 
