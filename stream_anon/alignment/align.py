@@ -110,6 +110,45 @@ def widen_all(
     return np.asarray(alignments), np.asarray(needed)
 
 
+def locked_all(
+    transforms: Array, landmarks: Array, crop_scale: float, most: float
+) -> tuple[Array, Array]:
+    """Crops about the landmarks that are always as wide, whatever a tracker's boxes are.
+
+    A generator draws a head as wide as its crop, so a crop that follows boxes gives heads that
+    are too large and breathe. What these crops' minimum masks leave open of those of
+    ``transforms`` must be covered beside them.
+
+    Args:
+        transforms: (n, 2, 3), from ``align_all``.
+        landmarks: (n, 5, 2) pixels; where they are NaN or fit no face the transform is kept.
+        crop_scale: how much wider than the plain alignment the crops are.
+        most: how much wider they may have to be for landmarks to be believed; beyond it they are
+            widened.
+
+    Returns:
+        (n, 2, 3) float64, frame pixels to aligned units; finite. And (n,), how much wider
+        they would have to be to leave nothing open, 1 where the transform was kept.
+    """
+    wide, needed = widen_all(transforms, landmarks, crop_scale)
+    # A crop that is wider than asked for is brought back about its centre.
+    excess = np.where(needed <= most, np.maximum(needed / crop_scale, 1.0), 1.0)
+    locked = wide * excess[:, None, None]
+    locked[:, :, 2] = (wide[:, :, 2] - _CENTRE) * excess[:, None] + _CENTRE
+    return np.asarray(locked), needed
+
+
+def reach(transforms: Array, crops: Array) -> Array:
+    """How far the minimum masks of ``transforms`` reach in those of ``crops``: (n,) radii, in
+    minimum masks; up to 1 nothing of them lies outside."""
+    back = np.linalg.inv(transforms[:, :, :2])
+    outline = _CIRCLE * _AXES + _CENTRE
+    places = np.einsum("nij,nkj->nki", back, outline - transforms[:, None, :, 2])
+    there = np.einsum("nij,nkj->nki", crops[:, :, :2], places) + crops[:, None, :, 2]
+    radii = np.sqrt((((there - _CENTRE) / _AXES) ** 2).sum(axis=2).max(axis=1))
+    return np.asarray(radii * _SLACK)
+
+
 def _fitted(landmarks: Array) -> tuple[Array, Mask]:
     """Least-squares alignments (``geometry.similarity``, all at once), and where there are any."""
     known: Mask = np.asarray(np.isfinite(landmarks).all(axis=(1, 2)))

@@ -58,6 +58,10 @@ SHUT = ((0.03, 0.1), (0.13, 0.27), (0.13, 0.27))
 """Openings of mouth, right and left eye up to which they are painted closed, and from which they
 are painted open. Between closed lips there is no room for what a map of 96 cells would show."""
 
+BOWED = (6.0, 0.005)
+"""Degrees below level from which a head is bowed, and by how much each further one closes the
+eyes."""
+
 NARROW = 0.2
 """Opening of a mouth over its width up to which less of it is seen than is painted."""
 
@@ -277,7 +281,8 @@ class Morph:
         """
         model = self.model
         rotations, scales, shifts = mesh_measures.rigid(mesh[None], model.model.mean)
-        turn = mesh_measures.direction_of(rotations[0]).turn
+        looks = mesh_measures.direction_of(rotations[0])
+        turn = looks.turn
         amount = float(np.clip((WIDEST - turn) / (WIDEST - LEVEL), 0.0, 1.0))
         if not amount or not scales[0] > 1e-6:
             return mesh, 0.0, (1.0, 1.0, 1.0)
@@ -287,8 +292,9 @@ class Morph:
         # Another shape may look as if it were turned; the turn is the video's.
         turned, size, shift = (part[0] for part in mesh_measures.rigid(new[None], model.model.mean))
         new = ((new - shift) @ turned / size).astype(np.float32)
-        openings = self._openings.read(aligned)
-        mouth, *eyes = openings
+        mouth, *eyes = self._openings.read(aligned)
+        eyes = [bowed_eye(eye, looks.pitch) for eye in eyes]
+        openings = (mouth, *eyes)
         new = self._openings.set(new, (shown_mouth(mouth), *(shown_eye(eye) for eye in eyes)))
         rotation = rotations[0] if tilt is None else tilted(rotations[0], tilt)
         placed = scales[0] * new @ rotation.T + shifts[0]
@@ -347,6 +353,15 @@ def shown_mouth(opening: float) -> float:
 def shown_eye(opening: float) -> float:
     """Likewise an eye, whose lids' dark edges make it look open: 0.35 is open, 0.2 nearly shut."""
     return max(0.0, min(opening, 1.5 * opening - 0.17))
+
+
+def bowed_eye(opening: float, pitch: float) -> float:
+    """How far open an eye is taken to be in a head that is bowed by ``pitch`` degrees below level.
+
+    Who bows the head looks down, and of lowered lids a mesh is fitted to the lashes and their
+    shadow: where nothing is seen of an eye it still finds 0.2 to 0.25.
+    """
+    return max(0.0, opening - BOWED[1] * max(0.0, -pitch - BOWED[0]))
 
 
 def tilted(rotation: NDArray[np.float64], tilt: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -46,11 +46,22 @@ HASTE = 0.7
 REST = 6
 """A track that showed none is looked at again after so many frames."""
 
-MIN_BLEND = 0.2
+SOON = 2
+"""Likewise where the detector is sure of a face: something passes before it, or it turns."""
+
+SURE = 0.5
+"""Score from which it is."""
+
+MIN_BLEND = 0.15
 """Share of a point's difference that is taken while it is small."""
 
-FULL_REDRAW_MOTION = 2.0
-"""Difference in aligned units from which all of it is taken."""
+FULL_REDRAW_MOTION = (2.0, 4.0)
+"""Difference in aligned units, and in pixels of the frame, from which all of it is taken: in a
+small face a mesh trembles by pixels."""
+
+FINE = 0.5
+"""Aligned units for a pixel of the frame up to which lips and lids are taken as fast; of a smaller
+face, where nobody sees how they move, slower by as much as it is smaller."""
 
 LONGEST = 0.25
 """Seconds between two frames beyond which a track begins anew."""
@@ -74,12 +85,14 @@ class _Track:
     presence: None where it was never looked at.
     wait: frames until it is looked at again.
     close: whether it is looked at in every frame.
+    rest: frames until it is looked at again if it shows none.
     """
 
     last: _State | None = None
     presence: float | None = None
     wait: int = 0
     close: bool = False
+    rest: int = REST
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,12 +119,12 @@ class MeshTracks:
         self._finder = finder
         self._known: Part[_Track] = Part()
 
-    def wants(self, state: TrackState, size: float) -> bool:
-        """Whether a crop of this face should be looked at in this frame."""
+    def wants(self, state: TrackState, size: float, score: float = 0.0) -> bool:
+        """Whether a crop of this face, of this score, should be looked at in this frame."""
         if size < SMALLEST:
             return False
         known = self._known.of(state, _Track)
-        known.close = size >= CLOSE
+        known.close, known.rest = size >= CLOSE, SOON if score >= SURE else REST
         waiting = known.wait
         known.wait = max(0, waiting - 1)
         return waiting <= 0
@@ -175,7 +188,7 @@ class MeshTracks:
             presence = now if before is None else before + HABIT * (now - before)
             known.presence = presence
             if now < PRESENT:
-                known.wait = REST if presence < PRESENT else 0
+                known.wait = known.rest if presence < PRESENT else 0
                 known.last = None
                 out.append(Found(None, presence))
                 continue
@@ -197,9 +210,11 @@ class MeshTracks:
         if last is None or not 0.0 < seconds - last.seconds <= LONGEST:
             return seen
         expected = _followed(last, landmarks)
-        apart = np.linalg.norm(seen - expected, axis=1) * scale_of(transform)
-        share = MIN_BLEND + (1.0 - MIN_BLEND) * np.clip(apart / FULL_REDRAW_MOTION, 0.0, 1.0)
-        share = np.maximum(share, _quick())
+        scale = scale_of(transform)
+        apart = np.linalg.norm(seen - expected, axis=1) * scale
+        full = max(FULL_REDRAW_MOTION[0], FULL_REDRAW_MOTION[1] * scale)
+        share = MIN_BLEND + (1.0 - MIN_BLEND) * np.clip(apart / full, 0.0, 1.0)
+        share = np.maximum(share, _quick() * min(1.0, FINE / scale))
         return np.asarray(expected + share[:, None] * (seen - expected))
 
 

@@ -12,7 +12,15 @@ from stream_anon.alignment.mesh import NAME, PRESENT, SIDE, FaceMesh
 from stream_anon.alignment.topology import POINTS
 from stream_anon.errors import ModelError
 from stream_anon.models import registry
-from stream_anon.tracking.mesh_track import HASTE, MIN_BLEND, REST, MeshTracks, placed, told
+from stream_anon.tracking.mesh_track import (
+    HASTE,
+    MIN_BLEND,
+    REST,
+    SOON,
+    MeshTracks,
+    placed,
+    told,
+)
 from tests.detection.conftest import FACE, Pixels, fetched
 from tests.fakes import STATES, state
 
@@ -118,17 +126,31 @@ def test_a_mesh_lies_in_the_frame_where_its_crop_was():
 def test_trembling_is_calmed_and_a_mouth_that_opens_is_not():
     net = Told()
     tracks = MeshTracks(net)
-    first = one(tracks, 0.0).mesh
+    large = FRAME / 4.0
+    points = geometry.apply(geometry.invert(large), geometry.TEMPLATE)
+    first = one(tracks, 0.0, points, large).mesh
     net.shift[:, 0] = 0.3
-    second = one(tracks, 0.04).mesh
+    second = one(tracks, 0.04, points, large).mesh
     moved = np.abs(second - first)[:, 0]
-    whole = 0.3 * 128 / SIDE / 2.0
+    whole = 0.3 * 128 / SIDE / 0.5
     assert moved[10] < whole * (MIN_BLEND + 0.2), "the forehead"
     assert moved[[13, 14, 159, 145]] == pytest.approx(HASTE * whole, rel=0.1), "lips and lids"
     net.shift[:] = 0.0
     net.shift[13:15, 1] = 12.0
-    third = one(tracks, 0.08).mesh
-    assert np.allclose(third[13], placed(net(np.zeros((1, 1)))[0][0], FRAME)[13], atol=1e-6)
+    third = one(tracks, 0.08, points, large).mesh
+    assert np.allclose(third[13], placed(net(np.zeros((1, 1)))[0][0], large)[13], atol=1e-6)
+
+
+def test_in_a_small_face_pixels_of_trembling_are_calmed():
+    """Of 46 pixels: a mesh that is off by one of them, in one look."""
+    net = Told()
+    tracks = MeshTracks(net)
+    first = one(tracks, 0.0).mesh
+    net.shift[:, 0] = 3.0
+    second = one(tracks, 0.04).mesh
+    moved = np.abs(second - first)[:, 0]
+    assert moved.max() < 0.4, "of one pixel"
+    assert moved.min() > 0.1
 
 
 def test_a_mesh_goes_with_its_head():
@@ -156,6 +178,20 @@ def test_what_shows_no_face_is_looked_at_now_and_then_only():
     STATES.end(7)
     assert tracks.carried(state(7), FRAME, None, None, 2.0) is None
     assert not tracks.wants(state(8), 12.0), "too small"
+
+
+def test_a_face_that_the_detector_is_sure_of_is_looked_at_again_soon():
+    """Somebody passed before it: it need not stay covered for another quarter of a second."""
+    net = Told()
+    net.presence = 0.1
+    tracks = MeshTracks(net)
+    looks = []
+    for k in range(12):
+        if tracks.wants(state(7), 60.0, 0.9):
+            looks.append(k)
+            one(tracks, k / 25)
+    assert np.diff(looks).tolist() == [SOON + 1] * (len(looks) - 1)
+    assert len(looks) == 4
 
 
 def test_between_two_looks_a_mesh_goes_with_the_surface():

@@ -227,6 +227,24 @@ def test_presence_decides_whether_a_face_is_drawn_and_a_turn_replaces_the_landma
     assert not fit(points, 0.9, mesh(70.0))
 
 
+def test_one_lucky_look_turns_no_cover_into_a_face():
+    from stream_anon.methods.generative.bottleneck import WIDE_TEMPLATE
+
+    points = WIDE_TEMPLATE.astype(np.float64)
+
+    def drawn(presences) -> list[bool]:
+        known = EligibilityFilter(24.0)
+        return [
+            not known.declined([Subject(state(1), points, 42.0, 0.7, 0.0, None, None, one)])[0]
+            for one in presences
+        ]
+
+    # A track's presence takes half of each look: one good look after none gives 0.5.
+    assert drawn([0.02, 0.5, 0.25, 0.12]) == [False] * 4
+    assert drawn([0.02, 0.5, 0.75, 0.5, 0.25]) == [False, False, True, True, False]
+    assert drawn([0.5, 0.4]) == [True, True], "a face from the first"
+
+
 def test_where_a_mesh_is_sure_a_frame_of_little_confidence_is_drawn_all_the_same():
     from stream_anon.methods.generative.bottleneck import WIDE_TEMPLATE
 
@@ -254,6 +272,27 @@ def test_a_small_face_in_a_wide_crop_is_drawn_where_a_mesh_says_where_it_is():
         known = mesh(scale=1.0 / factor) if meshed else None
         one = Subject(state(1), points, 90.0, 0.9, 0.0, None, known, 1.0 if meshed else None)
         assert EligibilityFilter(24.0).declined([one]).tolist() == [not fit], (factor, meshed)
+
+
+def test_who_bows_the_head_looks_down(codes):
+    """The same eyes, as a mesh has them: in a bowed head their lids are lower."""
+    morph = Morph()
+    level, bowed, raised = (
+        (0.8 * mesh_measures.mean_mesh() @ rotation(0, pitch, 0).T + [*MASK_CENTRE, 0.0])
+        for pitch in (0.0, -20.0, 20.0)
+    )
+    looks = [mesh_measures.direction(points.astype(np.float32)) for points in (level, bowed, raised)]
+    low, high = sorted(looks, key=lambda one: one.pitch)[::2]
+    assert low.pitch < -15.0 < 15.0 < high.pitch
+    offset = np.zeros((468, 3), np.float32)
+    found = {
+        look.pitch: morph.moved(points.astype(np.float32), offset)[2]
+        for look, points in zip(looks, (level, bowed, raised), strict=True)
+    }
+    for eye in (1, 2):
+        assert found[low.pitch][eye] < found[looks[0].pitch][eye] - 0.05
+        assert found[high.pitch][eye] == pytest.approx(found[looks[0].pitch][eye], abs=0.01)
+    assert found[low.pitch][0] == pytest.approx(found[looks[0].pitch][0], abs=0.01), "no mouth"
 
 
 def test_closed_eyes_come_out_closed(codes):

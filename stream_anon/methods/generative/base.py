@@ -24,7 +24,6 @@ from stream_anon.methods.generative.blending import (
     missing_grain,
     sharpen,
 )
-from stream_anon.methods.generative.bottleneck import CROP_SCALE
 from stream_anon.methods.generative.eligibility import EligibilityFilter, is_face
 from stream_anon.methods.generative.temporal_blending import TemporalBlender
 from stream_anon.methods.morph import Morph
@@ -39,6 +38,10 @@ from stream_anon.privacy import (
 from stream_anon.track_state import Part
 
 Codes = NDArray[np.float32]
+
+HEAD_SCALE = 1.3
+"""By how much crops are wider than the ArcFace alignment: about the mean of what generators are
+trained on. Heads are drawn as wide as crops are."""
 
 GRAIN_TILES = 8
 
@@ -99,7 +102,7 @@ class CodedMethod(Method):
     """
 
     crop_size = ALIGNED_SIDE
-    crop_scale = CROP_SCALE
+    crop_scale = HEAD_SCALE
     opaque = True
 
     def __init__(
@@ -207,7 +210,7 @@ class CodedMethod(Method):
                 self._levels.put(subject.state, float(level))
         shown = self._blender(generated, valid[needs_redraw], needs_redraw, subjects)
         if self._morph is not None:
-            largest = max(CROP_SCALE * s.size / FACE_BOX for s in subjects)
+            largest = max(HEAD_SCALE * s.size / FACE_BOX for s in subjects)
             shown = self._morph(shown, subjects, largest, OVERLAY)
         return shown, valid
 
@@ -269,6 +272,6 @@ class CodedMethod(Method):
 
 def _fitted(faces: Pixels, crops: Pixels, masks: Pixels, subjects: Sequence[Subject]) -> Pixels:
     """Drawings fitted to their surroundings; arguments as for ``match_light``."""
-    scales = [CROP_SCALE * s.size / FACE_BOX for s in subjects]
+    scales = [HEAD_SCALE * s.size / FACE_BOX for s in subjects]
     faces = sharpen(calm_strokes(clamp_chroma(faces, crops), crops), scales)
     return match_light(faces, crops, masks)

@@ -38,6 +38,10 @@ LEAST_PRESENCE = 0.35
 """Presence of a mesh along a track below which there is no face to be drawn: a coat of arms, the
 back of a head. It never decides whether a face is covered."""
 
+BACK = 0.6
+"""Likewise from which a track that was declined is drawn again: one lucky look is not enough, or a
+cover turns into a face for a moment."""
+
 FURTHEST = 58.0
 """Turn in degrees of a mesh beyond which a face is in profile."""
 
@@ -66,7 +70,8 @@ class EligibilityFilter:
         return np.array([not self._fit(subject) for subject in subjects], np.bool_)
 
     def _fit(self, subject: Subject) -> bool:
-        slack = SLACK if self._declined.get(subject.state) else 1.0
+        was = bool(self._declined.get(subject.state))
+        slack, present = (SLACK, BACK) if was else (1.0, LEAST_PRESENCE)
         sure = subject.score >= LEAST_SCORE * slack
         if sure:
             self._known.put(subject.state, True)
@@ -75,7 +80,7 @@ class EligibilityFilter:
             subject.size >= self._smallest * slack
             and (sure or (known and (subject.presence or 0.0) >= SURE))
             and subject.landmarks is not None
-            and (subject.presence is None or subject.presence >= LEAST_PRESENCE * slack)
+            and (subject.presence is None or subject.presence >= present)
             and posed(subject.landmarks, slack, _turn(subject))
         )
         self._declined.put(subject.state, not fit)

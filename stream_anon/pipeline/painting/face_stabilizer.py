@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.alignment import landmark_filter
-from stream_anon.alignment.align import widen_all
+from stream_anon.alignment.align import locked_all, widen_all
 from stream_anon.alignment.landmark_filter import LandmarkFilter
 from stream_anon.alignment.landmark_net import NAME, LandmarkFinder, believed
 from stream_anon.alignment.mesh import NAME as MESH
@@ -30,6 +30,7 @@ from stream_anon.geometry import ALIGNED_SIDE, apply, invert
 from stream_anon.media.frame import Frame
 from stream_anon.methods.base import Method, Subject
 from stream_anon.models.backend import OPENVINO, Backend
+from stream_anon.pipeline.painting.shapes import grown
 from stream_anon.track_state import Part, TrackState
 from stream_anon.tracking.mesh_track import Found, MeshTracks, told
 
@@ -49,6 +50,14 @@ IN_VAIN = 4
 NARROWING = 0.985
 """Factor by which a crop may become narrower from one frame to the next."""
 
+
+MOST_MISFIT = (2.05, 2.4)
+"""How much wider than the plain alignment a crop would have to be to cover all that a tracker asks
+for, beyond which landmarks do not tell where its face is; the second where there are meshes."""
+
+MESH_SCALE = 1.12
+"""Likewise of the crops that the mesh network is shown: it wants a square of about one and a half
+face boxes."""
 
 HELD = 0.4
 """Seconds, at least, for which a crop stays as wide as it had to be: a detector's boxes tremble,
@@ -112,6 +121,7 @@ class FaceStabilizer:
         self, method: Method, models_dir: Path | None = None, backend: Backend = OPENVINO
     ) -> None:
         self._crop_scale = method.crop_scale
+        self._locked = method.opaque
         self._landmark_filter = LandmarkFilter()
         self._flow = NonRigidFlow(landmark_filter.EXTENT)
         self._finder = None if method.crop_scale is None else LandmarkFinder(backend=backend)
@@ -154,14 +164,16 @@ class FaceStabilizer:
                         frame.seconds,
                         observed=i not in late,
                     )
-            wide = self._widened(
+            wide, located = self._widened(
                 states, transforms, landmarks, self._crop_scale, frame.seconds
             )
             for i, luma in seen.items():
                 motions[i] = self._flow(
                     states[i], luma, transforms[i], wide[i], frame.seconds
                 )
-            meshes = self._mesh(frame, faces, states, transforms, wide, landmarks, motions)
+            meshes = self._mesh(
+                frame, faces, states, transforms, wide, located, landmarks, motions
+            )
             transforms = wide
         else:
             meshes = [None] * len(faces)
@@ -179,6 +191,7 @@ class FaceStabilizer:
         states: Sequence[TrackState],
         transforms: Array,
         wide: Array,
+        located: NDArray[np.bool_],
         landmarks: Sequence[Array | None],
         motions: Sequence[Field | None],
     ) -> list[Found | None]:
@@ -188,22 +201,29 @@ class FaceStabilizer:
             return found
         chosen = []
         for i, face in enumerate(faces):
-            if self._meshes.wants(states[i], face.size):
+            if self._meshes.wants(states[i], face.size, face.score):
                 chosen.append(i)
             else:
                 found[i] = self._meshes.carried(
                     states[i], wide[i], motions[i], landmarks[i], frame.seconds
                 )
         if chosen:
-            crops = frame.crops(transforms[chosen], MESH_SIDE, ALIGNED_SIDE)
+            shown = self._mesh_frames(transforms[chosen], wide[chosen], located[chosen])
+            crops = frame.crops(shown, MESH_SIDE, ALIGNED_SIDE)
             looked = [states[i] for i in chosen]
             points = [landmarks[i] for i in chosen]
-            answers = self._meshes(
-                looked, crops, transforms[chosen], wide[chosen], points, frame.seconds
-            )
+            answers = self._meshes(looked, crops, shown, wide[chosen], points, frame.seconds)
             for i, answer in zip(chosen, answers, strict=True):
                 found[i] = answer
         return found
+
+    def _mesh_frames(self, transforms: Array, wide: Array, located: NDArray[np.bool_]) -> Array:
+        """What the mesh network is shown: (n, 2, 3) of the crops that it is best at, where
+        landmarks tell where the face is; else the tracker's, which grow with what is not known."""
+        if self._crop_scale is None or not located.any():
+            return transforms
+        narrow = np.stack([grown(one, MESH_SCALE / self._crop_scale) for one in wide])
+        return np.where(located[:, None, None], narrow, transforms)
 
     @staticmethod
     def _look(
@@ -266,9 +286,14 @@ class FaceStabilizer:
         landmarks: list[Array | None],
         crop_scale: float,
         seconds: float,
-    ) -> Array:
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """The crops, and which of them are locked to landmarks alone."""
         unknown = np.full((5, 2), np.nan)
         points = np.stack([unknown if p is None else p for p in landmarks])
+        if self._locked:
+            most = MOST_MISFIT[self._meshes is not None]
+            crops, needed = locked_all(transforms, points, crop_scale, most)
+            return crops, (needed <= most) & (crops != transforms).any(axis=(1, 2))
         known = [self._known.of(state, _Known) for state in states]
         widths = [one.wide or CropWidth(crop_scale) for one in known]
         least = np.array([width.least for width in widths])
@@ -276,7 +301,7 @@ class FaceStabilizer:
         for one, width, factor in zip(known, widths, needed, strict=True):
             width.add(float(factor), seconds)
             one.wide = width
-        return alignments
+        return alignments, np.zeros(len(states), np.bool_)
 
 
 def _meshes(method: Method, models_dir: Path | None, backend: Backend) -> MeshTracks | None:

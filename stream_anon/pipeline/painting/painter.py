@@ -22,6 +22,7 @@ from stream_anon.methods.soft_cover import GROWTH as SOFT_GROWTH
 from stream_anon.models.backend import OPENVINO, Backend
 from stream_anon.pipeline.painting.checks import cause_of, check_rendered
 from stream_anon.pipeline.painting.face_stabilizer import FaceStabilizer
+from stream_anon.pipeline.painting.fringe import cover_beside, open_beside
 from stream_anon.pipeline.painting.ladder import Covers, FallbackStats
 from stream_anon.pipeline.painting.likeness import OldFaces
 from stream_anon.pipeline.painting.shapes import grown
@@ -191,6 +192,8 @@ class Painter:
                 self._clear_of_neighbours(
                     transfer, n, own, [faces[i] for i in own], new, transforms, rejected
                 )
+                shown = own[~rejected[own]]
+                self._cover_beside(frame, [faces[i] for i in shown], transforms[shown])
         self._stats.painted(label, name, states)
 
     def _placed(self, works: Sequence[Work]) -> tuple[Transforms, list[Subject]]:
@@ -248,6 +251,13 @@ class Painter:
             owners = np.full(len(inner), number, np.intp)
             with transfer.queue():
                 transfer.paste(owners, transfer.rows(new, inner), masks, transforms[inner])
+
+    def _cover_beside(
+        self, frame: Frame, faces: Sequence[TrackedFace], crops: Transforms
+    ) -> None:
+        """Last of all: it is made of what lies around, so nothing there may be open any more."""
+        if faces and self._method.crop_scale is not None:
+            cover_beside(frame, faces, crops, open_beside(faces, crops))
 
     def _render(self, crops: Pixels, subjects: Sequence[Subject]) -> Rendered:
         try:
