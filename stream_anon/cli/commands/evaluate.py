@@ -41,7 +41,7 @@ def _files(pattern: str) -> tuple[Path, ...]:
 @_option("-o", "--output", group="Result", metavar="PAGE", required=True,
          type=click.Path(path_type=Path, dir_okay=False), help="HTML page; a JSON beside it")
 @_option("-a", "--attacker", "attackers", group="Attack", metavar="YAML", multiple=True,
-         type=_FILE, help="recognisers [the two that ship]")
+         type=_FILE, help="attackers [the three that ship]")
 @_option("--models", group="Attack", metavar="DIR", type=_FOLDER, help="their ONNX files")
 @_option("--train-faces", group="Attack", metavar="TAR", type=_ANY,
          help="other people, to learn from")
@@ -109,7 +109,7 @@ def evaluate(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
 
     from stream_anon.evaluation import run
-    from stream_anon.evaluation.attackers.recogniser import read_spec
+    from stream_anon.evaluation.attackers.loading import read_spec
     from stream_anon.evaluation.plan import FULL, QUICK, Plan
     from stream_anon.evaluation.reporting.files import shipped_attackers, write
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import InputError
-from stream_anon.evaluation.attackers.recogniser import Recogniser, load_attackers
+from stream_anon.evaluation.attackers.loading import load_attackers, read_spec, recognisers
+from stream_anon.evaluation.attackers.recogniser import AttackerSpec, Recogniser
 from stream_anon.evaluation.data.face_set import FaceSet, Pairs, read_faces, read_pairs
 from stream_anon.evaluation.data.finder import Finder
 from stream_anon.evaluation.reporting.report import Section
@@ -146,8 +147,10 @@ class MixerEvaluation:
         """The clear side of every recogniser."""
         if not self._galleries:
             faces, pairs, _ = self.lfw()
-            specs = sorted((preset("redact").parent / "attackers").glob("*.yaml"))
-            for attacker in load_attackers(specs, self.models):
+            found = sorted((preset("redact").parent / "attackers").glob("*.yaml"))
+            # A mixed face has no mesh that could be read.
+            specs = [path for path in found if isinstance(read_spec(path), AttackerSpec)]
+            for attacker in recognisers(load_attackers(specs, self.models)):
                 self.tell(f"clear embeddings of {attacker.name}")
                 self._galleries.append(attacks.gallery(attacker, faces, pairs, self.work))
         return self._galleries
