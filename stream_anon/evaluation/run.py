@@ -226,7 +226,8 @@ def _privacy(bench: Measurement) -> Section:
         for table in turned.tables:
             table.title += f", every epsilon, {len(fewer)} pairs"
         section.tables += turned.tables
-        section.plots = dial_plots(steps, verdicts, [a.name for a in bench.verification.recognisers])
+        names = [a.name for a in bench.verification.recognisers]
+        section.plots = dial_plots(steps, verdicts, names)
     if bench.skipped:
         section.not_run += [f"{name}: {why}" for name, why in bench.skipped.items()]
         section.text += " Not run: " + "; ".join(section.not_run)

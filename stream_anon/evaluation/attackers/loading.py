@@ -107,6 +107,17 @@ def load_attackers(
     return attackers
 
 
+def load_recognisers(specs: Sequence[Path], models: Path | None = None) -> list[Recogniser]:
+    """As ``load_attackers``, but what is no recogniser is passed over.
+
+    Raises:
+        ConfigError: a YAML is wrong, or two have one name.
+        ModelError: an ONNX file is missing or does not fit.
+    """
+    named = [path for path in specs if isinstance(read_spec(path), AttackerSpec)]
+    return recognisers(load_attackers(named, models))
+
+
 def recognisers(attackers: Sequence[Attacker]) -> list[Recogniser]:
     """Those of them that were made to name people: a similarity of theirs means something."""
     return [attacker for attacker in attackers if isinstance(attacker, Recogniser)]

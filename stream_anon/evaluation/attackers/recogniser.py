@@ -80,6 +80,7 @@ class Recogniser:
     def __init__(self, spec: AttackerSpec, file: str | Path, threads: int = 1) -> None:
         self.spec = spec
         self.name = spec.name
+        self.file = Path(file)
         side = spec.size
         shape = (BATCH, 3, side, side) if spec.layout == "nchw" else (BATCH, side, side, 3)
         # f32: an attacker gets the exact arithmetic, whatever the processor would rather do.
@@ -108,6 +109,10 @@ class Recogniser:
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             target = (self.spec.size, self.spec.size)
             cut = np.stack([cv2.warpAffine(p, matrix, target, flags=flags) for p in images])
+        return self.normalise(np.asarray(cut, np.uint8))
+
+    def normalise(self, cut: Pixels) -> NDArray[np.float32]:
+        """Pictures (n, size, size, 3) uint8 RGB as the network's input wants their numbers."""
         if self.spec.colours == "BGR":
             cut = cut[..., ::-1]
         mean, std = (np.array(v, np.float32) for v in (self.spec.mean, self.spec.std))

@@ -100,8 +100,8 @@ def linkage(
             "Few pairs: mind the intervals (bootstrap over pairs, taken as independent). A method "
             f"under test runs "
             f"{max(t.run for all_runs in face_tracks.values() for t in all_runs) + 1} "
-            "times over each clip, with a fresh draw each time; two runs over one clip are no pair. "
-            "Chance is 50 %, the clear row how far this attacker tells people at all."
+            "times over each clip, with a fresh draw each time; two runs over one clip are no "
+            "pair. Chance is 50 %, the clear row how far this attacker tells people at all."
         )
         section.tables += [
             table for table in (against, linked) if any(row[0] != CEILING for row in table.rows)
