@@ -12,7 +12,10 @@ from stream_anon.errors import ModelError
 from stream_anon.evaluation import scores
 from stream_anon.evaluation.attackers import critic
 from stream_anon.evaluation.attackers.critic import Pyramid
+from stream_anon.evaluation.attackers.loading import load_recognisers
 from stream_anon.evaluation.attackers.recogniser import AttackerSpec, Recogniser
+from stream_anon.evaluation.data.face_set import read_faces
+from stream_anon.evaluation.reporting.files import shipped_attackers
 
 PEOPLE, EACH = 16, 4
 
@@ -127,6 +130,23 @@ def test_a_network_without_layers_is_refused(tmp_path: Path, toy_network):
     spec = AttackerSpec(name="toy", file="toy.xml", input="x", size=16, dimension=3)
     with pytest.raises(ModelError, match="no convolution"):
         Pyramid(Recogniser(spec, tmp_path / "toy.xml"))
+
+
+@pytest.mark.shared
+def test_real_faces_are_told_from_spoilt_ones_and_not_from_other_real_ones(shared: Path):
+    path = next(p for p in shipped_attackers() if p.stem == "mobileface_v2")
+    (recogniser,) = load_recognisers([path], shared / "models")
+    real_pyramid = Pyramid(recogniser)
+    faces = read_faces(shared / "faces" / "celeba_wild_128.tar")
+    owners = faces.people()
+    rows = np.concatenate([np.flatnonzero(owners == person)[:2] for person in range(50)])
+    first, second = (faces.images(rows[k::2]) for k in (0, 1))
+    names = [str(person) for person in range(50)]
+    seen = real_pyramid(first)
+    # Another picture of each person is of the same kind.
+    assert 0.35 < critic.accuracy(seen, real_pyramid(second), names).value < 0.65
+    for spoilt in (pixelated(first, 16), np.stack([cv2.blur(p, (5, 5)) for p in first])):
+        assert critic.accuracy(seen, real_pyramid(spoilt), names).value > 0.95
 
 
 def test_an_interval_counts_clips_not_frames():
