@@ -41,7 +41,7 @@ def _files(pattern: str) -> tuple[Path, ...]:
 @_option("-o", "--output", group="Result", metavar="PAGE", required=True,
          type=click.Path(path_type=Path, dir_okay=False), help="HTML page; a JSON beside it")
 @_option("-a", "--attacker", "attackers", group="Attack", metavar="YAML", multiple=True,
-         type=_FILE, help="attackers [the three that ship]")
+         type=_FILE, help="attackers [the four that ship]")
 @_option("--models", group="Attack", metavar="DIR", type=_FOLDER, help="their ONNX files")
 @_option("--train-faces", group="Attack", metavar="TAR", type=_ANY,
          help="other people, to learn from")

@@ -4,6 +4,10 @@ The mesh network reads 468 points off a picture. Brought onto the mean mesh by t
 similarity in space (``mesh_measures.rigid``), what is left is taken apart by the morphable face's
 components and weighed by how far people differ in each. Which hair, skin or light there is does
 not count, so that it sees what recognisers look past: a jaw that was kept, a smile of one's own.
+
+A head's direction is kept on purpose, and where people sit before one camera it alone may tell who
+is who. What the attacker shows on clips is read beside that of the direction alone
+(``configs/attackers/direction.yaml``), which no new face lowers.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ class MeshSpec(BaseModel):
     """Weight of the 40 components of shape; 0 leaves them out."""
     expression: Annotated[float, Field(ge=0.0, le=10.0)] = 1.0
     """Weight of the 24 components of expression; 0 leaves them out."""
+    direction: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Weight of where the head looks, a unit vector: the control."""
     training_saw_it: bool = False
     """It was a loss or a teacher of the networks under test."""
     licence: str = ""
@@ -51,7 +57,7 @@ class MeshSpec(BaseModel):
     def dimension(self) -> int:
         """Length of the embedding."""
         model = morphable.load().model
-        return len(model.identity_deviation) + len(model.expression_deviation)
+        return len(model.identity_deviation) + len(model.expression_deviation) + 3
 
 
 class MeshAttacker:
@@ -83,31 +89,37 @@ class MeshAttacker:
             images: (n, s, s, 3) uint8 RGB in the aligned face space.
 
         Returns:
-            (n, 64) float32. Whether the network believes in a face does not matter, an attacker
+            (n, 67) float32. Whether the network believes in a face does not matter, an attacker
             takes what there is; where its points say nothing at all there is a zero row.
         """
         if not len(images):
             return np.zeros((0, self.spec.dimension), np.float32)
-        return coefficients(self._mesh(images)[0], self.spec.shape, self.spec.expression)
+        spec = self.spec
+        return coefficients(self._mesh(images)[0], spec.shape, spec.expression, spec.direction)
 
 
 def coefficients(
-    meshes: NDArray[np.floating], shape: float = SHAPE, expression: float = 1.0
+    meshes: NDArray[np.floating],
+    shape: float = SHAPE,
+    expression: float = 1.0,
+    direction: float = 0.0,
 ) -> Embeddings:
-    """Coefficients of meshes, whatever their size, place and direction.
+    """Coefficients of meshes, whatever their size and place, and their direction unless asked.
 
     Args:
         meshes: (n, 468, 3) in any unit.
         shape: weight of the components of shape.
         expression: likewise of expression.
+        direction: of where the head looks, a unit vector.
 
     Returns:
-        (n, 64) float32 unit rows, shape first; zero where a mesh's points coincide.
+        (n, 67) float32 unit rows, shape first, direction last; zero where a mesh's points coincide.
     """
     model = morphable.load().model
     points = np.asarray(meshes, np.float64)
     good = np.square(points - points.mean(axis=1, keepdims=True)).sum(axis=(1, 2)) > 1e-6
-    found = np.zeros((len(points), len(model.identity) + len(model.expression)), np.float32)
+    width = len(model.identity) + len(model.expression) + 3
+    found = np.zeros((len(points), width), np.float32)
     if not good.any():
         return found
     # The components are of meshes in aligned units about their own mean.
@@ -119,6 +131,8 @@ def coefficients(
         [
             shape * (away @ model.identity.T) / model.identity_deviation,
             expression * (away @ model.expression.T) / model.expression_deviation,
+            # The face's own axis points at the camera.
+            -direction * rotations[:, :, 2],
         ]
     )
     return unit_rows(found)

@@ -65,10 +65,23 @@ def test_size_place_and_direction_do_not_matter(seed):
 def test_what_is_left_out_is_left_out():
     points, _ = people(2, 3, 0.5)
     alone = meshes.coefficients(points, shape=1.0, expression=0.0)
-    assert alone.shape == (6, SHAPES + MOVES)
+    assert alone.shape == (6, SHAPES + MOVES + 3)
     assert alone[:, :SHAPES].any()
     assert not alone[:, SHAPES:].any()
     assert not meshes.coefficients(points, 0.0, 1.0)[:, :SHAPES].any()
+
+
+def test_the_control_sees_the_direction_and_nothing_else():
+    model = morphable.load().model
+    points, _ = people(3, 1, 0.5)
+    for angle in (0.0, 20.0, 50.0):
+        c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        head = model.mean @ np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]]).T
+        both = meshes.coefficients(np.stack([model.mean, head]), 0.0, 0.0, 1.0)
+        assert both[0] @ both[1] == pytest.approx(c, abs=1e-3)
+        assert both[:, -1] == pytest.approx([-1.0, -c], abs=1e-3)
+    assert not meshes.coefficients(points, 0.0, 0.0, 1.0)[:, :-3].any()
+    assert not meshes.coefficients(points)[:, -3:].any()
 
 
 def test_points_that_coincide_are_like_nobody():
@@ -84,7 +97,7 @@ def test_a_description_of_it_is_read_and_a_wrong_one_refused(tmp_path: Path):
     path = next(p for p in shipped_attackers() if p.stem == "mesh")
     spec = read_spec(path)
     assert isinstance(spec, meshes.MeshSpec)
-    assert spec.dimension == SHAPES + MOVES
+    assert spec.dimension == SHAPES + MOVES + 3
     bad = tmp_path / "bad.yaml"
     bad.write_text(yaml.safe_dump({"kind": "mesh", "name": "mesh", "shape": -1}))
     with pytest.raises(ConfigError, match="shape"):

@@ -29,7 +29,7 @@ def toy(tmp_path: Path, toy_network) -> Path:
 
 def test_every_shipped_description_is_valid_and_named_as_its_file():
     found = shipped_attackers()
-    assert len(found) >= 3
+    assert len(found) >= 4
     for path in found:
         assert read_spec(path).name == path.stem
 
