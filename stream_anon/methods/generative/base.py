@@ -42,6 +42,10 @@ Codes = NDArray[np.float32]
 
 GRAIN_TILES = 8
 
+OVERLAY = 0.45
+"""Share of a painting over what the generator drew from it: the generator's skin and mouth are
+alive where the painting's are clay; the painting does away with what the generator makes up."""
+
 BANK = 256
 """Codewords of the public bank for `krr`."""
 
@@ -204,7 +208,7 @@ class CodedMethod(Method):
         shown = self._blender(generated, valid[needs_redraw], needs_redraw, subjects)
         if self._morph is not None:
             largest = max(CROP_SCALE * s.size / FACE_BOX for s in subjects)
-            shown = self._morph(shown, subjects, largest)
+            shown = self._morph(shown, subjects, largest, OVERLAY)
         return shown, valid
 
     def _drawings(
