@@ -98,7 +98,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pipeline",
         "verification",
     },
-    "evaluation.attackers": {"evaluation.data", "evaluation.scores", "models"},
+    "evaluation.attackers": {
+        "alignment",
+        "alignment.mesh",
+        "evaluation.data",
+        "evaluation.scores",
+        "models",
+    },
     "evaluation.benchmarks": {
         "alignment",
         "api",
@@ -118,9 +124,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "alignment",
         "alignment.mesh",
         "api",
+        "evaluation.attackers",
         "evaluation.data",
         "evaluation.measures",
         "evaluation.reporting",
+        "evaluation.scores",
     },
     "evaluation.measures": {
         "",
