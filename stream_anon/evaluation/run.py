@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_anon import config
 from stream_anon.errors import ConfigError, StreamAnonError, UsageError
-from stream_anon.evaluation.attackers.recogniser import load_attackers
+from stream_anon.evaluation.attackers.loading import load_attackers
 from stream_anon.evaluation.attackers.training_set import AttackTrainingSet
 from stream_anon.evaluation.data import condition as tested
 from stream_anon.evaluation.data.clips import FaceTrack
@@ -203,7 +203,7 @@ def _measure(key: str, bench: Measurement) -> Section | None:
                 name: [t for t in face_tracks if t.run == 0]
                 for name, face_tracks in bench.face_tracks.items()
             }
-            return motion(verification.attackers, bench.finders[0], once, labels)
+            return motion(verification.recognisers, bench.finders[0], once, labels)
         from stream_anon.evaluation.measures.linkage import linkage
 
         return linkage(verification.attackers, bench.face_tracks, labels, len(plan.linked))
@@ -226,7 +226,8 @@ def _privacy(bench: Measurement) -> Section:
         for table in turned.tables:
             table.title += f", every epsilon, {len(fewer)} pairs"
         section.tables += turned.tables
-        section.plots = dial_plots(steps, verdicts, [a.name for a in bench.verification.attackers])
+        names = [a.name for a in bench.verification.recognisers]
+        section.plots = dial_plots(steps, verdicts, names)
     if bench.skipped:
         section.not_run += [f"{name}: {why}" for name, why in bench.skipped.items()]
         section.text += " Not run: " + "; ".join(section.not_run)

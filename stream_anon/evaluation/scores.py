@@ -7,6 +7,7 @@ does not get a new one for faces he cannot name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,33 @@ def share(hits: float, count: int) -> Estimate:
     centre = (p + z2 / 2.0) / (1.0 + z2)
     half = Z95 / (1.0 + z2) * float(np.sqrt(p * (1.0 - p) / count + z2 / (4.0 * count)))
     return Estimate(p, max(0.0, centre - half), min(1.0, centre + half), count)
+
+
+def grouped_share(
+    right: Scores, groups: Sequence[str], draws: int = 1000, seed: int = 0
+) -> Estimate:
+    """A share of trials that come in groups (frames of a clip), with a bootstrap over groups.
+
+    Args:
+        right: (n,) 0 to 1, how far each trial was a hit.
+        groups: of each trial.
+        draws: bootstrap samples.
+        seed: of the resampling (a measurement, so it may be repeated).
+
+    Raises:
+        ValueError: no trials, or one that is no share.
+    """
+    values = np.asarray(right, np.float64)
+    if values.size == 0 or len(groups) != values.size or not (
+        np.isfinite(values).all() and values.min() >= 0.0 and values.max() <= 1.0
+    ):
+        raise ValueError(f"{values.size} trials of {len(groups)} groups are no share")
+    _, own = np.unique(np.asarray(groups), return_inverse=True)
+    hits, counts = np.bincount(own, values), np.bincount(own).astype(np.float64)
+    picks = np.random.default_rng(seed).integers(0, len(hits), (draws, len(hits)))
+    shares = hits[picks].sum(axis=1) / counts[picks].sum(axis=1)
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return Estimate(float(values.mean()), float(low), float(high), int(values.size))
 
 
 def mean(values: Scores) -> Estimate:

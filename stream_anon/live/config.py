@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
@@ -239,6 +238,9 @@ class LiveConfig(Section):
     log: LogConfig = LogConfig()
     pipeline: str = "live"
     """Which parts work together: a name, or a path of a file like pipelines/live.py."""
+    painters: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = "auto"
+    """Processes that share the cameras' painting, at 145 MB and more each. `auto` is one a
+    processor while there are cameras for them, or one alone with `device: cuda`."""
     stall: Annotated[Span, Field(ge=1, le=600)] = 15.0
     """A process that gives no sign for this long is ended and started anew."""
     standby: Flag = True
@@ -359,42 +361,3 @@ def _known(location: tuple[Any, ...]) -> list[str]:
     }  # fmt: skip
     inner = [part for part in location[:-1] if part in parts]
     return list((parts[str(inner[-1])] if inner else LiveConfig).model_fields)
-
-
-def single(source: str, targets: tuple[str, ...], **options: Any) -> LiveConfig:
-    """The configuration of ``stream-anon live SOURCE -o TARGET``.
-
-    Args:
-        source: an address.
-        targets: addresses, folders for HLS that end in ``/``, or files.
-        **options: of the camera, or ``method`` by its name.
-
-    Raises:
-        ConfigError: something is wrong with one of them.
-    """
-    for address in (source, *targets):
-        if scheme_of(address) and named(address) == set() and urlsplit(address).password:
-            raise ConfigError(
-                f"{redacted(address, ())}: a password on the command line can be read by every "
-                "user of this machine; write ${NAME} and set the variable"
-            )
-    outputs = []
-    for target in targets:
-        if scheme_of(target):
-            outputs.append({"url": target})
-        elif target.endswith(".m3u8"):
-            outputs.append({"hls": str(Path(target).parent)})
-        else:
-            outputs.append({"record": target})
-    camera = {"name": "camera", "source": source, "outputs": outputs}
-    data: dict[str, Any] = {}
-    for name, value in options.items():
-        if value is None:
-            continue
-        if name == "method":
-            data["method"] = {"name": value}
-        elif name in LiveConfig.model_fields:
-            data[name] = value
-        else:
-            camera[name] = value
-    return parse({**data, "cameras": [camera]}, "options")

@@ -20,7 +20,7 @@ from stream_anon.live.config import LiveConfig
 from stream_anon.live.operation.lines import Lines
 from stream_anon.live.operation.status import Status
 from stream_anon.live.secret import read_secret, wipe_environment
-from stream_anon.live.supervisor import Supervisor
+from stream_anon.live.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from stream_anon.live.operation.page import Page

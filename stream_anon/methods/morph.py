@@ -217,13 +217,16 @@ class Morph:
                 person.paint = self.paint(person.detail, light, person.iris)
                 person.painted = light
 
-    def __call__(self, faces: Pixels, subjects: Sequence[Subject], scale: float) -> Pixels:
+    def __call__(
+        self, faces: Pixels, subjects: Sequence[Subject], scale: float, share: float = 1.0
+    ) -> Pixels:
         """Paint.
 
         Args:
             faces: (n, s, s, 3) uint8, the generator's drawings.
             subjects: n of them.
             scale: frame pixels for one aligned unit, of the largest of them.
+            share: of the painting, where it stands, over the drawing.
 
         Returns:
             (n, t, t, 3) uint8; t is 256 for close-ups.
@@ -236,8 +239,9 @@ class Morph:
             into[:] = face
             found = self._shown(subject, side)
             if found is not None:
-                colours, share = found
-                cv2.blendLinear(colours, face, share, 1.0 - share, dst=into)
+                colours, there = found
+                there = np.float32(share) * there
+                cv2.blendLinear(colours, face, there, 1.0 - there, dst=into)
         return out
 
     def outline(self, subject: Subject, least: float) -> tuple[Floats, float] | None:

@@ -9,34 +9,72 @@ frame is looked at. Memory, descriptors, threads and processes are counted over 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
+import resource
 import signal
+import socket
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
+
 from tests.live.harness import Live, config
+from tests.live.peers.listener import Listener
 from tests.live.peers.rtsp_server import Camera
 from tests.live.scene import Verdict, encoded, side_of
 
 SETTLED = 120.0
 """Seconds after which memory must not grow."""
 GROWTH = 0.05
+EMPTY = 50_000
+"""Bytes of MPEG-TS that may lack a whole frame."""
 SLOW = 4.0
 """Seconds of a recovery whose log lines are kept."""
 CAMERAS = ("north", "east", "south", "west")
+SENDER = "south"
+"""Of the four, the one whose stream also goes to a server."""
+
+
+class Keeper(Listener):
+    """A server that takes MPEG-TS over TCP and keeps what each connection brought.
+
+    Args:
+        folder: for the files.
+
+    Attributes:
+        taken: bytes so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._count, self.taken = folder, 0, 0
+        super().__init__()
+
+    def serve(self, client: socket.socket) -> None:
+        """See ``Listener``."""
+        self._count += 1
+        path = self._folder / f"{self._count}.ts"
+        with client, path.open("wb") as file, contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                file.write(data)
+                self.taken += len(data)
 
 
 class Soak:
     """A run, its cameras, and what was done to them."""
 
-    def __init__(self, live: Live, servers: dict[str, Camera], seconds: float) -> None:
-        self.live, self.servers = live, servers
+    def __init__(
+        self, live: Live, servers: dict[str, Camera], keeper: Keeper, seconds: float
+    ) -> None:
+        self.live, self.servers, self.keeper = live, servers, keeper
         self.until = time.monotonic() + seconds
         self.done: Counter[str] = Counter()
         self.recovery: dict[str, list[float]] = {}
@@ -49,13 +87,13 @@ class Soak:
         """Fault after fault, at random, until the time is over."""
         faults = [
             self.kick, self.go_away, self.stall, self.silent, self.lose, self.form, self.clock,
-            self.kill_reader, self.kill_writer,
+            self.codec, self.rate, self.kill_reader, self.kill_writer, self.no_server, self.no_disk,
         ]  # fmt: skip
         order: list[Any] = []
         while time.monotonic() < self.until:
             if not order:
                 order = random.sample(faults, len(faults))
-                # The painter serves all cameras: once a round.
+                # A painter serves several cameras: once a round.
                 order.append(self.kill_painter)
             order.pop(0)(random.choice(CAMERAS))
             self.wait(0.5)
@@ -135,6 +173,63 @@ class Soak:
         self.servers[name].stamp = lambda index: index / 25
         self.back("clock", name, time.monotonic())
 
+    def codec(self, name: str) -> None:
+        """Another codec, as after a change of the camera's settings: it hangs up first."""
+        server = self.servers[name]
+        server.codec = "hevc" if server.codec == "h264" else "h264"
+        # The camera's own work, as above.
+        encoded(*server.size, codec=server.codec)
+        server.kick()
+        self.wait(0.7)
+        self.back("codec changed", name, time.monotonic())
+
+    def rate(self, name: str) -> None:
+        self.servers[name].rate = random.choice((8.0, 15.0, 40.0))
+        self.wait(1.5)
+        self.servers[name].rate = 25.0
+        self.back("frame rate changed", name, time.monotonic())
+
+    def no_server(self, _: str) -> None:
+        """The output's server goes away; the camera's recording goes on."""
+        self.keeper.go_away()
+        self.wait(random.uniform(0.5, 2))
+        self.live.more(SENDER, 1)
+        self.keeper.come_back()
+        self.again("server of an output away", lambda: self.keeper.taken)
+
+    def no_disk(self, name: str) -> None:
+        """The disk takes no more: writing fails as it does on a full one, but for the reason."""
+        writer = self.live.run.supervisor.cameras[name].outputs[0].process
+        if writer.pid is None:
+            return
+        failures = self.output(name, "failures")
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(writer.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        until = time.monotonic() + 10
+        while self.output(name, "failures") <= failures and time.monotonic() < until:
+            self.wait(0.1)
+        assert self.output(name, "failures") > failures, "the writer wrote on"
+        self.live.more(name, 1)
+        with contextlib.suppress(ProcessLookupError):
+            unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+            resource.prlimit(writer.pid, resource.RLIMIT_FSIZE, unlimited)
+        self.again("disk full", lambda: self.output(name, "packets"))
+
+    def output(self, name: str, counter: str) -> int:
+        """Of a camera's recording."""
+        found = self.live.state(name)["outputs"].get("0-record", {})
+        return int(found.get(counter) or 0)
+
+    def again(self, fault: str, count: Callable[[], int]) -> None:
+        """Wait until an output goes on, and note how long that took."""
+        before, since = count(), time.monotonic()
+        while count() <= before:
+            self.sample()
+            time.sleep(0.05)
+            assert time.monotonic() - since < 90, self.live.lines.text
+        self.done[fault] += 1
+        self.recovery.setdefault(fault, []).append(time.monotonic() - since)
+
     def kill_reader(self, name: str) -> None:
         self._kill(self.live.run.supervisor.cameras[name].reader, "reader killed", name)
 
@@ -143,7 +238,7 @@ class Soak:
         self._kill(output.process, "writer killed", name)
 
     def kill_painter(self, name: str) -> None:
-        self._kill(self.live.run.supervisor.painter, "painter killed", name)
+        self._kill(self.live.run.supervisor.painters.of(name), "painter killed", name)
 
     def _kill(self, process: Any, fault: str, name: str) -> None:
         if process.pid is not None:
@@ -159,11 +254,11 @@ class Soak:
             return
         self._sampled = now
         processes = [one for one in self.live.run.supervisor.processes if one.pid is not None]
-        painter = self.live.run.supervisor.painter
+        painter = self.live.run.supervisor.painters.of(CAMERAS[0])
         found: dict[str, float] = {"seconds": now - self._began, "processes": len(processes)}
         found["supervisor"] = resident(os.getpid())
         found["descriptors"] = len(os.listdir("/proc/self/fd"))
-        if painter.pid is not None:
+        if painter is not None and painter.pid is not None:
             found["painter"] = resident(painter.pid)
             found["painter_starts"] = painter.starts
         self.samples.append(found)
@@ -193,6 +288,7 @@ def grown(samples: list[dict[str, float]], name: str) -> float | None:
 
 def main(minutes: float, width: int, height: int, folder: Path) -> dict[str, Any]:
     servers = {name: Camera(width, height) for name in CAMERAS}
+    keeper = Keeper(folder / "server")
     cameras = [
         {
             "name": name, "source": server.url, "latency": "low", "timeout": 2.0,
@@ -201,11 +297,13 @@ def main(minutes: float, width: int, height: int, folder: Path) -> dict[str, Any
         }
         for name, server in servers.items()
     ]  # fmt: skip
+    sender = cameras[CAMERAS.index(SENDER)]["outputs"]
+    sender.append({"url": f"tcp://127.0.0.1:{keeper.port}", "timeout": 2.0})
     began = os.times()
-    with Live(config(folder, cameras, standby=True)) as live:
+    with keeper, Live(config(folder, cameras, standby=True)) as live:
         for name in CAMERAS:
             live.more(name, 10)
-        soak = Soak(live, servers, minutes * 60)
+        soak = Soak(live, servers, keeper, minutes * 60)
         soak.go()
         snapshot = live.run.status.snapshot()
     for server in servers.values():
@@ -213,8 +311,10 @@ def main(minutes: float, width: int, height: int, folder: Path) -> dict[str, Any
     raw = frames = backwards = 0
     sizes, worst = set(), 0.0
     # What was larger stands in the picture as large as ever: it is scaled.
-    for path in sorted(folder.glob("*/*.mp4")):
-        verdict = Verdict(path, (side_of(height),))
+    for path in sorted([*folder.glob("*/*.mp4"), *folder.glob("*/*.ts")]):
+        verdict = looked_at(path, side_of(height))
+        if verdict is None:
+            continue
         raw, frames = raw + verdict.raw, frames + verdict.frames
         backwards += int((verdict.steps <= 0).sum())
         sizes |= verdict.sizes
@@ -239,6 +339,16 @@ def main(minutes: float, width: int, height: int, folder: Path) -> dict[str, Any
         - began.children_user - began.children_system,
         "samples": soak.samples[:: max(1, len(soak.samples) // 40)],
     }  # fmt: skip
+
+
+def looked_at(path: Path, side: int) -> Verdict | None:
+    """What a file shows; None where a connection ended before it brought a frame."""
+    try:
+        return Verdict(path, (side,))
+    except (av.error.InvalidDataError, av.error.EOFError):
+        if path.suffix != ".ts" or path.stat().st_size > EMPTY:
+            raise
+        return None
 
 
 def verdict(told: dict[str, Any]) -> list[str]:

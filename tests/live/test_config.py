@@ -11,6 +11,7 @@ from stream_anon import yamlfile
 from stream_anon.errors import ConfigError
 from stream_anon.live import config as live
 from stream_anon.live.latency import BUDGETS
+from stream_anon.live.single import single
 from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "configs" / "cameras.yaml"
@@ -118,7 +119,7 @@ def test_a_file_without_cameras_is_refused(tmp_path):
 
 
 def test_one_camera_from_the_command_line():
-    chosen = live.single(
+    chosen = single(
         "rtsp://cam/1", ("rtsp://s/1", "x/index.m3u8", "y.mp4"), method="blur", latency="low"
     )
     camera = chosen.cameras[0]

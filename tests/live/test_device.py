@@ -16,6 +16,7 @@ from stream_anon.live import run as live_run
 from stream_anon.live.clock import TICKS
 from stream_anon.live.painting.source import RingSource
 from stream_anon.live.ring import Ring
+from stream_anon.live.single import single
 from stream_anon.live.wire import Wire
 from stream_anon.media.device.frame import DeviceFrame
 from stream_anon.media.device.kernels import twin_kernels
@@ -170,7 +171,7 @@ def test_a_device_that_takes_no_frame_leaves_it_in_host_memory(error, caplog):
 
 
 def test_a_device_that_is_asked_for_and_missing_ends_it_before_anything_starts(monkeypatch):
-    chosen = live_config.single("rtsp://camera/1", (), device="cuda")
+    chosen = single("rtsp://camera/1", (), device="cuda")
     assert chosen.engine(chosen.cameras[0]).device == "cuda"
     monkeypatch.setattr("stream_anon.device.missing_for_cuda", lambda: "no NVIDIA driver")
     with pytest.raises(UsageError, match="device 'cuda' cannot be used: no NVIDIA driver"):
@@ -181,7 +182,7 @@ def test_a_card_whose_kernels_do_not_load_ends_it_too(monkeypatch):
     """Tried in a process of its own; here there is no card, and that process says so."""
     monkeypatch.setattr(live_run, "choose", lambda wanted: Choice("cuda", "asked for"))
     with pytest.raises(UsageError, match="device 'cuda' cannot be used: CuPy"):
-        live_run.check_device(live_config.single("rtsp://camera/1", (), device="cuda"))
+        live_run.check_device(single("rtsp://camera/1", (), device="cuda"))
 
 
 def test_a_decoder_on_a_card_needs_the_card():

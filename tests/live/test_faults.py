@@ -174,15 +174,16 @@ def test_processes_that_die_or_hang_are_started_anew(tmp_path):
             reader = supervisor.cameras["a"].reader
             writer = supervisor.cameras["a"].outputs[0].process
             live.more("a", 5)
-            for process in (reader, supervisor.painter, writer):
+            for process in (reader, supervisor.painters.of("a"), writer):
                 before = process.starts
                 os.kill(process.pid, signal.SIGKILL)
                 live.until(lambda p=process, b=before: p.starts > b and p.alive)
                 live.more("a", 5)
             # One that does not die, and does nothing.
-            before = supervisor.painter.kills
-            os.kill(supervisor.painter.pid, signal.SIGSTOP)
-            live.until(lambda: supervisor.painter.kills > before and supervisor.painter.alive)
+            painter = supervisor.painters.of("a")
+            before = painter.kills
+            os.kill(painter.pid, signal.SIGSTOP)
+            live.until(lambda: painter.kills > before and painter.alive)
             live.more("a", 5)
             kept = live.run.status.snapshot()["a"]["painter"]["frames_in"]
         assert kept > live.painter("a", "held")

@@ -259,6 +259,21 @@ def test_overload_gives_up_in_order_and_takes_back():
         assert not policy.observe(0.3, now)
 
 
+def test_frames_that_are_left_out_are_overload_too():
+    """A ring of eight frames is full at 0.3 s: nothing that is in it is ever later."""
+    steps = ladder(0.28, 0.5, ("pixelate", "fill"), "identity")
+    policy, now = Overload(steps, 0.4, 2.0), 0.0
+    for count in range(150):
+        now += 0.04
+        policy.observe(0.3, now, missed=count % 10 == 0)
+    assert policy.level == 2
+    # Once in a while is none.
+    policy = Overload(steps, 0.4, 2.0)
+    for count in range(1000):
+        now += 0.04
+        assert not policy.observe(0.1, now, missed=count % 100 == 0)
+
+
 @given(st.lists(st.floats(0, 5), max_size=300))
 def test_overload_never_leaves_its_steps(latenesses):
     steps = ladder(0.25, 0.25, ("pixelate", "fill"), "pixelate")

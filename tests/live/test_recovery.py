@@ -150,8 +150,8 @@ def test_a_painter_that_stands_by_takes_over_and_the_camera_stays_open(tmp_path)
             reader = supervisor.cameras["a"].reader
             before, connects = reader.pid, live.reader("a", "connects")
 
-            os.kill(supervisor.painter.pid, signal.SIGKILL)
-            live.until(lambda: supervisor.painter.pid == next_painter)
+            os.kill(supervisor.painters.of("a").pid, signal.SIGKILL)
+            live.until(lambda: supervisor.painters.of("a").pid == next_painter)
             live.more("a", 10)
             assert reader.pid == before
             assert live.reader("a", "connects") == connects

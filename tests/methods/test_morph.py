@@ -55,6 +55,20 @@ def painted(morph: Morph, code, points, level: float = 128.0, track: int = 1) ->
     return morph(drawn(level), [subject(points, track)], 1.0)[0]
 
 
+def test_a_share_of_the_painting_lies_over_the_drawing(codes):
+    morph = Morph()
+    whole = painted(morph, codes[0], mesh()).astype(int)
+    face = drawn(128.0)[0].astype(int)
+
+    def shown(share):
+        return morph(drawn(128.0), [subject(mesh(), 1)], 1.0, share)[0].astype(int)
+
+    assert np.array_equal(shown(0.0), face)
+    assert np.array_equal(shown(1.0), whole)
+    assert np.abs(shown(0.5) * 2 - face - whole).max() <= 3
+    assert np.abs(whole - face).max() > 20
+
+
 def test_a_code_decides_who_is_painted_and_the_same_one_paints_the_same(codes):
     faces = [painted(Morph(), code, mesh()) for code in codes]
     again = painted(Morph(), codes[0], mesh())

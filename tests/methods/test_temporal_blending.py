@@ -162,3 +162,29 @@ def test_a_carried_drawing_is_averaged_where_it_is():
     still = warp_by_flow(one.astype(np.float32), field(0.0, 0.0))
     assert np.abs(still - one).max() < 1e-3
     assert warp_by_flow(one.astype(np.float32), None).dtype == np.float32
+
+
+def test_a_mouth_that_opens_is_drawn_anew_and_a_mesh_that_trembles_is_not():
+    mesh = np.zeros((468, 3), np.float32)
+    rng = np.random.default_rng(0)
+
+    def meshed(seconds, points):
+        return Subject(state(1), TEMPLATE, 80.0, 0.9, seconds, mesh=points)
+
+    blender = TemporalBlender()
+    show(blender, 100, meshed(0.0, mesh))
+    trembles = mesh + rng.normal(0, 0.3, mesh.shape).astype(np.float32)
+    assert (show(blender, 200, meshed(0.04, trembles)) == 100).all()
+    # Some of the points, and depth, count for nothing: a mesh that is wrong about a lid, say.
+    stray = mesh.copy()
+    stray[:5, :2], stray[:, 2] = 9, 9
+    assert (show(blender, 200, meshed(0.08, stray)) == 100).all()
+    opened = mesh.copy()
+    opened[:40, 1] = 4
+    assert (show(blender, 200, meshed(0.12, opened)) == 200).all()
+    # What serves in a face of a few pixels is carried: nobody sees it.
+    blender = TemporalBlender()
+    small = Subject(state(1), TEMPLATE, 12.0, 0.9, 0.0, mesh=mesh)
+    show(blender, 100, small)
+    again = Subject(state(1), TEMPLATE, 12.0, 0.9, 0.04, mesh=opened)
+    assert (show(blender, 200, again) == 100).all()

@@ -41,7 +41,7 @@ def _files(pattern: str) -> tuple[Path, ...]:
 @_option("-o", "--output", group="Result", metavar="PAGE", required=True,
          type=click.Path(path_type=Path, dir_okay=False), help="HTML page; a JSON beside it")
 @_option("-a", "--attacker", "attackers", group="Attack", metavar="YAML", multiple=True,
-         type=_FILE, help="recognisers [the two that ship]")
+         type=_FILE, help="attackers [the four that ship]")
 @_option("--models", group="Attack", metavar="DIR", type=_FOLDER, help="their ONNX files")
 @_option("--train-faces", group="Attack", metavar="TAR", type=_ANY,
          help="other people, to learn from")
@@ -109,7 +109,7 @@ def evaluate(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
 
     from stream_anon.evaluation import run
-    from stream_anon.evaluation.attackers.recogniser import read_spec
+    from stream_anon.evaluation.attackers.loading import read_spec
     from stream_anon.evaluation.plan import FULL, QUICK, Plan
     from stream_anon.evaluation.reporting.files import shipped_attackers, write
 
@@ -122,7 +122,11 @@ def evaluate(
 
         found = [*clips_of(faces), *([pairs] if pairs else [])]
         found += [path for pattern in clips for path in _files(pattern)]
-        _looks(found, models, methods or ("identity",), detectors, output, quiet, quick)
+        people = tuple(_files(pattern) for pattern in linked)
+        chosen = {"clips": found, "models": models, "methods": methods or ("identity",),
+                  "detectors": detectors, "attackers": attackers, "train_faces": train_faces,
+                  "linked": people, "quick": quick, "threads": threads}  # fmt: skip
+        _looks(chosen, output, quiet)
         return
     if pairs is None:
         fail_usage("PAIRS is missing: a CSV of fold,a,b,same over FACES")
@@ -163,6 +167,11 @@ def evaluate(
     report = run.evaluate(plan, tell, lambda unfinished: write(unfinished, output))
     for path in write(report, output):
         click.echo(str(path))
+    _say_missing(report)
+
+
+def _say_missing(report: Any) -> None:
+    """Name what could not be measured, and end with 1 if there is any."""
     missing = [f"{s.key}: {why}" for s in report.sections for why in s.not_run]
     for words in missing:
         say(f"not measured: {words}")
@@ -194,20 +203,22 @@ def _mixer(
         click.echo(str(path))
 
 
-def _looks(
-    clips: list[Path],
-    models: Path | None,
-    methods: tuple[str, ...],
-    detectors: tuple[str, ...],
-    output: Path,
-    quiet: bool,
-    quick: bool,
-) -> None:
-    """What a stranger notices, on a page of its own."""
-    from stream_anon.evaluation.looks import run as looks_run
-    from stream_anon.evaluation.reporting.files import write
+def _looks(chosen: dict[str, Any], output: Path, quiet: bool) -> None:
+    """What a stranger notices, on a page of its own, and the worst frames as a picture."""
+    from dataclasses import replace
 
+    from stream_anon.evaluation.looks import run as looks_run
+    from stream_anon.evaluation.looks import worst
+    from stream_anon.evaluation.reporting.files import shipped_attackers, write
+
+    plan = looks_run.Plan(**chosen)
+    if not plan.attackers:
+        plan = replace(plan, attackers=tuple(shipped_attackers()))
     tell = (lambda words: None) if quiet else say
-    report = looks_run.run(clips, models, methods, detectors, tell, quick=quick)
-    for path in write(report, output):
+    report = looks_run.run(plan, tell)
+    picture = output.with_suffix(".worst.png")
+    written = write(report, output)
+    worst.write([sheet for s in report.sections for sheet in s.sheets], picture)
+    for path in (*written, picture):
         click.echo(str(path))
+    _say_missing(report)

@@ -50,6 +50,7 @@ def live(
     SIGTERM finishes files and streams; SIGHUP reads cameras.yaml again.
     """
     from stream_anon.live import config as live_config
+    from stream_anon.live.single import single
 
     options = (method, latency, transport, device)
     if (source is None) == (config_file is None):
@@ -65,7 +66,7 @@ def live(
 
         chosen = reread()
     else:
-        chosen = live_config.single(
+        chosen = single(
             source or "", targets, method=method, latency=latency, transport=transport,
             device=device,
         )  # fmt: skip

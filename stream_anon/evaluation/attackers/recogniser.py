@@ -8,11 +8,10 @@ from typing import Annotated, Literal, Self
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stream_anon.errors import ConfigError, ModelError
+from stream_anon.errors import ModelError
 from stream_anon.geometry import ALIGNED_SIDE
 from stream_anon.models.engine import Engine
 
@@ -66,26 +65,6 @@ class AttackerSpec(BaseModel):
         return self
 
 
-def read_spec(path: str | Path) -> AttackerSpec:
-    """Read and check an attacker's YAML.
-
-    Raises:
-        ConfigError: it cannot be read, or does not describe an attacker; one line says why.
-    """
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: is no mapping")
-    try:
-        return AttackerSpec.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "attacker"
-        raise ConfigError(f"{path}: {where}: {first['msg']}") from error
-
-
 class Recogniser:
     """A recogniser that is ready to name faces.
 
@@ -101,6 +80,7 @@ class Recogniser:
     def __init__(self, spec: AttackerSpec, file: str | Path, threads: int = 1) -> None:
         self.spec = spec
         self.name = spec.name
+        self.file = Path(file)
         side = spec.size
         shape = (BATCH, 3, side, side) if spec.layout == "nchw" else (BATCH, side, side, 3)
         # f32: an attacker gets the exact arithmetic, whatever the processor would rather do.
@@ -129,6 +109,10 @@ class Recogniser:
             flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
             target = (self.spec.size, self.spec.size)
             cut = np.stack([cv2.warpAffine(p, matrix, target, flags=flags) for p in images])
+        return self.normalise(np.asarray(cut, np.uint8))
+
+    def normalise(self, cut: Pixels) -> NDArray[np.float32]:
+        """Pictures (n, size, size, 3) uint8 RGB as the network's input wants their numbers."""
         if self.spec.colours == "BGR":
             cut = cut[..., ::-1]
         mean, std = (np.array(v, np.float32) for v in (self.spec.mean, self.spec.std))
@@ -161,31 +145,3 @@ def unit_rows(vectors: NDArray[np.float32]) -> Embeddings:
     good = np.isfinite(norms) & (norms > 1e-12)
     scaled = vectors / np.where(good, norms, 1.0)
     return np.where(good, scaled, 0.0).astype(np.float32)
-
-
-def load_attackers(
-    specs: list[Path], models: Path | None = None, threads: int = 1
-) -> list[Recogniser]:
-    """Build the attackers of some YAML files.
-
-    Args:
-        specs: the YAML files.
-        models: folder in which their ONNX files lie; beside the YAML where it is None or has none.
-        threads: of each network.
-
-    Raises:
-        ConfigError: a YAML is wrong, or two have one name.
-        ModelError: an ONNX file is missing or does not fit.
-    """
-    attackers: list[Recogniser] = []
-    for path in specs:
-        spec = read_spec(path)
-        if spec.name in {a.name for a in attackers}:
-            raise ConfigError(f"{path}: there is already an attacker called {spec.name}")
-        folders = [*([models] if models is not None else []), path.parent]
-        found = [folder / spec.file for folder in folders if (folder / spec.file).is_file()]
-        if not found:
-            places = " or ".join(str(folder) for folder in folders)
-            raise ModelError(f"attacker {spec.name}: {spec.file} is not in {places}")
-        attackers.append(Recogniser(spec, found[0], threads))
-    return attackers

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_anon.evaluation.attackers.recogniser import Embeddings, Recogniser
+from stream_anon.evaluation.attackers.loading import Attacker
+from stream_anon.evaluation.attackers.recogniser import Embeddings
 from stream_anon.evaluation.data.condition import Condition
 from stream_anon.evaluation.data.face_set import FaceSet
 from stream_anon.evaluation.data.finder import Finder, landmarks_of
@@ -55,7 +56,7 @@ class AttackTrainingSet:
         self,
         faces: FaceSet,
         finder: Finder,
-        attackers: Sequence[Recogniser],
+        attackers: Sequence[Attacker],
         most: int,
         tell: Callable[[str], None],
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -225,6 +226,39 @@ def _is_face(track: FaceTrack, finder: Finder) -> bool:
     was taken for a face is nobody's, and would dilute every figure."""
     rows = np.linspace(0, len(track.frames) - 1, 5).astype(int)
     return sum(finder.aligned(track.clear[i]) is not None for i in rows) >= 3
+
+
+def encoded_again(path: Path, target: Path, most: int, crf: int) -> None:
+    """Encode the first frames of a clip as they are, so that what is compared with a redacted
+    clip has gone through the same encoder.
+
+    Args:
+        path: the clip.
+        target: an MP4 that is written, H.264 ``veryfast`` as a run writes it.
+        most: frames.
+        crf: of the encoder.
+
+    Raises:
+        InputError: the clip cannot be read, or not be encoded.
+    """
+    try:
+        with av.open(str(path)) as source, av.open(str(target), "w") as sink:
+            given = source.streams.video[0]
+            stream: Any = sink.add_stream("libx264", rate=25)
+            stream.width, stream.height = given.width // 2 * 2, given.height // 2 * 2
+            stream.pix_fmt, stream.options = "yuv420p", {"crf": str(crf), "preset": "veryfast"}
+            for number, frame in enumerate(source.decode(video=0)):
+                if number >= most:
+                    break
+                plain = frame.reformat(stream.width, stream.height, "yuv420p")
+                plain.pts, plain.time_base = number, Fraction(1, 25)
+                plain.pict_type = av.video.frame.PictureType.NONE  # not the source's keyframes
+                for packet in stream.encode(plain):
+                    sink.mux(packet)
+            for packet in stream.encode(None):
+                sink.mux(packet)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise InputError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def end_of(path: Path, most: int) -> float | None:

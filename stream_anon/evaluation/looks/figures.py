@@ -1,32 +1,24 @@
-"""What a stranger would notice: new faces beside the old ones, with a dense mesh as the judge.
-
-``stream-anon evaluate --only looks CLIPS -o PAGE``: clips go through the pipeline as a user would
-run it, encoded nearly without loss so that no codec is measured, and are compared frame by frame.
-"""
+"""New faces beside the old ones, frame by frame, with a dense mesh as the judge."""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon import geometry
 from stream_anon.alignment.mesh import PRESENT, FaceMesh
-from stream_anon.api import redact
-from stream_anon.config import Config, override
-from stream_anon.evaluation.data.clips import OVERLAP, SHORTEST, cut, end_of, frames_of, overlap
-from stream_anon.evaluation.data.condition import Condition
+from stream_anon.evaluation.data.clips import OVERLAP, SHORTEST, cut, frames_of, overlap
 from stream_anon.evaluation.data.finder import Finder
 from stream_anon.evaluation.looks import marks
 from stream_anon.evaluation.looks.marks import Mark
 from stream_anon.evaluation.measures.motion import compensated
-from stream_anon.evaluation.reporting.report import Column, Section, Sheet, Table
+from stream_anon.evaluation.reporting.report import Column, Table
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -42,12 +34,6 @@ CLOSE = 300.0
 
 MOVING = 0.012
 """Least deviation of an opening along a track for its correlation to say anything."""
-
-WORST = 4
-"""Frames of each track on the sheet."""
-
-CRF = 10
-"""Of the output, where the encoder knows it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +67,13 @@ class Seen:
 
 
 def look(
-    clear: Path, new: Path, finder: Finder, mesh: FaceMesh, most: int, step: int = 1
+    clear: Path,
+    new: Path,
+    finder: Finder,
+    mesh: FaceMesh,
+    most: int,
+    step: int = 1,
+    again: Path | None = None,
 ) -> Seen:
     """Compare two videos of the same frames.
 
@@ -92,12 +84,14 @@ def look(
         mesh: the judge.
         most: frames.
         step: every so manieth frame is measured.
+        again: the clear clip as the output's encoder makes it, for what compares pictures.
     """
     truth = _truth(clear)
     seen = Seen(clear.stem, [], [])
-    pairs = zip(frames_of(clear), frames_of(new), strict=False)
+    third = frames_of(again) if again is not None else itertools.repeat(None)
+    frames = zip(frames_of(clear), frames_of(new), third, strict=False)
     last: tuple[Pixels, Pixels] | None = None
-    for number, (old, fresh) in enumerate(pairs):
+    for number, (old, fresh, encoded) in enumerate(frames):
         if number >= most:
             break
         before, last = last, (old, fresh)
@@ -125,6 +119,8 @@ def look(
             if before is not None:
                 four = [cut(f, transform) for f in (old, before[0], fresh, before[1])]
                 found = replace(found, change=compensated(four[0], four[1], four[2], four[3]))
+            if encoded is not None:
+                found = replace(found, again=marks.cut(encoded, transform, side))
             best = max(live, key=lambda t: overlap(t.box, face.box), default=None)
             if best is None or overlap(best.box, face.box) < OVERLAP:
                 best = Track(seen.clip, face.box)
@@ -136,60 +132,8 @@ def look(
     return seen
 
 
-def looks(
-    clips: Sequence[Path],
-    conditions: Sequence[Condition],
-    finder: Finder,
-    mesh: FaceMesh,
-    base: Config,
-    most: int,
-    step: int,
-    tell: Callable[[str], None],
-) -> Section:
-    """Anonymise clips and measure what of it is noticed.
-
-    Args:
-        clips: files.
-        conditions: how they are anonymised.
-        finder: finds the clear faces.
-        mesh: the judge.
-        base: the rest of the configuration.
-        most: frames of each clip.
-        step: every so manieth is measured.
-        tell: hears what is being done.
-    """
-    section = Section(
-        "looks",
-        "What a stranger notices",
-        f"{len(clips)} clips, at most {most} frames of each, every {step}. measured. A face counts "
-        f"where a mesh of at least {PRESENT} presence lies on the clear face. Mouth, eyes: "
-        "correlation of their opening, new with old, along a track, weighted by its length. Drawn: "
-        f"a mesh is present on the new face, of those of {SMALLEST:.0f} px turned less than "
-        f"{WIDEST:.0f} degrees. Changed: by more than {marks.CHANGED:.0f} levels, outside every "
-        "face's box grown twofold. Detail: finest octave inside the face, new over old; close-ups "
-        f"are of {CLOSE:.0f} px. Seam: gradient along the edge of what was changed, new over old. "
-        "Flicker: motion-compensated change since the frame before, new over old, mean of tracks.",
-    )
-    for condition in conditions:
-        table = _table(str(condition))
-        config = override(condition.config(base), **{"video.crf": CRF})
-        everything: list[Seen] = []
-        with TemporaryDirectory(prefix="stream-anon-") as folder:
-            for path in clips:
-                tell(f"clip {path.name}: {condition}")
-                target = Path(folder) / f"{path.stem}.mp4"
-                redact(path, target, config=config, overwrite=True, end=end_of(path, most))
-                seen = look(path, target, finder, mesh, most, step)
-                target.unlink()
-                everything.append(seen)
-                table.add(seen.clip, *row([seen]))
-                section.sheets += _sheets(seen, condition)
-        table.rows.insert(0, ["all", *row(everything)])
-        section.tables.append(table)
-    return section
-
-
-def _table(title: str) -> Table:
+def table(title: str) -> Table:
+    """The table whose rows ``row`` makes, without rows."""
     return Table(
         title,
         [
@@ -254,22 +198,6 @@ def together(tracks: Sequence[Sequence[tuple[float, float]]]) -> float | None:
         found.append(0.0 if still else float(np.corrcoef(old, new)[0, 1]))
         weights.append(len(good))
     return float(np.average(found, weights=weights)) if found else None
-
-
-def _sheets(seen: Seen, condition: Condition, side: int = 144) -> list[Sheet]:
-    """The worst frames of each track, clear above new."""
-    sheets = []
-    for number, track in enumerate(seen.tracks):
-        if len(track.marks) < SHORTEST:
-            continue
-        worst = sorted(track.marks, key=lambda m: -m.badness)[:WORST]
-        rows = [
-            [np.asarray(cv2.resize(m.crops[k], (side, side)), np.uint8) for m in worst]
-            for k in (0, 1)
-        ]
-        title = f"{seen.clip}, face {number}, worst of {len(track.marks)}, {condition}"
-        sheets.append(Sheet(title, ["clear", "new"], rows))
-    return sheets
 
 
 def _truth(clip: Path) -> list[Array] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,6 +25,9 @@ CHANGED = 6.0
 """Levels from which a pixel counts as changed."""
 
 
+_NONE: Pixels = np.zeros((0, 0, 3), np.uint8)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Mark:
     """One face in one frame.
@@ -40,6 +43,7 @@ class Mark:
         detail: fine detail inside the face, new over clear.
         seam: gradient along the edge of what was changed, new over clear; NaN if nothing was.
         crops: (s, s, 3) clear and new, for the sheet.
+        again: (s, s, 3) the clear crop as it comes out of the output's encoder; None if not asked.
         change: motion-compensated change since the frame before in levels, clear and new; 0 where
             it is not known.
     """
@@ -55,11 +59,16 @@ class Mark:
     seam: float
     crops: tuple[Pixels, Pixels]
     change: tuple[float, float] = (0.0, 0.0)
+    again: Pixels | None = None
 
     @property
     def drawn(self) -> bool:
         """Whether the new frame shows a face there."""
         return self.present[1] >= PRESENT
+
+    def without_pictures(self) -> Mark:
+        """The same figures, without the crops."""
+        return replace(self, crops=(_NONE, _NONE), again=None)
 
     @property
     def badness(self) -> float:

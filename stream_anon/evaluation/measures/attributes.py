@@ -140,7 +140,7 @@ def attributes(
         *(verification.embed(c, index) for c in conditions),
     ]
     tables = []
-    for attacker in verification.attackers:
+    for attacker in verification.recognisers:
         tell(f"attributes: {attacker.name}")
         known = attacker.embed(images)
         probes = [learn(known[~test], values[~test]) for values in labels]

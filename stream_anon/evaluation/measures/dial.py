@@ -48,7 +48,7 @@ def dial(
     """
     tell("dial: codes")
     codes = codes_of(steps, verification.faces.images(index))
-    names = [a.name for a in verification.attackers]
+    names = [a.name for a in verification.recognisers]
     table = Table(
         "Cosine between the released and the true code, and between new face and original",
         [

@@ -70,7 +70,7 @@ def concealed(image: Pixels, semi_axes: tuple[float, float], cells: int) -> Pixe
 
 def leak(verification: VerificationBench, pairs: Pairs, tell: Callable[[str], None]) -> Section:
     """The leak table."""
-    names = [a.name for a in verification.attackers]
+    names = [a.name for a in verification.recognisers]
     columns = [Column("probe")]
     for name in names:
         columns += [Column(f"{name}: EER %", "percent"), Column("TAR@1e-3 %", "percent")]
@@ -82,7 +82,7 @@ def leak(verification: VerificationBench, pairs: Pairs, tell: Callable[[str], No
         for part in in_batches(len(index), 64):
             images = verification.faces.images(index[part])
             hidden = np.stack([concealed(p, semi_axes, cells) for p in images])
-            for attacker in verification.attackers:
+            for attacker in verification.recognisers:
                 parts[attacker.name].append(attacker.embed(hidden))
         embeddings = {name: np.concatenate(found) for name, found in parts.items()}
         probes = Probes(index, embeddings, 0.0, float("nan"))

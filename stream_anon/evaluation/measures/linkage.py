@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.evaluation import scores
-from stream_anon.evaluation.attackers.recogniser import Recogniser, unit_rows
+from stream_anon.evaluation.attackers.loading import Attacker
+from stream_anon.evaluation.attackers.recogniser import unit_rows
 from stream_anon.evaluation.data.clips import FaceTrack
 from stream_anon.evaluation.reporting.report import Cell, Column, Section, Table
 
 LENGTHS: tuple[int | None, ...] = (1, 8, 64, None)
 """Frames that are averaged; None takes the whole track."""
+
+CEILING = "clear to clear (ceiling)"
+"""The row in which nothing is anonymised."""
 
 Vectors = NDArray[np.float32]
 
@@ -34,7 +38,7 @@ def averaged(embeddings: Vectors, length: int | None) -> Vectors:
 
 
 def linkage(
-    attackers: Sequence[Recogniser],
+    attackers: Sequence[Attacker],
     face_tracks: Mapping[str, list[FaceTrack]],
     labels: Mapping[str, str],
     people: int,
@@ -42,7 +46,7 @@ def linkage(
     """The tables.
 
     Args:
-        attackers: recognisers.
+        attackers: whoever looks for people.
         face_tracks: tracks by condition; the same clips under each.
         labels: how each condition is called.
         people: the persons below this number are known to be the same from clip to clip.
@@ -65,6 +69,11 @@ def linkage(
         linked = Table(f"Clip to clip, both anonymised, {attacker.name}",
                        [Column("condition"), Column("pairs of one person", "number"),
                         Column("of two", "number"), *frames])  # fmt: skip
+        ceiling = _ceiling(attacker, next(iter(face_tracks.values()), []), people)
+        if ceiling is not None:
+            known_in_clear, cells_in_clear = ceiling
+            against.add(CEILING, *known_in_clear)
+            linked.add(CEILING, *cells_in_clear)
         for name, all_runs in face_tracks.items():
             tracks = [track for track in all_runs if track.run == 0]
             clear = [attacker.embed(track.clear) for track in tracks]
@@ -84,16 +93,34 @@ def linkage(
         against.note = (
             "Gallery: all clear frames of every track, averaged. Where a person has several "
             "clips, the gallery is the person's other clips; else it is the very same clip in "
-            "the clear, which is more than an attacker will have."
+            "the clear, which is more than an attacker will have. The clear row is of those with "
+            "several clips only: how far this attacker tells people at all. Chance is 50 %."
         )
         linked.note = (
             "Few pairs: mind the intervals (bootstrap over pairs, taken as independent). A method "
             f"under test runs "
             f"{max(t.run for all_runs in face_tracks.values() for t in all_runs) + 1} "
-            "times over each clip, with a fresh draw each time; two runs over one clip are no pair."
+            "times over each clip, with a fresh draw each time; two runs over one clip are no "
+            "pair. Chance is 50 %, the clear row how far this attacker tells people at all."
         )
-        section.tables += [table for table in (against, linked) if table.rows]
+        section.tables += [
+            table for table in (against, linked) if any(row[0] != CEILING for row in table.rows)
+        ]
     return section
+
+
+def _ceiling(
+    attacker: Attacker, tracks: Sequence[FaceTrack], people: int
+) -> tuple[list[Cell], list[Cell]] | None:
+    """Both rows with nothing anonymised; None where no two persons have several clips each."""
+    known = [track for track in tracks if track.run == 0 and track.person < people]
+    owners = np.array([track.person for track in known], np.int64)
+    clips = np.array([track.clip for track in known])
+    clear = [attacker.embed(track.clear) for track in known]
+    linked = _linked(clear, owners, clips) if known else None
+    if linked is None or (np.bincount(owners) > 1).sum() < 2:
+        return None
+    return [len(known), *_against(clear, clear, owners, clips)], linked
 
 
 def _against(

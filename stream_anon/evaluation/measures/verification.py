@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.evaluation import scores
-from stream_anon.evaluation.attackers.recogniser import Embeddings, Recogniser
+from stream_anon.evaluation.attackers.loading import Attacker, recognisers
+from stream_anon.evaluation.attackers.recogniser import Embeddings
 from stream_anon.evaluation.data.cache import EmbeddingCache, content_key
 from stream_anon.evaluation.data.condition import CLEAR, Condition
 from stream_anon.evaluation.data.face_set import FaceSet, Pairs
@@ -68,7 +69,7 @@ class VerificationBench:
     Args:
         faces: the set.
         landmarks: (n, 5, 2) aligned units.
-        attackers: at least one.
+        attackers: at least one; ``recognisers`` are those of them that name people.
         cache: folder for embeddings, or None.
     """
 
@@ -76,12 +77,13 @@ class VerificationBench:
         self,
         faces: FaceSet,
         landmarks: NDArray[np.float64],
-        attackers: list[Recogniser],
+        attackers: Sequence[Attacker],
         cache: Path | None = None,
     ) -> None:
         self.faces = faces
         self.landmarks = landmarks
-        self.attackers = attackers
+        self.attackers = list(attackers)
+        self.recognisers = recognisers(attackers)
         self.people = faces.people()
         self._folder = cache
         self._caches = {

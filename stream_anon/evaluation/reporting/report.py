@@ -210,6 +210,7 @@ def _section(section: Section) -> dict[str, Any]:
             }
             for table in section.tables
         ],
+        "not_run": section.not_run,
         "plots": [dataclasses.asdict(plot) for plot in section.plots],
     }
 

@@ -251,11 +251,12 @@ class Reader:
         self._collect()
         self.counters["frames"] += 1
         self.counters["damaged"] += bool(frame.corrupt)
+        # Who paints sees by the numbers that frames are missing.
+        self._sequence += 1
         if not self._free or self._ring is None or self._fit is None:
             self.counters["skipped"] += 1
             return
         slot = self._free.pop()
-        self._sequence += 1
         self._ring.write(slot, self._sequence, self._fit.planes(av_frame))
         self._send(
             {

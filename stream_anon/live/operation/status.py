@@ -46,11 +46,13 @@ def added(before: Any, now: Any) -> Any:
 class _Total:
     """Counters over all processes that have had one place."""
 
-    starts: int = 0
+    starts: tuple[str, int] = ("", 0)
     base: dict[str, Any] = field(default_factory=dict)
     last: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, starts: int, counters: dict[str, Any]) -> None:
+    def take(self, process: Process, counters: dict[str, Any]) -> None:
+        # A camera may have come to another painter.
+        starts = process.name, process.starts
         if starts != self.starts:
             self.base = added(self.base, self.last)
             self.starts = starts
@@ -91,7 +93,8 @@ class Status:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cameras: dict[str, CameraStatus] = {}
-        self._painter = (0, 0, -1e9)
+        self._painters: dict[str, tuple[int, int, float]] = {}
+        self._ended = (0, 0)
         self._asked = -1e9
         self.began = time.monotonic()
         self.stopping = False
@@ -106,7 +109,7 @@ class Status:
         """A reader gave a sign."""
         with self._lock:
             if (found := self._cameras.get(camera)) is not None:
-                found.reader.take(process.starts, process.counters)
+                found.reader.take(process, process.counters)
                 found.restarts, found.kills = process.starts - 1, process.kills
 
     def output(self, camera: str, output: str, process: Process) -> None:
@@ -114,19 +117,30 @@ class Status:
         with self._lock:
             if (found := self._cameras.get(camera)) is not None:
                 total = found.outputs.setdefault(output, _Total())
-                total.take(process.starts, process.counters)
+                total.take(process, process.counters)
                 found.output_restarts[output] = process.starts - 1
 
+    def painting(self, names: list[str]) -> None:
+        """These are the painters now; of one that ends, its counts alone are kept."""
+        with self._lock:
+            for name in [name for name in self._painters if name not in names]:
+                starts, kills, _ = self._painters.pop(name)
+                self._ended = self._ended[0] + starts, self._ended[1] + kills
+            for name in names:
+                self._painters.setdefault(name, (0, 0, -1e9))
+
     def painter(self, process: Process) -> None:
-        """The painter gave a sign."""
+        """A painter gave a sign."""
         now = time.monotonic()
         with self._lock:
-            self._painter = (process.starts - 1, process.kills, now)
+            if process.name not in self._painters:
+                return
+            self._painters[process.name] = (process.starts - 1, process.kills, now)
             for name, counters in dict(process.counters.get("cameras", {})).items():
                 found = self._cameras.get(name)
                 if found is None:
                     continue
-                found.painter.take(process.starts, counters)
+                found.painter.take(process, counters)
                 total = found.painter.sum
                 real = total.get("frames_out", 0) - total.get("slates", 0)
                 if real > found._seen:
@@ -151,8 +165,10 @@ class Status:
         return now - self._asked < WATCHED
 
     def alive(self) -> bool:
-        """Whether the supervisor has heard of the painter lately."""
-        return time.monotonic() - self._painter[2] < 10 * FRESH
+        """Whether the supervisor has heard of every painter lately."""
+        with self._lock:
+            heard = [when for _, _, when in self._painters.values()]
+        return bool(heard) and time.monotonic() - min(heard) < 10 * FRESH
 
     def ready(self) -> bool:
         """Whether every camera's frames come out."""
@@ -178,5 +194,7 @@ class Status:
 
     @property
     def painters(self) -> tuple[int, int]:
-        """How often the painter was started anew, and how often ended for being stuck."""
-        return self._painter[:2]
+        """How often painters were started anew, and how often ended for being stuck."""
+        with self._lock:
+            counts = [self._ended, *(one[:2] for one in self._painters.values())]
+        return sum(starts for starts, _ in counts), sum(kills for _, kills in counts)

@@ -75,6 +75,7 @@ class Camera:
         self._open: set[int] = set()
         self._silent = True
         self._odd = False
+        self._missed = 0
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
         self.progress = time.monotonic()
         self._patient_until = 0.0
@@ -88,6 +89,11 @@ class Camera:
         """Monotonic seconds at which this camera's thread last came round; now while it builds."""
         now = time.monotonic()
         return now if now < self._patient_until else self.progress
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread still runs."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin."""
@@ -103,6 +109,7 @@ class Camera:
             **self.counters,
             "torn": self.source.torn,
             "left_out": self.source.left_out,
+            "missed": self.source.missed,
             "hosted": self.source.hosted,
             "decoder": self.source.decoder,
             "held": len(self._held),
@@ -156,7 +163,7 @@ class Camera:
         analyzer = self._analyzer
         if analyzer is None:
             analyzer = self._build()
-        elif self._overload.observe(lateness, time.monotonic()):
+        elif self._overload.observe(lateness, time.monotonic(), self._missing()):
             self._stepped()
         if self._overload.step.drop:
             self._odd = not self._odd
@@ -167,6 +174,11 @@ class Camera:
         self.sink.holds(self._held[0])
         for one in analyzer.push(frame):
             self._paint(one)
+
+    def _missing(self) -> bool:
+        """Whether frames were left out since this was asked last, as the machine was behind."""
+        before, self._missed = self._missed, self.source.missed + self.source.left_out
+        return self._missed > before
 
     def _build(self) -> Analyzer:
         config = self._config

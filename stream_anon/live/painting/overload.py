@@ -45,7 +45,9 @@ def ladder(interval: float, longest: float, methods: tuple[str, ...], own: str) 
 
 
 class Overload:
-    """Chooses the step from how late frames are.
+    """Chooses the step from how late frames are, and whether some were left out.
+
+    What waits is bounded, so that frames of a fast camera are left out before they are late.
 
     Args:
         steps: as from ``ladder``.
@@ -59,6 +61,7 @@ class Overload:
     def __init__(self, steps: tuple[Step, ...], backlog: float, patience: float) -> None:
         self._steps, self._backlog, self._patience = steps, backlog, patience
         self.level = 0
+        self._missed = float("-inf")
         self._late_since: float | None = None
         self._calm_since: float | None = None
 
@@ -67,18 +70,21 @@ class Overload:
         """What holds now."""
         return self._steps[self.level]
 
-    def observe(self, lateness: float, now: float) -> bool:
+    def observe(self, lateness: float, now: float, missed: bool = False) -> bool:
         """A frame came.
 
         Args:
             lateness: seconds between its arrival at the reader and its turn here.
             now: seconds of a monotonic clock.
+            missed: frames before it were left out, as there was no room for them.
 
         Returns:
             Whether the level changed.
         """
         before = self.level
-        if lateness > self._backlog:
+        if missed:
+            self._missed = now
+        if lateness > self._backlog or now - self._missed < self._patience / 2:
             self._calm_since = None
             if self._late_since is None:
                 self._late_since = now

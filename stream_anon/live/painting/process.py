@@ -39,7 +39,7 @@ class Painter:
         self._detectors: dict[str, SharedDetector] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._going: list[threading.Thread] = []
+        self._going: list[Camera] = []
         child.status = self.status
         child.handle = self.handle
         child.idle = self.idle
@@ -73,12 +73,14 @@ class Painter:
             wire = Wire.of(message.fds[0]) if message.fds else None
             camera.sink.output(str(data["output"]), wire)
         elif message.type == "remove" and camera is not None:
-            self._end([self._cameras.pop(name)])
+            # Its last frames are still on their way.
+            self._going = [one for one in self._going if one.alive] + [self._cameras.pop(name)]
+            self._end([camera])
         elif message.type == "preview":
             for one in list(self._cameras.values()):
                 one.sink.want_preview()
         elif message.type == "stop":
-            cameras = list(self._cameras.values())
+            cameras = [*self._cameras.values(), *self._going]
             threading.Thread(target=self._stop, args=(cameras,), daemon=True).start()
 
     def _add(self, name: str, data: dict[str, Any]) -> None:

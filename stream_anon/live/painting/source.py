@@ -48,6 +48,7 @@ class RingSource(Source):
             it, has told.
         torn: frames that were not what their message said; they are left out.
         left_out: frames that had become too old before they were looked at.
+        missed: frames that the reader left out, as nothing was free to put them in.
         hosted: frames that were to lie on a device and stayed in host memory.
         decoder: what decodes, in words, where that is not the reader.
 
@@ -66,7 +67,8 @@ class RingSource(Source):
     ) -> None:  # fmt: skip
         self.info = live_info()
         self.form: dict[str, Any] | None = None
-        self.torn = self.left_out = self.hosted = 0
+        self.torn = self.left_out = self.missed = self.hosted = 0
+        self._sequence: int | None = None
         self._lift, self._make = lift, make
         self._coded: CodedStream | None = None
         self._ready: deque[Frame | Gap] = deque()
@@ -149,8 +151,18 @@ class RingSource(Source):
             if self._now() - pts <= TOO_OLD:
                 return message
             self.left_out += 1
+            self._count(message.data.get("sequence"))
             wire.send({"type": "free", "slot": slot}, timeout=5.0)
         return None
+
+    def _count(self, sequence: Any) -> None:
+        """The reader's number of a frame: those between it and the last one are missing."""
+        if not isinstance(sequence, int):
+            return
+        if self._sequence is not None:
+            # Another reader begins at one.
+            self.missed += max(0, sequence - self._sequence - 1)
+        self._sequence = sequence
 
     def _next_ready(self) -> Frame | Gap | None:
         """What was decoded; frames that have become too old while more is there are left out."""
@@ -268,6 +280,7 @@ class RingSource(Source):
             "rate": Fraction(rate).limit_denominator(1001),
             "corrupt": bool(data.get("corrupt")),
         }
+        self._count(sequence)
         tag = matrix if isinstance(matrix, int) and 0 <= matrix <= 17 else None
         found = (int(slot), int(sequence))  # type: ignore[arg-type]
         frame = self._lifted(ring, found, tag, place) or self._copied(ring, found, tag, place)

@@ -51,6 +51,10 @@ TONE_BLEND = 0.1
 
 GRAIN_TILES = 8
 
+OVERLAY = 0.45
+"""Share of a painting over what the generator drew from it: the generator's skin and mouth are
+alive where the painting's are clay; the painting does away with what the generator makes up."""
+
 BANK = 256
 """Codewords of the public bank for `krr`."""
 
@@ -214,7 +218,7 @@ class CodedMethod(Method):
         shown = self._blender(generated, valid[needs_redraw], needs_redraw, subjects)
         if self._morph is not None:
             largest = max(HEAD_SCALE * s.size / FACE_BOX for s in subjects)
-            shown = self._morph(shown, subjects, largest)
+            shown = self._morph(shown, subjects, largest, OVERLAY)
             for face, crop, subject in zip(shown, crops, subjects, strict=True):
                 found = self._morph.outline(subject, far_side.TURNED[0])
                 if found is not None:

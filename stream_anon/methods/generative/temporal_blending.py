@@ -34,6 +34,15 @@ REDRAW_THRESHOLD = 2.5
 """Movement of the landmarks in aligned units up to which the last drawing still serves: it is
 carried along with the surface, so a small one needs no new drawing."""
 
+RESHAPED = 1.5
+"""Likewise of a mesh's points: a mouth that opens shows what was not there to be carried."""
+
+FULLY_RESHAPED = 3.0
+"""Movement of a mesh's points from which nothing of the old drawing is left."""
+
+POINTS = 0.02
+"""Share of a mesh's points that are left out of that, as those that tremble."""
+
 UNSEEN = 1.0
 """Likewise in pixels of the frame: what nobody sees in a small face."""
 
@@ -58,6 +67,7 @@ class _Last:
     Attributes:
         face: (s, s, 3) float32.
         landmarks: (5, 2) at the time of drawing.
+        mesh: (468, 2) at that time, or None.
         seconds: of the last frame it was used for.
         age: frames since the drawing.
         flow: (g, g, 2) how far from each cell the drawing's own point lies; None: nowhere.
@@ -66,6 +76,7 @@ class _Last:
     face: NDArray[np.float32]
     landmarks: NDArray[np.float64]
     seconds: float
+    mesh: NDArray[np.float32] | None = None
     age: int = 0
     flow: Field | None = field(default=None)
 
@@ -91,9 +102,10 @@ class TemporalBlender:
                 return True
         if last.age + 1 >= MAX_CACHED_FRAMES:
             return True
-        return _moved(last, subject) > max(
-            REDRAW_THRESHOLD, UNSEEN * FACE_BOX / max(subject.size, 1.0)
-        )
+        unseen = UNSEEN * FACE_BOX / max(subject.size, 1.0)
+        if _reshaped(last, subject) > max(RESHAPED, unseen):
+            return True
+        return _moved(last, subject) > max(REDRAW_THRESHOLD, unseen)
 
     def _known(self, subject: Subject) -> _Last | None:
         last = self._last.get(subject.state)
@@ -135,13 +147,16 @@ class TemporalBlender:
                 continue
             face = image.astype(np.float32)
             if last is not None:
-                share = MIN_BLEND + (1.0 - MIN_BLEND) * min(
-                    1.0, _moved(last, subject) / FULL_REDRAW_MOTION
+                new_share = max(
+                    _moved(last, subject) / FULL_REDRAW_MOTION,
+                    _reshaped(last, subject) / FULLY_RESHAPED,
                 )
+                share = MIN_BLEND + (1.0 - MIN_BLEND) * min(1.0, new_share)
                 before = warp_by_flow(last.face, last.flow)
                 face = before + shares(len(face), share) * (face - before)
             if subject.landmarks is not None and subject.seconds is not None:
-                last = _Last(face, subject.landmarks, subject.seconds)
+                mesh = None if subject.mesh is None else subject.mesh[:, :2].copy()
+                last = _Last(face, subject.landmarks, subject.seconds, mesh)
                 self._last.put(subject.state, last)
             out[i] = np.rint(face).clip(0, 255)
         return out
@@ -220,3 +235,11 @@ def _moved(last: _Last, subject: Subject) -> float:
     if subject.landmarks is None:
         return FULL_REDRAW_MOTION
     return float(np.hypot(*(subject.landmarks - last.landmarks).T).max())
+
+
+def _reshaped(last: _Last, subject: Subject) -> float:
+    """How far the points of a mesh have moved in aligned units, but for a few of them."""
+    if last.mesh is None or subject.mesh is None:
+        return 0.0
+    away = np.hypot(*(subject.mesh[:, :2] - last.mesh).T)
+    return float(np.quantile(away, 1.0 - POINTS))

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_anon.errors import InputError
-from stream_anon.evaluation.attackers.recogniser import Recogniser, load_attackers
+from stream_anon.evaluation.attackers.loading import load_recognisers
+from stream_anon.evaluation.attackers.recogniser import Recogniser
 from stream_anon.evaluation.data.face_set import FaceSet, Pairs, read_faces, read_pairs
 from stream_anon.evaluation.data.finder import Finder
 from stream_anon.evaluation.reporting.report import Section
@@ -103,7 +104,6 @@ class MixerEvaluation:
         self, data: sets.Labelled, recipe: Recipe | None, optimiser: str, epochs: int, seed: int
     ) -> dict[str, Any]:
         from stream_anon.visual_mixer.evaluation import nets
-
         images, mean_vfe = sets.mixed(data.images, recipe)
         if images.shape[1] == 128:
             images = sets.cut(images)
@@ -147,7 +147,7 @@ class MixerEvaluation:
         if not self._galleries:
             faces, pairs, _ = self.lfw()
             specs = sorted((preset("redact").parent / "attackers").glob("*.yaml"))
-            for attacker in load_attackers(specs, self.models):
+            for attacker in load_recognisers(specs, self.models):
                 self.tell(f"clear embeddings of {attacker.name}")
                 self._galleries.append(attacks.gallery(attacker, faces, pairs, self.work))
         return self._galleries

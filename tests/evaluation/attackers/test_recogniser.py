@@ -7,12 +7,8 @@ import pytest
 import yaml
 
 from stream_anon.errors import ConfigError, ModelError
-from stream_anon.evaluation.attackers.recogniser import (
-    Recogniser,
-    load_attackers,
-    read_spec,
-    unit_rows,
-)
+from stream_anon.evaluation.attackers.loading import load_attackers, read_spec
+from stream_anon.evaluation.attackers.recogniser import Recogniser, unit_rows
 from stream_anon.evaluation.reporting.files import shipped_attackers
 
 GOOD = {"name": "toy", "file": "toy.xml", "input": "x", "size": 16, "dimension": 3}
@@ -33,7 +29,7 @@ def toy(tmp_path: Path, toy_network) -> Path:
 
 def test_every_shipped_description_is_valid_and_named_as_its_file():
     found = shipped_attackers()
-    assert len(found) >= 2
+    assert len(found) >= 4
     for path in found:
         assert read_spec(path).name == path.stem
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -171,3 +173,31 @@ def test_a_dial_that_falls_is_called_out():
     }
     found = {row[1]: row[-1] for row in rising(steps).rows}
     assert found == {"vmf": "yes", "krr": "NO", "level": "yes"}
+
+
+class Colour:
+    """An attacker that knows people by their colour."""
+
+    name = "colour"
+
+    def embed(self, images):
+        mean = images.reshape(len(images), -1, 3).astype(np.float32).mean(axis=1) - 127.0
+        return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_linkage_says_what_the_attacker_can_do_in_the_clear():
+    colours = [(250, 20, 20), (250, 20, 20), (20, 250, 20), (20, 250, 20)]
+    tracks = []
+    for number, colour in enumerate(colours):
+        clear = np.full((9, 128, 128, 3), colour, np.uint8)
+        new = np.full((9, 128, 128, 3), (20, 20, 250 - number), np.uint8)
+        made = face_track(clear, new, clear, new)
+        tracks.append(replace(made, clip=f"clip{number}", person=number // 2))
+    section = linkage.linkage([Colour()], {"a": tracks}, {"a": "a"}, 2)
+    against, linked = section.tables
+    assert [row[0] for row in against.rows] == ["clear to clear (ceiling)", "a"]
+    assert against.rows[0][2].value == linked.rows[0][3].value == 0.0
+    # Everybody is blue in the other, so nobody is known.
+    assert against.rows[1][2].value > 0.3
+    # One person alone is no ceiling, and a table of a ceiling alone is none.
+    assert linkage.linkage([Colour()], {"a": tracks[:2]}, {"a": "a"}, 1).tables == []

@@ -3,7 +3,7 @@
     python -m tests.live.costs.paint CLIP [--cameras 1] [--frames 250] [--method pixelate]
                                     [--latency low] [--profile] [--opencv-threads 1] [--apart]
 
-``cost`` runs the whole program in real time, so that a busy machine leaves frames out and those
+``whole`` runs the whole program in real time, so that a busy machine leaves frames out and those
 that are left differ more. Here cameras get every frame as soon as they take it and time is the
 frames' own, so that processor time can be compared from run to run. ``--profile`` tells the
 functions in which the first camera's thread spends it; ``--apart`` runs the network for each camera
@@ -70,7 +70,8 @@ class Clip:
 class Source:
     """Stands where ``RingSource`` stands: the next frame is there at once."""
 
-    torn = left_out = 0
+    torn = left_out = missed = hosted = 0
+    decoder = "cpu"
     live = True
 
     def __init__(self, clip: Clip, begin: int, count: int) -> None:

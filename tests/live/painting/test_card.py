@@ -81,9 +81,10 @@ def test_a_painting_process_that_dies_is_told_of_the_packets_anew(twin, tmp_path
     with Camera() as server, Live(twin([camera("new", server, tmp_path)])) as live:
         live.more("new", 10)
         supervisor = live.run.supervisor
-        before, reader = supervisor.painter.pid, supervisor.cameras["new"].reader.pid
+        painter = supervisor.painters.of("new")
+        before, reader = painter.pid, supervisor.cameras["new"].reader.pid
         os.kill(before, signal.SIGKILL)
-        live.until(lambda: supervisor.painter.alive and supervisor.painter.pid != before)
+        live.until(lambda: painter.alive and painter.pid != before)
         live.more("new", 20)
         assert supervisor.cameras["new"].reader.pid == reader
         live.until(lambda: "NVDEC (h264)" in str(live.state("new")["painter"]["decoder"]))

@@ -16,15 +16,28 @@ class Listener:
     """
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        self.port = 0
         self._clients: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
+        self._threads: list[threading.Thread] = []
+        self.come_back()
 
     def serve(self, client: socket.socket) -> None:
         """Talk to one client; in a thread of its own."""
         raise NotImplementedError
+
+    def come_back(self) -> None:
+        """Listen, at the port as before."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        thread = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def go_away(self) -> None:
+        """Close the port and every connection."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.kick()
 
     def kick(self) -> None:
         """Close every connection."""
@@ -36,16 +49,14 @@ class Listener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.kick()
+        self.go_away()
         for thread in self._threads:
             thread.join()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             self._clients.append(client)

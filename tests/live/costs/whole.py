@@ -1,11 +1,12 @@
 """What live cameras cost on this machine, with the real detector and a clip of one's own.
 
-    python -m tests.live.cost CLIP [--cameras 1] [--seconds 20] [--size 1920x1080]
-                              [--method pixelate] [--latency low]
+    python -m tests.live.costs.whole CLIP [--cameras 1] [--seconds 20] [--size 1920x1080]
+                              [--method pixelate] [--latency low] [--painters auto] [--overload]
 
 Processor time is what counts, since a machine may have more to do: by role, per frame that came
 in, and as a share of one processor at the clip's rate. Latency and frames that were left out are
-told beside it; they mean something on an idle machine alone.
+told beside it; they mean something on an idle machine alone. Without ``--overload`` frames are left
+out and nothing else is given up; with it the policy is the usual one.
 """
 
 from __future__ import annotations
@@ -78,14 +79,18 @@ def main(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
         for n in range(given.cameras)
     ]  # fmt: skip
     # What every frame costs by the chosen means, however busy the machine is.
-    data = {"cameras": cameras, "method": {"name": given.method}, "overload": {"backlog": "10s"}}
+    data: dict[str, Any] = {"cameras": cameras, "method": {"name": given.method}}
+    data |= {"painters": given.painters} if given.painters else {}
+    data |= {} if given.overload else {"overload": {"backlog": "10s"}}
     with Live(parse(data)) as live:
         supervisor, names = live.run.supervisor, [one["name"] for one in cameras]
         for name in names:
             live.more(name, 20)
 
+        painters = {supervisor.painters.of(name).pid for name in names}
+
         def now() -> dict[str, float]:
-            found = {"painter": spent(supervisor.painter.pid), "reader": 0.0, "writer": 0.0}
+            found = {"painter": sum(map(spent, painters)), "reader": 0.0, "writer": 0.0}
             for name in names:
                 camera = supervisor.cameras[name]
                 found["reader"] += spent(camera.reader.pid)
@@ -117,7 +122,7 @@ def main(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     }
     return {
         "clip": given.clip.name, "cameras": given.cameras, "method": given.method,
-        "latency": given.latency, "size": given.size, "frames": count,
+        "latency": given.latency, "painters": len(painters), "size": given.size, "frames": count,
         "frames_wanted": round(seconds * rate * given.cameras), "skipped": skipped,
         "overload_level": level, "milliseconds_a_frame": {k: round(v, 2) for k, v in each.items()},
         "processors_a_camera": round(sum(each.values()) * rate / 1000, 3),
@@ -134,5 +139,7 @@ if __name__ == "__main__":
     parser.add_argument("--size")
     parser.add_argument("--method", default="pixelate")
     parser.add_argument("--latency", default="low")
+    parser.add_argument("--painters", type=int)
+    parser.add_argument("--overload", action="store_true")
     with tempfile.TemporaryDirectory() as temporary:
         print(json.dumps(main(parser.parse_args(), Path(temporary)), indent=1))

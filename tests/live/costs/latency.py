@@ -1,6 +1,6 @@
 """Latency from end to end, by the frame's number that is painted into the scene.
 
-    python -m tests.live.latency [--seconds 10] [--size 640x360] [--latency low] ...
+    python -m tests.live.costs.latency [--seconds 10] [--size 640x360] [--latency low] ...
 
 A camera sends over RTSP and notes when it sent each frame; a player of another process takes the
 result as MPEG-TS over TCP, decodes it and notes when it saw which number. Both go by the machine's
@@ -31,7 +31,7 @@ from tests.live.test_outputs import free_port
 
 PLAYER = """
 import sys
-from tests.live.latency import play
+from tests.live.costs.latency import play
 play(sys.argv[1])
 """
 
