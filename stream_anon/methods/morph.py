@@ -31,7 +31,7 @@ from stream_anon.geometry import ALIGNED_SIDE
 from stream_anon.methods.base import Pixels, Subject
 from stream_anon.methods.morph_paint import IRISES, Paint, Painter
 from stream_anon.methods.morph_warp import painted
-from stream_anon.methods.openings import Openings
+from stream_anon.methods.openings import Openings, lids
 from stream_anon.track_state import Part
 
 Floats = NDArray[np.float32]
@@ -174,21 +174,22 @@ class Morph:
         for subject, into in zip(subjects, out, strict=True):
             found = self._shown(subject, ALIGNED_SIDE)
             if found is not None:
-                colours, share = found
+                colours, share, _ = found
                 into[..., :3] = colours
                 into[..., 3] = np.rint(255.0 * share)
         return out
 
-    def _shown(self, subject: Subject, side: int) -> tuple[Pixels, Floats] | None:
-        """A subject's painting, as of ``painted``; None where there is none."""
+    def _shown(self, subject: Subject, side: int) -> tuple[Pixels, Floats, Floats] | None:
+        """A subject's painting, as of ``painted``, and its lids; None where there is none."""
         person = self._people.get(subject.state)
         if subject.mesh is None or person is None or person.paint is None:
             return None
         moved, amount, openings = self.moved(subject.mesh, person.offset, person.tilt)
         if not amount > 0.0:
             return None
-        paint = person.paint.at(self.closed(openings))
-        return painted(paint, self.model, moved, amount, side)
+        closed = self.closed(openings)
+        found = painted(person.paint.at(closed), self.model, moved, amount, side)
+        return None if found is None else (*found, lids(moved, closed[1:], side))
 
     def read(self, generated: Pixels, codes: Codes, subjects: Sequence[Subject]) -> None:
         """Read light and tone off new drawings, and paint the textures that hang on them.
@@ -239,8 +240,9 @@ class Morph:
             into[:] = face
             found = self._shown(subject, side)
             if found is not None:
-                colours, there = found
-                there = np.float32(share) * there
+                colours, there, shut = found
+                # A drawing's eyes are open: where they are shut the painting alone is shown.
+                there = there * np.maximum(np.float32(share), shut)
                 cv2.blendLinear(colours, face, there, 1.0 - there, dst=into)
         return out
 

@@ -19,6 +19,7 @@ from stream_anon.alignment.topology import (
     RIGHT_EYE,
     Contours,
 )
+from stream_anon.geometry import ALIGNED_SIDE
 
 Floats = NDArray[np.float32]
 
@@ -27,6 +28,10 @@ LIPS_REACH, LIDS_REACH = 5.0, 3.5
 
 UPPER_LIP, UPPER_LID = 0.35, 0.8
 """Share of a change that the upper one takes."""
+
+
+LID = 0.6
+"""Widths of an eye about its middle that its lids are shown over wholly."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,3 +111,26 @@ def _gap(
     for field in fields:
         field[[contours[0][0], contours[0][-1], *ends]] = 0.0
     return _Gap(upper, lower, ends, profile.astype(np.float32), fields[0], fields[1])
+
+
+def lids(mesh: Floats, closed: Sequence[float], side: int) -> Floats:
+    """Where lids lie over eyes (side, side), 0 to 1: as far as each eye is painted closed.
+
+    Args:
+        mesh: (468, 3) of the new face, aligned units.
+        closed: how far the right and the left eye are painted closed, 0 to 1.
+        side: over the whole aligned face space, in pixels.
+    """
+    axis = (np.arange(side, dtype=np.float32) + 0.5) * np.float32(ALIGNED_SIDE / side) - 0.5
+    found = np.zeros((side, side), np.float32)
+    for eye, amount in zip((RIGHT_EYE, LEFT_EYE), closed, strict=True):
+        if not amount > 0.0:
+            continue
+        points = mesh[[k for contour in eye for k in contour], :2]
+        centre, wide = points.mean(axis=0), float(np.ptp(points[:, 0]))
+        reach = np.float32(max(wide, 1.0) * LID)
+        across, down = (np.square((axis - c) / reach) for c in centre)
+        # Whole over the eye, and run out where the brow begins.
+        away = np.sqrt(across[None] + down[:, None])
+        found = np.maximum(found, np.float32(amount) * np.clip(2.0 - away, 0.0, 1.0))
+    return np.asarray(found, np.float32)

@@ -25,6 +25,7 @@ from stream_anon.methods.generative.networks import prior_codes
 from stream_anon.methods.identity import Identity
 from stream_anon.methods.morph import MOST_TILT, READ_EVERY, READ_FIRST, Morph, shown_mouth, tilted
 from stream_anon.methods.morph_warp import where
+from stream_anon.methods.openings import lids
 from tests.fakes import STATES, state
 from tests.models.test_mesh_measures import rotation
 from tests.privacy.tools import fixed
@@ -293,6 +294,18 @@ def test_who_bows_the_head_looks_down(codes):
         assert found[low.pitch][eye] < found[looks[0].pitch][eye] - 0.05
         assert found[high.pitch][eye] == pytest.approx(found[looks[0].pitch][eye], abs=0.01)
     assert found[low.pitch][0] == pytest.approx(found[looks[0].pitch][0], abs=0.01), "no mouth"
+
+
+def test_over_shut_eyes_the_painting_alone_is_shown():
+    """A generator's drawing, which shows through elsewhere, has them open."""
+    points = mesh()
+    eyes = [points[[k for side in eye for k in side], :2].mean(axis=0) for eye in (
+        RIGHT_EYE, LEFT_EYE)]
+    found = lids(points, (1.0, 0.4), 128)
+    for (x, y), amount in zip(np.rint(eyes).astype(int), (1.0, 0.4), strict=True):
+        assert found[y, x] == pytest.approx(amount, abs=0.02)
+        assert found[y + 20, x] == 0.0, "no cheek"
+    assert lids(points, (0.0, 0.0), 128).max() == 0.0
 
 
 def test_closed_eyes_come_out_closed(codes):
