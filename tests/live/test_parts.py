@@ -265,13 +265,17 @@ def test_frames_that_are_left_out_are_overload_too():
     policy, now = Overload(steps, 0.4, 2.0), 0.0
     for count in range(150):
         now += 0.04
-        policy.observe(0.3, now, missed=count % 10 == 0)
+        policy.observe(0.3, now, missed=count % 4 == 0)
     assert policy.level == 2
-    # Once in a while is none.
+    # One in twenty is none, nor are several at once now and then.
     policy = Overload(steps, 0.4, 2.0)
     for count in range(1000):
         now += 0.04
-        assert not policy.observe(0.1, now, missed=count % 100 == 0)
+        assert not policy.observe(0.1, now, missed=count % 20 == 0)
+    policy = Overload(steps, 0.4, 2.0)
+    for count in range(1000):
+        now += 0.04
+        assert not policy.observe(0.1, now, missed=3 * (count % 200 == 100))
 
 
 @given(st.lists(st.floats(0, 5), max_size=300))

@@ -175,10 +175,10 @@ class Camera:
         for one in analyzer.push(frame):
             self._paint(one)
 
-    def _missing(self) -> bool:
-        """Whether frames were left out since this was asked last, as the machine was behind."""
+    def _missing(self) -> int:
+        """Frames that were left out since this was asked last, as the machine was behind."""
         before, self._missed = self._missed, self.source.missed + self.source.left_out
-        return self._missed > before
+        return int(self._missed - before)
 
     def _build(self) -> Analyzer:
         config = self._config

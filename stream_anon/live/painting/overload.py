@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+MISSING = 0.1
+"""Share of frames that may be left out before it counts as overload."""
 
 CALM = 5.0
 """Times ``patience`` in order before a step is taken back."""
@@ -61,7 +65,8 @@ class Overload:
     def __init__(self, steps: tuple[Step, ...], backlog: float, patience: float) -> None:
         self._steps, self._backlog, self._patience = steps, backlog, patience
         self.level = 0
-        self._missed = float("-inf")
+        self._before = float("-inf")
+        self._frames = self._missed = 0.0
         self._late_since: float | None = None
         self._calm_since: float | None = None
 
@@ -70,21 +75,25 @@ class Overload:
         """What holds now."""
         return self._steps[self.level]
 
-    def observe(self, lateness: float, now: float, missed: bool = False) -> bool:
+    def observe(self, lateness: float, now: float, missed: int = 0) -> bool:
         """A frame came.
 
         Args:
             lateness: seconds between its arrival at the reader and its turn here.
             now: seconds of a monotonic clock.
-            missed: frames before it were left out, as there was no room for them.
+            missed: frames before it that were left out, as there was no room for them.
 
         Returns:
             Whether the level changed.
         """
         before = self.level
-        if missed:
-            self._missed = now
-        if lateness > self._backlog or now - self._missed < self._patience / 2:
+        # Of the last ``patience`` seconds, more or less.
+        kept = math.exp(-max(0.0, now - self._before) / self._patience)
+        self._before = now
+        self._frames = kept * self._frames + 1.0
+        self._missed = kept * self._missed + missed
+        missing = self._missed / (self._frames + self._missed)
+        if lateness > self._backlog or missing > MISSING:
             self._calm_since = None
             if self._late_since is None:
                 self._late_since = now
