@@ -265,7 +265,7 @@ def test_frames_that_are_left_out_are_overload_too():
     policy, now = Overload(steps, 0.4, 2.0), 0.0
     for count in range(150):
         now += 0.04
-        policy.observe(0.3, now, missed=count % 4 == 0)
+        policy.observe(0.3, now, missed=count % 2 == 0)
     assert policy.level == 2
     # One in twenty is none, nor are several at once now and then.
     policy = Overload(steps, 0.4, 2.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-MISSING = 0.1
-"""Share of frames that may be left out before it counts as overload."""
+MISSING = 0.25
+"""Share of frames that may be left out before it counts as overload: the last step leaves out half."""
 
 CALM = 5.0
 """Times ``patience`` in order before a step is taken back."""
