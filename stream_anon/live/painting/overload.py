@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 MISSING = 0.25
-"""Share of frames that may be left out before it counts as overload: the last step leaves out half."""
+"""Share of frames that may be left out before it counts as overload; the last step leaves out
+half."""
 
 CALM = 5.0
 """Times ``patience`` in order before a step is taken back."""
