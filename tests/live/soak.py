@@ -106,17 +106,9 @@ class Soak:
 
     def back(self, fault: str, name: str, since: float) -> None:
         """Wait for the camera's next frames, and note how long they took."""
-        before = self.live.shown(name)
-        while self.live.shown(name) <= before:
-            self.sample()
-            time.sleep(0.05)
-            if time.monotonic() - since > 90:
-                told = self.live.lines.text
-                raise AssertionError(f"{name} did not come back from {fault}: {told}")
-        self.done[fault] += 1
+        self.again(fault, lambda: self.live.shown(name), since)
         if time.monotonic() - since > SLOW:
             self.slow.append([fault, name, *self.live.lines.text.splitlines()[-8:]])
-        self.recovery.setdefault(fault, []).append(time.monotonic() - since)
 
     def kick(self, name: str) -> None:
         self.servers[name].kick()
@@ -220,13 +212,13 @@ class Soak:
         found = self.live.state(name)["outputs"].get("0-record", {})
         return int(found.get(counter) or 0)
 
-    def again(self, fault: str, count: Callable[[], int]) -> None:
-        """Wait until an output goes on, and note how long that took."""
-        before, since = count(), time.monotonic()
+    def again(self, fault: str, count: Callable[[], int], since: float | None = None) -> None:
+        """Wait until something is counted on, and note how long that took."""
+        before, since = count(), time.monotonic() if since is None else since
         while count() <= before:
             self.sample()
             time.sleep(0.05)
-            assert time.monotonic() - since < 90, self.live.lines.text
+            assert time.monotonic() - since < 90, f"{fault}: {self.live.lines.text}"
         self.done[fault] += 1
         self.recovery.setdefault(fault, []).append(time.monotonic() - since)
 

@@ -51,7 +51,7 @@ MIDDLE = 0.42
 """Likewise up to which a face's tone is read."""
 
 TONE_STEP = 8.0
-"""Levels in which it is read: it is told coarsely."""
+"""Levels in which one look reads it; a track's average over looks is finer."""
 
 TONED_UP_TO = (0.6, 0.85)
 """Radius up to which it is given to a drawing, and at which there is nothing of it left."""

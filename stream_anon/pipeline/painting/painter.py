@@ -181,6 +181,7 @@ class Painter:
                     # Found before anything is painted (`Frame.paste_into`).
                     raise
                 except BaseException:
+                    # Raised again: the ladder steps down, and must know that these are touched.
                     begun |= {id(frame) for frame in frames}
                     raise
             begun |= {id(frame) for frame in frames}
@@ -194,8 +195,10 @@ class Painter:
                 )
                 drawn = own[~rejected[own]]
                 if len(drawn) and self._method.crop_scale is not None:
+                    kept, crops_of = [faces[i] for i in drawn], transforms[drawn]
+                    # Last of all: it is made of what lies around, so nothing there may be open.
                     with transfer.queue():
-                        _cover_beside(frame, [faces[i] for i in drawn], transforms[drawn])
+                        cover_beside(frame, kept, crops_of, open_beside(kept, crops_of))
         self._stats.painted(label, name, states)
 
     def _placed(self, works: Sequence[Work]) -> tuple[Transforms, list[Subject]]:
@@ -263,8 +266,3 @@ class Painter:
             raise MethodFault(f"method {self._method.name} failed: {cause_of(error)}") from error
         check_rendered(rendered, len(subjects), self._method.name)
         return rendered
-
-
-def _cover_beside(frame: Frame, faces: Sequence[TrackedFace], crops: Transforms) -> None:
-    """Last of all: it is made of what lies around, so nothing there may be open any more."""
-    cover_beside(frame, faces, crops, open_beside(faces, crops))
